@@ -1,0 +1,161 @@
+"""config.yaml → typed settings. Every key is checked; a path is relative to the file it stands in."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigError
+
+DEFAULT_NAME = "config.yaml"
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+class SourceSettings(Settings):
+    """One folder or file to index."""
+
+    path: str
+    include: list[str] = ["**/*"]
+    exclude: list[str] = []
+    id_field: str | None = None
+    text_field: str | None = None
+    title_field: str | None = None
+
+
+class IngestSettings(Settings):
+    max_document_mb: float = Field(default=32.0, gt=0)
+    encodings: list[str] = []
+
+
+class ChunkingSettings(Settings):
+    """Sizes in tokens of the encoder's own tokenizer."""
+
+    max_tokens: int = Field(default=256, ge=8)
+    overlap_tokens: int = Field(default=32, ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> ChunkingSettings:
+        if self.overlap_tokens >= self.max_tokens:
+            raise ValueError(
+                f"chunking.overlap_tokens={self.overlap_tokens} must be below "
+                f"chunking.max_tokens={self.max_tokens}"
+            )
+        return self
+
+
+class Bm25Settings(Settings):
+    k1: float = Field(default=1.2, ge=0)
+    b: float = Field(default=0.75, ge=0, le=1)
+    stemmer: str | None = "english"
+
+
+class EncoderSettings(Settings):
+    model: str = "embedded"
+    bm25: Bm25Settings = Bm25Settings()
+
+
+class EncodeSettings(Settings):
+    shard_chunks: int = Field(default=4096, ge=1)
+    batch_tokens: int = Field(default=8192, ge=64)
+
+
+class SegmentSettings(Settings):
+    max_chunks: int = Field(default=250_000, ge=1)
+    dense: str = "auto"
+
+
+class FusionSettings(Settings):
+    method: Literal["rrf", "minmax"] = "minmax"
+    rrf_k: float = Field(default=60.0, gt=0)
+    weights: dict[str, float] = {}
+
+
+class QuerySettings(Settings):
+    k: int = Field(default=10, ge=1)
+    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    depth: int = Field(default=100, ge=1)
+    fusion: FusionSettings = FusionSettings()
+
+
+class Config(Settings):
+    """The whole file. `base` is the folder that relative paths start from; it is not a key of the file."""
+
+    index: str = "indexes/default"
+    sources: list[SourceSettings] = []
+    ingest: IngestSettings = IngestSettings()
+    chunking: ChunkingSettings = ChunkingSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    encode: EncodeSettings = EncodeSettings()
+    segments: SegmentSettings = SegmentSettings()
+    query: QuerySettings = QuerySettings()
+    retain: int = Field(default=3, ge=1)
+    base: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def index_path(self) -> Path:
+        """Folder of the index."""
+        return self.base / self.index
+
+    def source_path(self, source: SourceSettings) -> Path:
+        """Folder or file of a source."""
+        return self.base / source.path
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration file. Raises `ConfigError` naming the file, the key and the cure."""
+    try:
+        raw = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `pipeline init` writes a starter configuration") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines at the top level")
+    if "base" in raw:
+        raise ConfigError(f"{path}: unknown key `base`")
+    return parse_config(raw, base=path.parent, origin=str(path))
+
+
+def parse_config(raw: dict[str, Any], base: Path = Path(), origin: str = "config") -> Config:
+    """Check settings given as plain data; `origin` names them in errors. Raises `ConfigError`."""
+    try:
+        return Config.model_validate({**raw, "base": base})
+    except ValidationError as error:
+        problems = [_problem(detail, origin) for detail in error.errors()]
+        raise ConfigError("; ".join(problems)) from None
+
+
+def _problem(detail: Any, origin: str) -> str:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
+        return f"{origin}: unknown key `{key}`; {hint}"
+    if detail["type"] == "value_error":
+        return f"{origin}: {detail['ctx']['error']}"
+    return f"{origin}: `{key}`: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        model = annotation.__args__[0] if getattr(annotation, "__args__", None) else annotation
+    return sorted(name for name in model.model_fields if name != "base")

@@ -1,0 +1,1 @@
+"""Chunks in, shards and segments out."""

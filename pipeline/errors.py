@@ -1,0 +1,70 @@
+"""The error tree. Every error of this package derives from `PipelineError`.
+
+    PipelineError
+    ├── ConfigError                 config.yaml: unknown key, wrong type, values that contradict each other
+    ├── SourceError                 a source folder or file that cannot be read at all
+    │   └── RejectedDocumentsError  documents were rejected and the build is strict
+    ├── EncoderError                an encoder cannot be loaded or gave an unusable answer
+    │   └── MissingDependencyError  an optional package is not installed; says how to install it
+    ├── IndexStoreError             something about an index folder
+    │   ├── IndexNotFoundError      no index, or no complete generation, at that path
+    │   ├── CorruptIndexError       a file is missing, truncated, altered or inconsistent
+    │   ├── IncompatibleIndexError  built with another encoder, chunker or format
+    │   └── IndexLockedError        another process is writing to the index
+    ├── QueryError                  an empty query, k below one, an unknown mode or fusion
+    └── EvaluationError             queries, qrels or runs that cannot be read or do not fit together
+
+Messages are one line and name the file, the cause and the cure.
+"""
+
+
+class PipelineError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class ConfigError(PipelineError):
+    """The configuration is missing, malformed or contradicts itself."""
+
+
+class SourceError(PipelineError):
+    """A configured source cannot be read."""
+
+
+class RejectedDocumentsError(SourceError):
+    """Documents were rejected and `strict` was asked for."""
+
+
+class EncoderError(PipelineError):
+    """An encoder cannot be loaded or returned something unusable."""
+
+
+class MissingDependencyError(EncoderError):
+    """An optional package is needed and not installed."""
+
+
+class IndexStoreError(PipelineError):
+    """Base of errors about an index folder."""
+
+
+class IndexNotFoundError(IndexStoreError):
+    """There is no index, or no complete generation, at the given path."""
+
+
+class CorruptIndexError(IndexStoreError):
+    """A file of the index is missing, truncated, altered or inconsistent."""
+
+
+class IncompatibleIndexError(IndexStoreError):
+    """The index was built with another encoder, chunker or format version."""
+
+
+class IndexLockedError(IndexStoreError):
+    """Another process holds the writer lock."""
+
+
+class QueryError(PipelineError):
+    """A query or its options make no sense."""
+
+
+class EvaluationError(PipelineError):
+    """Queries, judgements or runs cannot be read or do not fit together."""

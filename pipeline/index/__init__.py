@@ -1,0 +1,1 @@
+"""The store: files, schemas, manifests, segments and their searchable parts."""

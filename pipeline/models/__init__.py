@@ -1,0 +1,1 @@
+"""Encoders, and the runtime they share. The only package that imports a model library."""

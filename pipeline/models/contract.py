@@ -1,0 +1,55 @@
+"""What every encoder offers, whatever runs underneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pipeline.records import Encoded, Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalScoring:
+    """How the lexical leg turns a document's stored weights into scores.
+
+    `dot`: the stored weight itself, so a score is Σ w_query · w_doc.
+    `bm25`: the stored weight is a term frequency; idf and the mean length come from the whole live index.
+    """
+
+    kind: Literal["dot", "bm25"]
+    k1: float = 1.2
+    b: float = 0.75
+
+
+class Encoder(Protocol):
+    """Turns texts into dense vectors, lexical weights and multi-vectors. Safe to call from one thread at a time."""
+
+    @property
+    def dense_fingerprint(self) -> Fingerprint | None:
+        """Of the dense (and multi-vector) side; `None` if there is none."""
+
+    @property
+    def lexical_fingerprint(self) -> Fingerprint | None:
+        """Of the lexical side; `None` if there is none."""
+
+    @property
+    def dimension(self) -> int | None:
+        """Columns of the dense matrix."""
+
+    @property
+    def lexical_scoring(self) -> LexicalScoring:
+        """How lexical scores are computed from what this encoder writes."""
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Encode passages; any number of texts, order kept. Raises `EncoderError`."""
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """Encode queries. For `bm25` scoring the lexical weights are the query's term frequencies."""
+
+    def describe_tokens(self, text: str) -> Mapping[int, str]:
+        """The readable form of each token id that `text` gives as a query."""
+
+
+TokenCounter = Callable[[str], int]
+"""Number of tokens a text has for the encoder's tokenizer, special tokens not counted."""

@@ -1,0 +1,1 @@
+"""Search: legs, fusion, snippets."""

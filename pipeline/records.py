@@ -1,0 +1,185 @@
+"""The frozen records that stages pass to each other. Words are those of the field (docs/index-format.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Scalar = str | int | float | bool | None
+MetadataValue = Scalar | list[Scalar]
+Metadata = Mapping[str, MetadataValue]
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source item. `content_hash` covers everything that reaches the index: text, title and metadata."""
+
+    doc_id: str
+    text: str
+    metadata: Metadata
+    is_markdown: bool = False
+
+    @property
+    def content_hash(self) -> str:
+        """Hex digest (128 bits) of text, metadata and markup kind; independent of the document's name."""
+        payload = json.dumps(
+            [self.text, dict(self.metadata), self.is_markdown], ensure_ascii=False, sort_keys=True
+        )
+        return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A slice of a document: `document.text[start:end] == text`, offsets in code points."""
+
+    chunk_id: str
+    doc_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    headings: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+    doc_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A document that could not be indexed: where it was (`path`, `path:line`), and why, in one line."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Names and values of everything that changes an output; two equal digests mean interchangeable outputs."""
+
+    fields: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, **fields: object) -> Fingerprint:
+        return cls(tuple(sorted((name, str(value)) for name, value in fields.items())))
+
+    @property
+    def digest(self) -> str:
+        """Hex digest (64 bits) over the sorted fields."""
+        return hashlib.blake2b(json.dumps(self.fields).encode(), digest_size=8).hexdigest()
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """One `field: mine → theirs` line for each field that differs."""
+        mine, theirs = dict(self.fields), dict(other.fields)
+        names = sorted(mine.keys() | theirs.keys())
+        return [
+            f"{name}: {mine.get(name, '(absent)')} → {theirs.get(name, '(absent)')}"
+            for name in names
+            if mine.get(name) != theirs.get(name)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """Sparse vectors in CSR form: row i holds `token_ids[indptr[i]:indptr[i+1]]` and the matching `weights`.
+
+    `indptr`: int64 (n + 1,). `token_ids`: uint64, ascending and unique within a row. `weights`: float32, > 0.
+    """
+
+    indptr: npt.NDArray[np.int64]
+    token_ids: npt.NDArray[np.uint64]
+    weights: Float32
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def row(self, i: int) -> tuple[npt.NDArray[np.uint64], Float32]:
+        """Token ids and weights of row `i`."""
+        part = slice(int(self.indptr[i]), int(self.indptr[i + 1]))
+        return self.token_ids[part], self.weights[part]
+
+    @classmethod
+    def from_dicts(cls, rows: Sequence[Mapping[int, float]]) -> SparseRows:
+        """Build from one `{token_id: weight}` mapping a row."""
+        indptr = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=indptr[1:])
+        pairs = [pair for row in rows for pair in sorted(row.items())]
+        token_ids = np.fromiter((pair[0] for pair in pairs), dtype=np.uint64, count=len(pairs))
+        weights = np.fromiter((pair[1] for pair in pairs), dtype=np.float32, count=len(pairs))
+        return cls(indptr, token_ids, weights)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[SparseRows]) -> SparseRows:
+        """Stack rows of several parts in order."""
+        if not parts:
+            return cls(np.zeros(1, np.int64), np.zeros(0, np.uint64), np.zeros(0, np.float32))
+        starts = np.cumsum([0, *(int(part.indptr[-1]) for part in parts)])
+        indptr = [np.zeros(1, np.int64)] + [p.indptr[1:] + s for p, s in zip(parts, starts, strict=False)]
+        return cls(
+            np.concatenate(indptr),
+            np.concatenate([part.token_ids for part in parts]),
+            np.concatenate([part.weights for part in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MultiVectors:
+    """Token-level vectors of n texts: text i owns `vectors[offsets[i]:offsets[i+1]]`.
+
+    `offsets`: int64 (n + 1,). `vectors`: float32 (tokens, d), rows L2-normalised.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    vectors: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What an encoder gives for n texts; `None` means the encoder has no such output.
+
+    `dense`: float32 (n, d), rows L2-normalised. `lexical`: n sparse rows. `multivectors`: n ragged rows.
+    """
+
+    dense: Float32 | None = None
+    lexical: SparseRows | None = None
+    multivectors: MultiVectors | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegScore:
+    """A hit's score in one leg, and its 1-based rank there; rank `None`: not among that leg's candidates."""
+
+    score: float
+    rank: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A scored chunk. `legs` maps leg name (dense, lexical, …) to its score; a leg that was not computed is absent."""
+
+    rank: int
+    score: float
+    chunk_id: str
+    doc_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    headings: tuple[str, ...]
+    metadata: Metadata
+    legs: Mapping[str, LegScore]
+
+    @property
+    def dense(self) -> LegScore | None:
+        """The dense component, or `None` if it was not computed."""
+        return self.legs.get("dense")
+
+    @property
+    def lexical(self) -> LegScore | None:
+        """The lexical component, or `None` if it was not computed."""
+        return self.legs.get("lexical")
