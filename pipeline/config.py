@@ -44,8 +44,7 @@ class ChunkingSettings(Settings):
     def _overlap_below_size(self) -> ChunkingSettings:
         if self.overlap_tokens >= self.max_tokens:
             raise ValueError(
-                f"chunking.overlap_tokens={self.overlap_tokens} must be below "
-                f"chunking.max_tokens={self.max_tokens}"
+                f"chunking.overlap_tokens={self.overlap_tokens} must be below chunking.max_tokens={self.max_tokens}"
             )
         return self
 

@@ -29,9 +29,7 @@ class Document:
     @property
     def content_hash(self) -> str:
         """Hex digest (128 bits) of text, metadata and markup kind; independent of the document's name."""
-        payload = json.dumps(
-            [self.text, dict(self.metadata), self.is_markdown], ensure_ascii=False, sort_keys=True
-        )
+        payload = json.dumps([self.text, dict(self.metadata), self.is_markdown], ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -160,7 +158,7 @@ class LegScore:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A scored chunk. `legs` maps leg name (dense, lexical, …) to its score; a leg that was not computed is absent."""
+    """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent."""
 
     rank: int
     score: float

@@ -23,7 +23,7 @@ class LexicalScoring:
 
 
 class Encoder(Protocol):
-    """Turns texts into dense vectors, lexical weights and multi-vectors. Safe to call from one thread at a time."""
+    """Turns texts into dense vectors, lexical weights and multi-vectors; one caller at a time."""
 
     @property
     def dense_fingerprint(self) -> Fingerprint | None:
