@@ -19,12 +19,13 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One source item. `content_hash` covers everything that reaches the index: text, title and metadata."""
+    """One source item. `source` is the file it came from, as the user would name it."""
 
     doc_id: str
     text: str
     metadata: Metadata
     is_markdown: bool = False
+    source: str = ""
 
     @property
     def content_hash(self) -> str:
@@ -46,14 +47,21 @@ class Chunk:
     headings: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict)
     doc_hash: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A document that could not be indexed: where it was (`path`, `path:line`), and why, in one line."""
+    """A document that could not be indexed: the file, the line or row in it if known, and why, in one line."""
 
-    source: str
+    file: str
     reason: str
+    line: int | None = None
+
+    @property
+    def source(self) -> str:
+        """Where it was: `file` or `file:line`."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +178,7 @@ class Hit:
     text: str
     headings: tuple[str, ...]
     metadata: Metadata
+    source: str
     legs: Mapping[str, LegScore]
 
     @property

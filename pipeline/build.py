@@ -1,0 +1,203 @@
+"""The nightly job: compare sources with the live generation, ingest, encode, publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.encode import stage as encoding
+from pipeline.errors import (
+    IndexStoreError,
+    RejectedDocumentsError,
+    SourceError,
+)
+from pipeline.index import manifest as manifests
+from pipeline.index import staging, store
+from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
+from pipeline.index.staging import StagedIngest
+from pipeline.ingest.chunking import Chunker
+from pipeline.ingest.readers import discover, read_documents
+from pipeline.ingest.stage import IngestRun, save_rejections
+from pipeline.models.contract import Encoder
+from pipeline.models.registry import chunk_tokenizer, load_encoder
+from pipeline.progress import Progress, ProgressFactory, silent
+from pipeline.records import Document, Fingerprint, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest found and staged. `rejects_file` lists the rejections, if there are any."""
+
+    staged: StagedIngest
+    rejections: tuple[Rejection, ...]
+    rejects_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. `published` is false when the live generation already was up to date."""
+
+    published: bool
+    generation: int
+    documents: int
+    chunks: int
+    added: int
+    changed: int
+    unchanged: int
+    deleted: int
+    encoded_chunks: int
+    rejections: tuple[Rejection, ...]
+    rejects_file: Path | None
+    seconds: float
+
+
+def ingest(
+    config: Config, *, full: bool = False, strict: bool = False, progress: ProgressFactory = silent
+) -> IngestReport:
+    """Read the sources and stage the chunks of new and changed documents for `encode`.
+
+    `full` takes nothing over from the live generation. `strict` raises `RejectedDocumentsError` if any document is
+    rejected. Raises `ConfigError`, `SourceError`, `IncompatibleIndexError`, `IndexLockedError`.
+    """
+    with store.lock(config.index_path):
+        return _ingest(config, load_encoder(config.encoder), full, strict, progress)
+
+
+def encode(config: Config, *, progress: ProgressFactory = silent) -> BuildReport:
+    """Encode what `ingest` staged and publish it as a new generation.
+
+    Raises `IndexStoreError` if nothing is staged or the index has moved on since, `EncoderError`,
+    `IndexLockedError`.
+    """
+    index = config.index_path
+    started = time.monotonic()
+    with store.lock(index):
+        staged = staging.load_ingest(index)
+        if staged is None:
+            raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
+        report = IngestReport(staged, (), None)
+        return _encode(config, load_encoder(config.encoder), report, started, progress)
+
+
+def build(
+    config: Config, *, full: bool = False, strict: bool = False, progress: ProgressFactory = silent
+) -> BuildReport:
+    """Bring the index up to date with its sources: ingest, encode, publish. Encodes only new and changed documents.
+
+    A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
+    """
+    started = time.monotonic()
+    with store.lock(config.index_path):
+        encoder = load_encoder(config.encoder)
+        report = _ingest(config, encoder, full, strict, progress)
+        return _encode(config, encoder, report, started, progress)
+
+
+def _ingest(config: Config, encoder: Encoder, full: bool, strict: bool, progress: ProgressFactory) -> IngestReport:
+    index = config.index_path
+    if not config.sources:
+        raise SourceError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
+    files = discover(config)
+    chunker = Chunker(config.chunking, chunk_tokenizer(config.encoder))
+    live = None if full else store.live_manifest(index)
+    if live is not None:
+        _check(index, live, encoder, chunker.fingerprint)
+    base = max(manifests.generations(index), default=0)
+    run = IngestRun(store.live_documents(index, live))
+    with progress("ingest", None, "doc") as bar:
+        documents = _counted(read_documents(files, config.ingest, run.reject), bar)
+        staged = run.stage(
+            index, documents, chunker.chunk, chunker.fingerprint, config.encode.shard_chunks, base, full
+        )
+    rejections = tuple(run.rejections)
+    path = save_rejections(index, base + 1, rejections) if rejections else None
+    if rejections and strict:
+        staging.clear(index)
+        raise RejectedDocumentsError(f"{len(rejections)} documents were rejected; {path} lists them with reasons")
+    return IngestReport(staged, rejections, path)
+
+
+def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]:
+    for document in documents:
+        yield document
+        bar.update()
+
+
+def _check(index: Path, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
+    current = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint, "chunker": chunker}
+    manifests.check_fingerprints(index, live, current)
+
+
+def _encode(
+    config: Config, encoder: Encoder, report: IngestReport, started: float, progress: ProgressFactory
+) -> BuildReport:
+    index, staged = config.index_path, report.staged
+    live = None if staged.full else store.live_manifest(index)
+    base = max(manifests.generations(index), default=0)
+    if base != staged.base_generation:
+        raise IndexStoreError(
+            f"{index}: staged to follow generation {staged.base_generation}, but {base} is live; "
+            "run `pipeline ingest` again"
+        )
+    if live is not None:
+        _check(index, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
+    if live is not None and staged.nothing_to_do:
+        staging.clear(index)
+        return _summary(live, report, started, published=False)
+    shards = encoding.encode_staged(index, staged, encoder, progress)
+    new = encoding.write_segments(
+        index, staged, shards, encoder, config.segments.max_chunks, config.segments.dense, progress
+    )
+    kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
+    manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
+    manifests.publish(index, manifest)
+    staging.clear(index)
+    store.collect_garbage(index, config.retain)
+    return _summary(manifest, report, started, published=True)
+
+
+def _manifest(
+    config: Config, encoder: Encoder, staged: StagedIngest, segments: list[SegmentEntry], generation: int
+) -> Manifest:
+    index = config.index_path
+    chunks = sum(entry.chunks - entry.deleted_chunks for entry in segments)
+    if chunks == 0:
+        raise SourceError(
+            f"{index}: no document could be indexed, so nothing is published; see {index / 'rejects'}"
+        )
+    prints = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}
+    scoring = encoder.lexical_scoring
+    return Manifest(
+        generation=generation,
+        created_at=store.now(),
+        documents=staged.unchanged + staged.added + staged.changed + staged.held,
+        chunks=chunks,
+        segments=tuple(segments),
+        fingerprints={part: dict(print_.fields) for part, print_ in prints.items() if print_ is not None}
+        | {"chunker": staged.chunker},
+        dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
+        lexical=LexicalParameters(scoring.kind, scoring.k1, scoring.b),
+        encoder=config.encoder.model_dump(mode="json"),
+        statistics={},
+    )
+
+
+def _summary(manifest: Manifest, report: IngestReport, started: float, published: bool) -> BuildReport:
+    staged = report.staged
+    return BuildReport(
+        published=published,
+        generation=manifest.generation,
+        documents=manifest.documents,
+        chunks=manifest.chunks,
+        added=staged.added,
+        changed=staged.changed,
+        unchanged=staged.unchanged,
+        deleted=staged.deleted,
+        encoded_chunks=staged.chunks,
+        rejections=report.rejections,
+        rejects_file=report.rejects_file,
+        seconds=time.monotonic() - started,
+    )

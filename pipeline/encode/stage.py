@@ -1,0 +1,137 @@
+"""The encode stage: staged parts → shards → segments."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline.errors import EncoderError
+from pipeline.index import staging
+from pipeline.index.manifest import FileEntry, SegmentEntry
+from pipeline.index.segment import SegmentShape, write_segment
+from pipeline.index.staging import StagedIngest, StagedSource
+from pipeline.index.store import is_sound, known_segments
+from pipeline.models.contract import Encoder
+from pipeline.progress import ProgressFactory, silent
+from pipeline.records import Encoded, Fingerprint
+
+
+def fingerprints(encoder: Encoder) -> list[Fingerprint]:
+    """The encoder's fingerprints, dense first."""
+    both = (encoder.dense_fingerprint, encoder.lexical_fingerprint)
+    return [fingerprint for fingerprint in both if fingerprint is not None]
+
+
+def encode_shard(part: Path, shard: Path, encoder: Encoder) -> int:
+    """Encode one part of chunks into a shard folder; does nothing if the shard is already complete.
+
+    Returns the number of chunks encoded. Raises `EncoderError` if the encoder's answer is unusable; then nothing is
+    written.
+    """
+    if staging.is_finished(shard):
+        return 0
+    texts: list[str] = pq.read_table(part, columns=["text"]).column(0).to_pylist()
+    encoded = encoder.encode_documents(texts)
+    check_encoded(encoded, len(texts), encoder)
+    staging.write_shard(shard, encoded)
+    return len(texts)
+
+
+def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
+    """Refuse wrong counts or dimensions, NaN, vectors that are not unit length, weights that are not positive."""
+    if encoder.dense_fingerprint is not None:
+        dense = encoded.dense
+        if dense is None or dense.shape != (count, encoder.dimension):
+            shape = None if dense is None else dense.shape
+            raise EncoderError(f"the encoder gave dense {shape} where ({count}, {encoder.dimension}) is needed")
+        norms = np.linalg.norm(dense, axis=1)
+        if not np.isfinite(norms).all():
+            raise EncoderError(
+                f"the encoder gave NaN or infinite values for {int((~np.isfinite(norms)).sum())} texts"
+            )
+        if count and np.abs(norms - 1).max() > 0.01:
+            raise EncoderError(f"the encoder gave vectors of length {norms.min():.3f} to {norms.max():.3f}, not 1")
+    if encoder.lexical_fingerprint is not None:
+        lexical = encoded.lexical
+        if lexical is None or len(lexical) != count:
+            raise EncoderError(f"the encoder gave lexical weights for {len(lexical or ())} of {count} texts")
+        if not (np.isfinite(lexical.weights).all() and (lexical.weights > 0).all()):
+            raise EncoderError("the encoder gave lexical weights that are not positive numbers")
+
+
+def encode_staged(
+    index: Path, staged: StagedIngest, encoder: Encoder, progress: ProgressFactory = silent
+) -> dict[str, Path]:
+    """Encode every staged part that has no finished shard. Returns the shard folder of each part, by part name."""
+    folder = staging.ingest_folder(index)
+    prints = fingerprints(encoder)
+    shards = {}
+    with progress("encode", staged.chunks, "chunk") as bar:
+        for part in staged.parts:
+            path = folder / part.name
+            shard = staging.shard_folder(index, staging.shard_key(path, prints))
+            encode_shard(path, shard, encoder)
+            bar.update(pq.read_metadata(path).num_rows)
+            shards[part.name] = shard
+    return shards
+
+
+def write_segments(
+    index: Path,
+    staged: StagedIngest,
+    shards: dict[str, Path],
+    encoder: Encoder,
+    max_chunks: int,
+    dense_kind: str,
+    progress: ProgressFactory = silent,
+) -> list[SegmentEntry]:
+    """Turn encoded parts into segments of at most `max_chunks` chunks (but whole parts).
+
+    A sound segment of the same inputs that a retained generation names is used as it stands.
+    """
+    existing = known_segments(index)
+    shape = SegmentShape(
+        dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
+        dense_kind=dense_kind,
+        has_lexical=encoder.lexical_fingerprint is not None,
+    )
+    folder = staging.ingest_folder(index)
+    entries = []
+    with progress("write segments", staged.chunks, "chunk") as bar:
+        for parts in _groups(folder, staged.parts, max_chunks):
+            paths = tuple(folder / part.name for part in parts)
+            count = sum(pq.read_metadata(path).num_rows for path in paths)
+            source = StagedSource(paths, tuple(shards[part.name] for part in parts), count)
+            identity = segment_id(parts, encoder, dense_kind)
+            entry = existing.get(identity)
+            if entry is None or not is_sound(index, entry):
+                entry = write_segment(index, identity, source, shape)
+            entries.append(entry)
+            bar.update(count)
+    return entries
+
+
+def segment_id(parts: Sequence[FileEntry], encoder: Encoder, dense_kind: str) -> str:
+    """Hash of a segment's inputs: its chunks, the encoder's fingerprints and the index type."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in [*(part.checksum for part in parts), *(f.digest for f in fingerprints(encoder)), dense_kind]:
+        digest.update(f"{len(text)}:{text}".encode())
+    return digest.hexdigest()
+
+
+def _groups(folder: Path, parts: Sequence[FileEntry], max_chunks: int) -> Iterator[list[FileEntry]]:
+    group: list[FileEntry] = []
+    held = 0
+    for part in parts:
+        rows = pq.read_metadata(folder / part.name).num_rows
+        if group and held + rows > max_chunks:
+            yield group
+            group, held = [], 0
+        group.append(part)
+        held += rows
+    if group:
+        yield group

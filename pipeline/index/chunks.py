@@ -1,0 +1,101 @@
+"""The chunk columns of a segment: Parquet in small row groups, so that ten hits cost ten small reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import CorruptIndexError
+from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_chunks
+from pipeline.records import Chunk
+
+CHUNKS_FILE = "chunks.parquet"
+LEXICAL_FILE = "lexical.parquet"
+_GROUP_ROWS = 256
+_CACHED_GROUPS = 64
+
+
+def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, group_rows: int = _GROUP_ROWS) -> int:
+    """Write tables of one schema as one Parquet file; returns the number of rows."""
+    rows = 0
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=group_rows)
+            rows += table.num_rows
+    return rows
+
+
+def read_blocks(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+    """A Parquet file of exactly `schema` in blocks of at most `rows`. Raises `CorruptIndexError`."""
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(schema):
+                raise CorruptIndexError(f"{path}: unexpected columns; rebuild with `pipeline build --full`")
+            for batch in file.iter_batches(batch_size=rows):
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptIndexError(f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`") from None
+
+
+def lexical_blocks(folder: Path, rows: int = 16_384) -> Iterator[pa.Table]:
+    """The durable lexical rows of a segment or shard folder, in blocks."""
+    return read_blocks(folder / LEXICAL_FILE, LEXICAL_SCHEMA, rows)
+
+
+class ChunkStore:
+    """Random access to chunks by ordinal. Thread-safe: reads go to an open file by position."""
+
+    def __init__(self, folder: Path, chunks: int) -> None:
+        """Open a segment's chunk file. Raises `CorruptIndexError`."""
+        self.path = folder / CHUNKS_FILE
+        try:
+            self._file = pq.ParquetFile(self.path, memory_map=True)
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptIndexError(f"{self.path}: cannot be read ({error})") from None
+        metadata = self._file.metadata
+        if metadata.num_rows != chunks or not self._file.schema_arrow.equals(CHUNK_SCHEMA):
+            raise CorruptIndexError(f"{self.path}: {metadata.num_rows} rows where the manifest says {chunks}")
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        self._starts = np.cumsum([0, *sizes])
+        self._group = lru_cache(_CACHED_GROUPS)(self._read_group)
+
+    def _read_group(self, group: int) -> pa.Table:
+        try:
+            return self._file.read_row_group(group, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptIndexError(f"{self.path}: row group {group} cannot be read ({error})") from None
+
+    def fetch(self, ordinals: Iterable[int]) -> list[Chunk]:
+        """The chunks at these ordinals of the segment, in the order asked for."""
+        result = []
+        for ordinal in ordinals:
+            group = int(np.searchsorted(self._starts, ordinal, side="right")) - 1
+            row = self._group(group).slice(ordinal - int(self._starts[group]), 1)
+            result.extend(table_to_chunks(row))
+        return result
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A whole column, in chunk order."""
+        try:
+            return self._file.read(columns=[name], use_threads=False).column(name)
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
+
+    @cached_property
+    def chunk_ids(self) -> npt.NDArray[Any]:
+        """All chunk ids, an object array; read once and kept."""
+        ids: npt.NDArray[Any] = self.column("chunk_id").to_numpy()
+        return ids
+
+    @cached_property
+    def doc_ids(self) -> npt.NDArray[Any]:
+        """All document ids, an object array; read once and kept."""
+        ids: npt.NDArray[Any] = self.column("doc_id").to_numpy()
+        return ids

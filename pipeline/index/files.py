@@ -1,0 +1,184 @@
+"""Everything that makes a write durable: temporary names, fsync, rename, link, checksums and the writer lock.
+
+No other module renames, links or syncs. POSIX only: the lock is `flock`, dropped by the kernel when a process dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from pipeline.errors import CorruptIndexError, IndexLockedError
+
+_BLOCK = 1 << 20
+
+
+def checksum(path: Path) -> str:
+    """XXH3-128 of a file's bytes, hex. Detects damage, not forgery."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sync_file(path: Path) -> None:
+    """Force a file's bytes to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Force a folder's entries (creations, renames) to the disk."""
+    sync_file(path)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file so that `path` holds either its old bytes or the new ones, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        _write_synced(temporary, data)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a NumPy array as an .npy file, all or nothing."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_file(path, buffer.getvalue())
+
+
+def write_new_file(path: Path, data: bytes) -> None:
+    """Like `write_file`, but raises `FileExistsError` if `path` exists: one writer wins."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        _write_synced(temporary, data)
+        _link_new(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link_new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise
+        # No hard links here: the writer lock is what keeps two writers apart.
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "exists", str(path)) from None
+        temporary.rename(path)
+
+
+@contextlib.contextmanager
+def new_folder(destination: Path) -> Iterator[Path]:
+    """A temporary folder beside `destination` that is synced and renamed to it when the block ends without error.
+
+    If `destination` exists by then it is replaced only when it is a leftover that nothing names; callers make sure.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in sorted(temporary.iterdir()):
+            sync_file(path)
+        sync_folder(temporary)
+        if destination.exists():
+            remove_folder(destination)
+        temporary.rename(destination)
+        sync_folder(destination.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that it never stands half-removed under its own name."""
+    doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what an interrupted writer left behind. Only the holder of the writer lock may call this."""
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.startswith(".") and path.name.endswith(".tmp"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def regular_file(path: Path, size: int) -> Path:
+    """`path` itself, if it is a plain file (no symlink) of exactly `size` bytes. Raises `CorruptIndexError`."""
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise CorruptIndexError(
+            f"{path}: missing ({error.strerror}); rebuild with `pipeline build --full`"
+        ) from None
+    if not path.is_file() or path.is_symlink():
+        raise CorruptIndexError(f"{path}: not a plain file; copy the index again or `pipeline build --full`")
+    if status.st_size != size:
+        raise CorruptIndexError(
+            f"{path}: {status.st_size} bytes where the manifest says {size}; "
+            "copy the index again or `pipeline build --full`"
+        )
+    return path
+
+
+@contextlib.contextmanager
+def writer_lock(path: Path) -> Iterator[None]:
+    """Hold the single writer lock of an index. Raises `IndexLockedError` naming the process that holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise IndexLockedError(
+                f"{path.parent}: process {holder} is writing to this index; wait for it to finish or stop it"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)

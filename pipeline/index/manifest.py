@@ -1,0 +1,173 @@
+"""A generation: the numbered, immutable list of segments and deletions that make up an index at one moment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xxhash
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexNotFoundError
+from pipeline.index import files
+from pipeline.records import Fingerprint
+
+FORMAT_VERSION = 1
+_NAME = re.compile(r"manifest-(\d{8})\.json")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[a-z]{1,12})?")
+_STRICT = ConfigDict(extra="forbid", strict=False)
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class FileEntry:
+    """One file of a segment: its name in the segment's folder, size in bytes and XXH3-128."""
+
+    name: str
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class SegmentEntry:
+    """A segment as one generation sees it. `deletes` names the chunks of it that are gone, if any."""
+
+    segment_id: str
+    chunks: int
+    files: tuple[FileEntry, ...]
+    deletes: FileEntry | None = None
+    deleted_chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class LexicalParameters:
+    """How stored lexical weights are scored (see docs/index-format.md)."""
+
+    kind: str
+    k1: float
+    b: float
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Manifest:
+    """Everything a reader needs to know about a generation. `documents` and `chunks` count live ones."""
+
+    generation: int
+    created_at: str
+    documents: int
+    chunks: int
+    segments: tuple[SegmentEntry, ...]
+    fingerprints: dict[str, dict[str, str]]
+    dimension: int | None
+    lexical: LexicalParameters
+    encoder: dict[str, Any]
+    statistics: dict[str, Any]
+    note: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def fingerprint(self, part: str) -> Fingerprint | None:
+        """The recorded fingerprint of `dense`, `lexical` or `chunker`; `None` if the index has no such part."""
+        fields = self.fingerprints.get(part)
+        return None if fields is None else Fingerprint(tuple(sorted(fields.items())))
+
+
+_ADAPTER = TypeAdapter(Manifest)
+
+
+def manifest_path(index: Path, generation: int) -> Path:
+    """Where the manifest of a generation stands."""
+    return index / f"manifest-{generation:08d}.json"
+
+
+def generations(index: Path) -> list[int]:
+    """Numbers of all published generations, ascending."""
+    try:
+        names = [path.name for path in index.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+
+
+def latest_generation(index: Path) -> int:
+    """The live generation. Raises `IndexNotFoundError`."""
+    numbers = generations(index)
+    if not numbers:
+        raise IndexNotFoundError(f"{index}: no index here; `pipeline build` makes one, `--index DIR` names another")
+    return numbers[-1]
+
+
+def publish(index: Path, manifest: Manifest) -> None:
+    """Make `manifest` the live generation in one atomic step. Raises `FileExistsError` if its number is taken."""
+    body = _ADAPTER.dump_python(manifest, mode="json")
+    payload = {**body, "checksum": _digest(body)}
+    text = json.dumps(payload, ensure_ascii=False, indent=1) + "\n"
+    files.write_new_file(manifest_path(index, manifest.generation), text.encode())
+
+
+def load(index: Path, generation: int) -> Manifest:
+    """Read a generation's manifest. Raises `CorruptIndexError` if it was altered, `IncompatibleIndexError`,
+    `IndexNotFoundError`."""
+    path = manifest_path(index, generation)
+    try:
+        payload = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        known = ", ".join(map(str, generations(index))) or "none"
+        raise IndexNotFoundError(f"{index}: no generation {generation}; there are: {known}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _corrupt(path, f"cannot be read: {error}") from None
+    if not isinstance(payload, dict):
+        raise _corrupt(path, "is not a manifest")
+    version = payload.get("format_version")
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        raise IncompatibleIndexError(
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; "
+            "use the matching version or `pipeline build --full`"
+        )
+    expected = payload.pop("checksum", None)
+    if expected != _digest(payload):
+        raise _corrupt(path, "its checksum does not match: it was edited or damaged")
+    try:
+        manifest: Manifest = _ADAPTER.validate_python(payload)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(str(part) for part in detail["loc"])
+        raise _corrupt(path, f"`{where}`: {detail['msg']}") from None
+    if manifest.generation != generation:
+        raise _corrupt(path, f"says it is generation {manifest.generation}")
+    _check_names(path, manifest)
+    return manifest
+
+
+def check_fingerprints(index: Path, manifest: Manifest, current: Mapping[str, Fingerprint | None]) -> None:
+    """Refuse to mix. Raises `IncompatibleIndexError` that spells out, field by field, what differs."""
+    nothing = Fingerprint(())
+    problems = [
+        f"{part} {line}"
+        for part, mine in current.items()
+        for line in (manifest.fingerprint(part) or nothing).differences(mine or nothing)
+    ]
+    if problems:
+        raise IncompatibleIndexError(
+            f"{index}: built with other settings (index → configured): {'; '.join(problems)}; "
+            "configure what the index was built with, or rebuild it with `pipeline build --full`"
+        )
+
+
+def _check_names(path: Path, manifest: Manifest) -> None:
+    for segment in manifest.segments:
+        entries = [*segment.files, *([segment.deletes] if segment.deletes else [])]
+        for name in [segment.segment_id, *(entry.name for entry in entries)]:
+            if not _SAFE_NAME.fullmatch(name):
+                raise _corrupt(path, f"names an unacceptable file {name!r}")
+
+
+def _corrupt(path: Path, why: str) -> CorruptIndexError:
+    return CorruptIndexError(f"{path}: {why}; `pipeline rollback` or rebuild with `pipeline build --full`")
+
+
+def _digest(body: dict[str, Any]) -> str:
+    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return xxhash.xxh3_128(text.encode("utf-8", "surrogatepass")).hexdigest()

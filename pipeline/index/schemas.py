@@ -1,0 +1,113 @@
+"""Arrow schemas of the files of a segment, and the conversion of records to and from tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipeline.records import Chunk, SparseRows
+
+CHUNK_SCHEMA = pa.schema(
+    [
+        pa.field("chunk_id", pa.string(), nullable=False),
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("ordinal", pa.int32(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("headings", pa.list_(pa.string()), nullable=False),
+        pa.field("metadata", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("doc_hash", pa.string(), nullable=False),
+        pa.field("text_hash", pa.binary(16), nullable=False),
+    ]
+)
+"""`metadata` is a JSON object; `doc_hash` the document's content hash; `text_hash` BLAKE2b-128 of the text."""
+
+LEXICAL_SCHEMA = pa.schema(
+    [
+        pa.field("token_ids", pa.list_(pa.uint64()), nullable=False),
+        pa.field("weights", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""One row a chunk, in chunk order; token ids ascending and unique."""
+
+POSTINGS_SCHEMA = pa.schema(
+    [
+        pa.field("token_id", pa.uint64(), nullable=False),
+        pa.field("chunks", pa.list_(pa.uint16()), nullable=False),
+        pa.field("weights", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""One record batch a tile of 65,536 chunks, one row a token; `chunks` are ordinals within the tile, ascending."""
+
+
+def text_hash(text: str) -> bytes:
+    """BLAKE2b-128 of a chunk's text."""
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
+
+
+def chunks_to_table(chunks: Sequence[Chunk]) -> pa.Table:
+    """Chunks as a table of `CHUNK_SCHEMA`."""
+    return pa.table(
+        [
+            [c.chunk_id for c in chunks],
+            [c.doc_id for c in chunks],
+            [c.ordinal for c in chunks],
+            [c.start for c in chunks],
+            [c.end for c in chunks],
+            [c.text for c in chunks],
+            [list(c.headings) for c in chunks],
+            [json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True) for c in chunks],
+            [c.source for c in chunks],
+            [c.doc_hash for c in chunks],
+            [text_hash(c.text) for c in chunks],
+        ],
+        schema=CHUNK_SCHEMA,
+    )
+
+
+def table_to_chunks(table: pa.Table) -> list[Chunk]:
+    """The chunks of a table of `CHUNK_SCHEMA`."""
+    return [
+        Chunk(
+            chunk_id=row["chunk_id"],
+            doc_id=row["doc_id"],
+            ordinal=row["ordinal"],
+            start=row["start"],
+            end=row["end"],
+            text=row["text"],
+            headings=tuple(row["headings"]),
+            metadata=json.loads(row["metadata"]),
+            doc_hash=row["doc_hash"],
+            source=row["source"],
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def sparse_to_table(rows: SparseRows) -> pa.Table:
+    """Sparse rows as a table of `LEXICAL_SCHEMA`."""
+    offsets = pa.array(rows.indptr.astype("int32"))
+    return pa.table(
+        [
+            pa.ListArray.from_arrays(offsets, pa.array(rows.token_ids)),
+            pa.ListArray.from_arrays(offsets, pa.array(rows.weights)),
+        ],
+        schema=LEXICAL_SCHEMA,
+    )
+
+
+def table_to_sparse(table: pa.Table) -> SparseRows:
+    """The sparse rows of a table of `LEXICAL_SCHEMA`."""
+    parts = [_batch_to_sparse(batch) for batch in table.to_batches()]
+    return SparseRows.concatenate(parts)
+
+
+def _batch_to_sparse(batch: pa.RecordBatch) -> SparseRows:
+    ids, weights = batch.column("token_ids"), batch.column("weights")
+    offsets = ids.offsets.to_numpy().astype("int64")
+    return SparseRows(offsets - offsets[0], ids.flatten().to_numpy(), weights.flatten().to_numpy())

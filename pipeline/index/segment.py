@@ -1,0 +1,132 @@
+"""A segment: an immutable folder with everything needed to search one batch of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.errors import CorruptIndexError
+from pipeline.index import chunks as chunk_files
+from pipeline.index import dense, files, lexical
+from pipeline.index.manifest import FileEntry, SegmentEntry
+from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
+from pipeline.records import Float32
+
+SEGMENTS = "segments"
+Mask = npt.NDArray[np.bool_]
+
+
+class SegmentSource(Protocol):
+    """Where the content of a new segment comes from: staged shards, or live rows of other segments."""
+
+    @property
+    def count(self) -> int:
+        """Number of chunks."""
+
+    def chunk_tables(self) -> Iterator[pa.Table]:
+        """Tables of `CHUNK_SCHEMA`, in chunk order."""
+
+    def dense_blocks(self) -> Iterator[Float32]:
+        """Blocks of rows, in chunk order."""
+
+    def lexical_tables(self) -> Iterator[pa.Table]:
+        """Tables of `LEXICAL_SCHEMA`, in chunk order."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentShape:
+    """Which legs a segment has: `dimension` is `None` without a dense leg."""
+
+    dimension: int | None
+    dense_kind: str
+    has_lexical: bool
+
+
+def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: SegmentShape) -> SegmentEntry:
+    """Write a segment into its place, durably, and return its manifest entry. Memory: one block, one tile."""
+    with files.new_folder(index / SEGMENTS / segment_id) as folder:
+        rows = chunk_files.write_table(folder / chunk_files.CHUNKS_FILE, source.chunk_tables(), CHUNK_SCHEMA)
+        if rows != source.count:
+            raise CorruptIndexError(f"{folder}: {rows} staged chunks where {source.count} were announced")
+        if shape.dimension is not None:
+            kind = dense.choose_kind(shape.dense_kind, source.count)
+            dense.write(folder, kind, shape.dimension, source.count, source.dense_blocks())
+        if shape.has_lexical:
+            path = folder / chunk_files.LEXICAL_FILE
+            chunk_files.write_table(path, source.lexical_tables(), LEXICAL_SCHEMA, group_rows=16_384)
+            lexical.write(folder, (table_to_sparse(table) for table in chunk_files.lexical_blocks(folder)))
+        entries = tuple(file_entry(path) for path in sorted(folder.iterdir()))
+    return SegmentEntry(segment_id=segment_id, chunks=source.count, files=entries)
+
+
+def file_entry(path: Path) -> FileEntry:
+    """Name, size and checksum of a file as it is now."""
+    return FileEntry(name=path.name, size=path.stat().st_size, checksum=files.checksum(path))
+
+
+def write_deletes(index: Path, segment: SegmentEntry, generation: int, deleted: Mask) -> SegmentEntry:
+    """Write the deletions of a segment as a new file for `generation`; returns the entry that names it."""
+    name = f"deletes-{generation:08d}.npy"
+    path = index / SEGMENTS / segment.segment_id / name
+    ordinals = np.flatnonzero(deleted).astype(np.uint32)
+    files.write_array(path, ordinals)
+    return SegmentEntry(segment.segment_id, segment.chunks, segment.files, file_entry(path), len(ordinals))
+
+
+class Segment:
+    """An open segment. Its parts are opened when first used; everything is memory-mapped."""
+
+    def __init__(self, index: Path, entry: SegmentEntry, verify: bool = True) -> None:
+        """Check presence and size of every file, and checksums if `verify`. Raises `CorruptIndexError`."""
+        self.entry = entry
+        self.folder = index / SEGMENTS / entry.segment_id
+        for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]:
+            path = files.regular_file(self.folder / file.name, file.size)
+            if verify and files.checksum(path) != file.checksum:
+                raise CorruptIndexError(
+                    f"{path}: its checksum does not match the manifest; "
+                    "copy the index again or `pipeline build --full`"
+                )
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks, deleted ones included."""
+        return self.entry.chunks
+
+    @cached_property
+    def deleted(self) -> Mask | None:
+        """True where a chunk is gone; `None` if none is."""
+        if self.entry.deletes is None:
+            return None
+        path = self.folder / self.entry.deletes.name
+        try:
+            ordinals = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise CorruptIndexError(f"{path}: cannot be read ({error})") from None
+        if ordinals.dtype != np.uint32 or ordinals.ndim != 1 or (len(ordinals) and ordinals.max() >= self.chunks):
+            raise CorruptIndexError(f"{path}: names chunks that the segment does not have")
+        mask = np.zeros(self.chunks, np.bool_)
+        mask[ordinals] = True
+        return mask
+
+    @cached_property
+    def store(self) -> chunk_files.ChunkStore:
+        """Texts and metadata."""
+        return chunk_files.ChunkStore(self.folder, self.chunks)
+
+    @cached_property
+    def dense(self) -> dense.DenseIndex:
+        """The dense leg."""
+        return dense.DenseIndex(self.folder, self.chunks)
+
+    @cached_property
+    def inverted(self) -> lexical.InvertedIndex:
+        """The lexical leg."""
+        return lexical.InvertedIndex(self.folder, self.chunks)

@@ -1,0 +1,160 @@
+"""An index folder as a whole: what is live, how a change is committed, what can be thrown away."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import CorruptIndexError, IndexStoreError
+from pipeline.index import files
+from pipeline.index import manifest as manifests
+from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.segment import SEGMENTS, Segment, write_deletes
+
+_LOCK = ".writer.lock"
+
+log = logging.getLogger(__name__)
+
+
+def lock(index: Path) -> AbstractContextManager[None]:
+    """The single writer lock. Raises `IndexLockedError`."""
+    return files.writer_lock(index / _LOCK)
+
+
+def live_manifest(index: Path) -> Manifest | None:
+    """The live generation, or `None` for a folder without one.
+
+    Raises `CorruptIndexError`, `IncompatibleIndexError`.
+    """
+    numbers = manifests.generations(index)
+    return manifests.load(index, numbers[-1]) if numbers else None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDocument:
+    """A document as the live generation has it: its content hash and the file it came from."""
+
+    content_hash: str
+    source: str
+
+
+def live_documents(index: Path, manifest: Manifest | None) -> dict[str, LiveDocument]:
+    """Every live document, by document id."""
+    documents: dict[str, LiveDocument] = {}
+    for entry in manifest.segments if manifest else ():
+        segment = Segment(index, entry, verify=False)
+        alive = slice(None) if segment.deleted is None else ~segment.deleted
+        hashes = segment.store.column("doc_hash").to_numpy()[alive]
+        sources = segment.store.column("source").to_numpy()[alive]
+        for doc_id, content_hash, source in zip(segment.store.doc_ids[alive], hashes, sources, strict=True):
+            documents[doc_id] = LiveDocument(content_hash, source)
+    return documents
+
+
+def known_segments(index: Path) -> dict[str, SegmentEntry]:
+    """Every segment that a retained generation names, without its deletions, by segment id."""
+    known = {}
+    for number in manifests.generations(index):
+        try:
+            entries = manifests.load(index, number).segments
+        except IndexStoreError:
+            continue  # a full build is the cure for a damaged manifest, so it must not stop at one
+        for entry in entries:
+            known[entry.segment_id] = dataclasses.replace(entry, deletes=None, deleted_chunks=0)
+    return known
+
+
+def is_sound(index: Path, entry: SegmentEntry) -> bool:
+    """Whether all files of a segment are there and undamaged."""
+    try:
+        Segment(index, entry)
+    except CorruptIndexError:
+        return False
+    return True
+
+
+def without_documents(
+    index: Path, entries: Sequence[SegmentEntry], removed: Collection[str], generation: int
+) -> list[SegmentEntry]:
+    """The segments with all chunks of `removed` documents deleted, for `generation`; empty segments are dropped."""
+    gone = set(removed)
+    kept = []
+    for entry in entries:
+        segment = Segment(index, entry, verify=False)
+        hit = np.fromiter((doc_id in gone for doc_id in segment.store.doc_ids), np.bool_, count=entry.chunks)
+        deleted = hit if segment.deleted is None else hit | segment.deleted
+        if deleted.all():
+            continue
+        unchanged = int(deleted.sum()) == entry.deleted_chunks
+        kept.append(entry if unchanged else write_deletes(index, entry, generation, deleted))
+    return kept
+
+
+def now() -> str:
+    """The time as it stands in manifests: UTC, ISO 8601, seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def rollback(index: Path, target: int | None = None) -> Manifest:
+    """Publish an earlier generation again as a new one: `target`, or the one before the live one.
+
+    Raises `IndexNotFoundError` if there is none, `IndexLockedError`, `CorruptIndexError`.
+    """
+    with lock(index):
+        live = manifests.latest_generation(index)
+        if target is None:
+            earlier = [number for number in manifests.generations(index) if number < live]
+            target = earlier[-1] if earlier else live - 1
+        old = manifests.load(index, target)
+        for entry in old.segments:
+            Segment(index, entry)
+        restored = dataclasses.replace(
+            old, generation=live + 1, created_at=now(), note=f"rollback to generation {target}"
+        )
+        manifests.publish(index, restored)
+        return restored
+
+
+def collect_garbage(index: Path, retain: int) -> list[str]:
+    """Remove manifests beyond the newest `retain`, and what no remaining one names. Call with the lock held.
+
+    Returns the names of removed segments. A reader that has such a segment open keeps its mapped files.
+    """
+    numbers = manifests.generations(index)
+    for number in numbers[:-retain]:
+        manifests.manifest_path(index, number).unlink()
+    if numbers[:-retain]:
+        files.sync_folder(index)
+    named: dict[str, set[str]] = {}
+    for number in numbers[-retain:]:
+        try:
+            entries = manifests.load(index, number).segments
+        except IndexStoreError as error:
+            log.warning("garbage stays: what this generation names is unknown: %s", error)
+            return []
+        for entry in entries:
+            keep = named.setdefault(entry.segment_id, set())
+            keep.update(file.name for file in entry.files)
+            if entry.deletes is not None:
+                keep.add(entry.deletes.name)
+    removed = []
+    folder = index / SEGMENTS
+    files.sweep_temporaries(index)
+    files.sweep_temporaries(folder)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name not in named:
+            files.remove_folder(path)
+            removed.append(path.name)
+            continue
+        files.sweep_temporaries(path)
+        for file in path.iterdir():
+            if file.name not in named[path.name]:
+                file.unlink()
+    return removed

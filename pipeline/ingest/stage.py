@@ -1,0 +1,126 @@
+"""The ingest stage: documents → staged parts of chunks, for what is new or changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pipeline.index import files, staging
+from pipeline.index.chunks import write_table
+from pipeline.index.manifest import FileEntry
+from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
+from pipeline.index.segment import file_entry
+from pipeline.index.staging import StagedIngest
+from pipeline.index.store import LiveDocument
+from pipeline.records import Chunk, Document, Fingerprint, Rejection
+
+REJECTS = "rejects"
+
+
+class IngestRun:
+    """One pass over the sources, compared with what is live. Memory: one part, and the ids of all documents."""
+
+    def __init__(self, live: Mapping[str, LiveDocument]) -> None:
+        """`live`: the documents of the generation that the new one will follow; empty for a full build."""
+        self._live = live
+        self._seen: set[str] = set()
+        self.rejections: list[Rejection] = []
+        self.read = self.added = self.changed = self.unchanged = 0
+
+    def reject(self, rejection: Rejection) -> None:
+        """Note a document that could not be read."""
+        self.rejections.append(rejection)
+
+    def fresh(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """The documents that are new or changed."""
+        for document in documents:
+            self.read += 1
+            self._seen.add(document.doc_id)
+            old = self._live.get(document.doc_id)
+            if old is None:
+                self.added += 1
+            elif old.content_hash == document.content_hash:
+                self.unchanged += 1
+                continue
+            else:
+                self.changed += 1
+            yield document
+
+    def gone(self) -> list[str]:
+        """Live documents that the sources no longer have.
+
+        A document of a file that was rejected, wholly or in part, is not gone: its last good version stays live.
+        """
+        rejected = {rejection.file for rejection in self.rejections}
+        return sorted(
+            doc_id
+            for doc_id, document in self._live.items()
+            if doc_id not in self._seen and document.source not in rejected
+        )
+
+    def stage(
+        self,
+        index: Path,
+        documents: Iterable[Document],
+        chunk: Callable[[Document], Iterator[Chunk]],
+        chunker: Fingerprint,
+        shard_chunks: int,
+        base_generation: int,
+        full: bool,
+    ) -> StagedIngest:
+        """Write the chunks of new and changed documents in parts of `shard_chunks`; complete or not at all."""
+        total = 0
+        replaced: list[str] = []
+        with files.new_folder(staging.ingest_folder(index)) as folder:
+            parts: list[FileEntry] = []
+            for part in self._parts(documents, chunk, replaced, shard_chunks):
+                path = folder / f"part-{len(parts):05d}.parquet"
+                write_table(path, [chunks_to_table(part)], CHUNK_SCHEMA, group_rows=4096)
+                parts.append(file_entry(path))
+                total += len(part)
+            gone = self.gone()
+            staged = StagedIngest(
+                base_generation=base_generation,
+                full=full,
+                parts=tuple(parts),
+                chunks=total,
+                chunker=dict(chunker.fields),
+                read=self.read,
+                added=self.added,
+                changed=self.changed,
+                unchanged=self.unchanged,
+                deleted=len(gone),
+                held=len(self._live.keys() - self._seen) - len(gone),
+                rejected=len(self.rejections),
+                removed=tuple(sorted([*gone, *replaced])),
+            )
+            staging.save_ingest(folder, staged)
+        return staged
+
+    def _parts(
+        self,
+        documents: Iterable[Document],
+        chunk: Callable[[Document], Iterator[Chunk]],
+        replaced: list[str],
+        shard_chunks: int,
+    ) -> Iterator[list[Chunk]]:
+        pending: list[Chunk] = []
+        for document in self.fresh(documents):
+            if document.doc_id in self._live:
+                replaced.append(document.doc_id)
+            for piece in chunk(document):
+                pending.append(piece)
+                if len(pending) == shard_chunks:
+                    yield pending
+                    pending = []
+        if pending:
+            yield pending
+
+
+def save_rejections(index: Path, generation: int, rejections: Iterable[Rejection]) -> Path:
+    """List what was rejected while building `generation`, one JSON object a line. Returns the file's path."""
+    path = index / REJECTS / f"{generation:08d}.jsonl"
+    lines = [json.dumps({"source": r.source, "reason": r.reason}, ensure_ascii=False) for r in rejections]
+    files.write_file(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
+    return path

@@ -1,0 +1,189 @@
+"""An open index: a snapshot of one generation that answers queries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from pipeline.config import EncoderSettings, FusionSettings, QuerySettings
+from pipeline.errors import QueryError
+from pipeline.index import manifest as manifests
+from pipeline.index.lexical import SparseQuery
+from pipeline.index.manifest import Manifest
+from pipeline.models.contract import Encoder
+from pipeline.models.registry import load_encoder
+from pipeline.query.fusion import LegColumn, fuse
+from pipeline.query.snapshot import Ids, Ranking, Snapshot
+from pipeline.records import Float32, Hit, LegScore
+
+MODES = ("hybrid", "dense", "lexical")
+
+
+class Index:
+    """An open index. Safe for concurrent reading from several threads; a publish by others never disturbs it."""
+
+    def __init__(
+        self, path: Path, manifest: Manifest, encoder: Encoder, settings: QuerySettings, verify: bool
+    ) -> None:
+        """Use `open_index`."""
+        self.path = path
+        self.manifest = manifest
+        self.encoder = encoder
+        self.settings = settings
+        self.snapshot = Snapshot(path, manifest, verify)
+        self._encoding = threading.Lock()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the search threads. Files are released with the object."""
+        self.snapshot.close()
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """The legs this index can search."""
+        return tuple(leg for leg in ("dense", "lexical") if self.manifest.fingerprint(leg) is not None)
+
+    def search(
+        self, text: str, k: int | None = None, mode: str | None = None, fusion: FusionSettings | None = None
+    ) -> list[Hit]:
+        """The best `k` chunks for one query, best first. See `search_many`."""
+        return self.search_many([text], k, mode, fusion)[0]
+
+    def search_many(
+        self,
+        texts: Sequence[str],
+        k: int | None = None,
+        mode: str | None = None,
+        fusion: FusionSettings | None = None,
+    ) -> list[list[Hit]]:
+        """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
+
+        `mode`: `hybrid`, `dense` or `lexical`. Fewer hits come back when the index is smaller than `k`, or when a
+        lexical query shares no token with more chunks. Raises `QueryError` for an empty query, k < 1 or an unknown
+        mode.
+        """
+        k = self.settings.k if k is None else k
+        mode = mode or self.settings.mode
+        wanted = self._check(texts, k, mode)
+        if not texts:
+            return []
+        depth = max(self.settings.depth, k)
+        with self._encoding:
+            encoded = self.encoder.encode_queries(texts)
+        rankings: dict[str, list[Ranking]] = {}
+        queries: list[SparseQuery] = []
+        if "dense" in wanted:
+            assert encoded.dense is not None
+            rankings["dense"] = self.snapshot.dense(encoded.dense, depth)
+        if "lexical" in wanted:
+            assert encoded.lexical is not None
+            queries = [self.snapshot.weigh(*encoded.lexical.row(i)) for i in range(len(texts))]
+            rankings["lexical"] = [self.snapshot.lexical(query, depth) for query in queries]
+        results = []
+        for i in range(len(texts)):
+            columns = self._columns(
+                {leg: ranking[i] for leg, ranking in rankings.items()},
+                encoded.dense[i] if "dense" in wanted and encoded.dense is not None else None,
+                queries[i] if queries else None,
+            )
+            results.append(self._hits(*columns, k, fusion or self.settings.fusion))
+        return results
+
+    def _check(self, texts: Sequence[str], k: int, mode: str) -> tuple[str, ...]:
+        if k < 1:
+            raise QueryError(f"k={k}: ask for at least one hit")
+        if mode not in MODES:
+            raise QueryError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
+        for number, text in enumerate(texts, 1):
+            if not text.strip():
+                raise QueryError("the query is empty" if len(texts) == 1 else f"query {number} is empty")
+        wanted = self.legs if mode == "hybrid" else (mode,)
+        if missing := set(wanted) - set(self.legs):
+            raise QueryError(f"{self.path}: this index has no {missing.pop()} leg; it has: {', '.join(self.legs)}")
+        return wanted
+
+    def _columns(
+        self, rankings: Mapping[str, Ranking], dense: Float32 | None, lexical: SparseQuery | None
+    ) -> tuple[Ids, list[LegColumn]]:
+        """The union of the legs' candidates, with every leg's exact score for each."""
+        union = np.unique(np.concatenate([ranking.ids for ranking in rankings.values()]))
+        depth = self.settings.depth
+        columns = []
+        for leg, ranking in rankings.items():
+            if leg == "dense" and dense is not None:
+                scores = self.snapshot.dense_scores(dense, union)
+            elif lexical is not None:
+                scores = self.snapshot.lexical_scores(lexical, union)
+            counted = ranking.ids[:depth]
+            ranks = np.zeros(len(union), np.int64)
+            ranks[np.searchsorted(union, counted)] = np.arange(1, len(counted) + 1)
+            best = ranking.scores[:depth].astype(np.float64)
+            matches_fewer = leg == "lexical" and len(best) < depth
+            floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
+            columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
+        return union, columns
+
+    def _hits(self, ids: Ids, columns: Sequence[LegColumn], k: int, fusion: FusionSettings) -> list[Hit]:
+        if len(columns) == 1:
+            scores = columns[0].scores
+        else:
+            scores = fuse(fusion.method, columns, fusion.weights, fusion.rrf_k).scores
+        best_rank = np.min([np.where(c.ranks > 0, c.ranks, np.iinfo(np.int64).max) for c in columns], axis=0)
+        order = self.snapshot.order(ids, [-scores, best_rank.astype(np.float64)])[:k]
+        hits = []
+        for rank, position in enumerate(order, 1):
+            chunk = self.snapshot.chunk(int(ids[position]))
+            legs = {
+                column.name: LegScore(float(column.scores[position]), int(column.ranks[position]) or None)
+                for column in columns
+            }
+            hits.append(
+                Hit(
+                    rank=rank,
+                    score=float(scores[position]),
+                    chunk_id=chunk.chunk_id,
+                    doc_id=chunk.doc_id,
+                    ordinal=chunk.ordinal,
+                    start=chunk.start,
+                    end=chunk.end,
+                    text=chunk.text,
+                    headings=chunk.headings,
+                    metadata=chunk.metadata,
+                    source=chunk.source,
+                    legs=legs,
+                )
+            )
+        return hits
+
+
+def open_index(
+    path: str | Path,
+    *,
+    generation: int | None = None,
+    encoder: EncoderSettings | None = None,
+    settings: QuerySettings | None = None,
+    verify: bool = True,
+) -> Index:
+    """Open the live generation of an index, or the one given.
+
+    `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
+    recorded fingerprints. `verify` compares every file's checksum with the manifest before it is used.
+    Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`, `EncoderError`.
+    """
+    folder = Path(path)
+    manifest = manifests.load(folder, generation or manifests.latest_generation(folder))
+    loaded = load_encoder(encoder or EncoderSettings.model_validate(manifest.encoder))
+    legs = {"dense": loaded.dense_fingerprint, "lexical": loaded.lexical_fingerprint}
+    manifests.check_fingerprints(folder, manifest, legs)
+    return Index(folder, manifest, loaded, settings or QuerySettings(), verify)

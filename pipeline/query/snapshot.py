@@ -1,0 +1,139 @@
+"""One generation opened for reading: its segments as one sequence of chunks, and exact scores on them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.index.lexical import Saturation, SparseQuery
+from pipeline.index.manifest import Manifest
+from pipeline.index.segment import Segment
+from pipeline.records import Chunk, Float32
+
+Ids = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One leg's candidates, best first. `ids`: numbers of chunks in the snapshot; `scores`: float32."""
+
+    ids: Ids
+    scores: Float32
+
+
+class Snapshot:
+    """The segments of a generation. A chunk's number is its segment's start plus its ordinal there."""
+
+    def __init__(self, path: Path, manifest: Manifest, verify: bool) -> None:
+        """Open every segment. Raises `CorruptIndexError`."""
+        self.manifest = manifest
+        self.segments = [Segment(path, entry, verify) for entry in manifest.segments]
+        self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search")
+
+    def close(self) -> None:
+        """Stop the search threads."""
+        self._pool.shutdown(wait=False)
+
+    def dense(self, queries: Float32, depth: int) -> list[Ranking]:
+        """The best `depth` chunks of each query by inner product. `queries`: float32 (q, d)."""
+        parts = [segment.dense.search(queries, depth, segment.deleted, self._pool) for segment in self.segments]
+        return [self._merge([part[i] for part in parts], depth) for i in range(len(queries))]
+
+    def lexical(self, query: SparseQuery, depth: int) -> Ranking:
+        """The best `depth` chunks that share a token with the query."""
+        parts = [
+            segment.inverted.search(query, depth, segment.deleted, saturation)
+            for segment, saturation in zip(self.segments, self._saturations, strict=True)
+        ]
+        return self._merge(parts, depth)
+
+    def dense_scores(self, query: Float32, ids: Ids) -> Float64:
+        """Exact inner products of one query with given chunks."""
+        result = np.zeros(len(ids), np.float64)
+        for number, inside, ordinals in self._by_segment(ids):
+            result[inside] = self.segments[number].dense.scores(query, ordinals)
+        return result
+
+    def lexical_scores(self, query: SparseQuery, ids: Ids) -> Float64:
+        """Exact lexical scores of given chunks; zero where no token is shared."""
+        result = np.zeros(len(ids), np.float64)
+        for number, inside, ordinals in self._by_segment(ids):
+            result[inside] = self.segments[number].inverted.scores(query, ordinals, self._saturations[number])
+        return result
+
+    def _by_segment(self, ids: Ids) -> list[tuple[int, Ids, Ids]]:
+        groups = []
+        for number, (start, end) in enumerate(itertools.pairwise(self._starts)):
+            inside = np.flatnonzero((ids >= start) & (ids < end))
+            if len(inside):
+                groups.append((number, inside, ids[inside] - start))
+        return groups
+
+    def chunk(self, number: int) -> Chunk:
+        """The chunk with this number."""
+        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
+
+    def _merge(self, parts: Sequence[tuple[Ids, Float32]], depth: int) -> Ranking:
+        """The best `depth` of all segments: by score, ties by chunk id."""
+        ids = np.concatenate([part[0] + start for part, start in zip(parts, self._starts, strict=False)])
+        scores = np.concatenate([part[1] for part in parts])
+        if len(scores) > depth:
+            cut = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+            ids, scores = ids[scores >= cut], scores[scores >= cut]
+        order = self.order(ids, [-scores])[:depth]
+        return Ranking(ids[order], scores[order])
+
+    def order(self, ids: Ids, keys: Sequence[npt.NDArray[np.floating]]) -> Ids:
+        """Positions sorted by the keys, first key first, then by chunk id; looks ids up only where keys tie."""
+        order: Ids = np.lexsort(tuple(reversed(keys))) if len(ids) else np.zeros(0, np.int64)
+        table = np.array([key[order] for key in keys])
+        fresh = np.r_[True, (table[:, 1:] != table[:, :-1]).any(axis=0)] if len(ids) else np.zeros(0, np.bool_)
+        bounds = np.r_[np.flatnonzero(fresh), len(ids)]
+        for start, end in itertools.pairwise(bounds):
+            if end - start > 1:
+                group = order[start:end]
+                order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
+        return order
+
+    def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:
+        numbers = np.searchsorted(self._starts, ids, side="right") - 1
+        names = [self.segments[n].store.chunk_ids[i - self._starts[n]] for n, i in zip(numbers, ids, strict=True)]
+        return np.array(names, dtype=np.str_)
+
+    @cached_property
+    def _saturations(self) -> list[Saturation | None]:
+        """BM25's document side, from the mean length of live chunks; `None` where weights are used as stored."""
+        parameters = self.manifest.lexical
+        if parameters.kind != "bm25":
+            return [None] * len(self.segments)
+        k1, b = parameters.k1, parameters.b
+        total = sum(float(_alive(s, s.inverted.lengths).sum(dtype=np.float64)) for s in self.segments)
+        mean = total / max(self.manifest.chunks, 1) or 1.0
+        norms = [k1 * (1 - b + b * s.inverted.lengths.astype(np.float64) / mean) for s in self.segments]
+        return [Saturation(k1, norm.astype(np.float32)) for norm in norms]
+
+    def weigh(self, token_ids: npt.NDArray[np.uint64], weights: Float32) -> SparseQuery:
+        """Query weights: the encoder's own, or for BM25 count · ln(1 + (N - df + 0.5) / (df + 0.5))."""
+        if self.manifest.lexical.kind != "bm25":
+            return SparseQuery(token_ids, weights)
+        counts = np.zeros(len(token_ids), np.int64)
+        for segment in self.segments:
+            counts += segment.inverted.document_frequencies(token_ids, segment.deleted)
+        idf = np.log1p((self.manifest.chunks - counts + 0.5) / (counts + 0.5))
+        known = counts > 0
+        return SparseQuery(token_ids[known], (weights * idf).astype(np.float32)[known])
+
+
+def _alive(segment: Segment, values: Float32) -> Float32:
+    return values if segment.deleted is None else values[~segment.deleted]

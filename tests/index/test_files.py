@@ -1,0 +1,92 @@
+"""Writes are all or nothing, and one writer wins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import CorruptIndexError, IndexLockedError
+from pipeline.index import files
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    files.write_file(path, b"old")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        files.write_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_new_file_never_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "manifest"
+    files.write_new_file(path, b"first")
+    with pytest.raises(FileExistsError):
+        files.write_new_file(path, b"second")
+    assert path.read_bytes() == b"first"
+    assert [p.name for p in tmp_path.iterdir()] == ["manifest"]
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_new_file_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
+    if not hard_links:
+
+        def refuse(source: object, target: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    files.write_new_file(tmp_path / "m", b"first")
+    with pytest.raises(FileExistsError):
+        files.write_new_file(tmp_path / "m", b"second")
+    assert (tmp_path / "m").read_bytes() == b"first"
+
+
+def test_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), files.new_folder(tmp_path / "segment") as folder:
+        (folder / "half").write_bytes(b"x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with files.new_folder(tmp_path / "segment") as folder:
+        (folder / "whole").write_bytes(b"x")
+        assert not (tmp_path / "segment").exists()
+    assert [p.name for p in (tmp_path / "segment").iterdir()] == ["whole"]
+
+
+def test_symlinks_and_wrong_sizes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"abc")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert files.regular_file(tmp_path / "real", 3) == tmp_path / "real"
+    with pytest.raises(CorruptIndexError, match="3 bytes where the manifest says 4"):
+        files.regular_file(tmp_path / "real", 4)
+    with pytest.raises(CorruptIndexError, match="not a plain file"):
+        files.regular_file(tmp_path / "link", (tmp_path / "link").lstat().st_size)
+    with pytest.raises(CorruptIndexError, match="missing"):
+        files.regular_file(tmp_path / "gone", 1)
+
+
+def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from pipeline.index.files import writer_lock\n"
+        f"with writer_lock(Path({str(tmp_path / '.writer.lock')!r})):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with (
+            pytest.raises(IndexLockedError, match=f"process {holder.pid} "),
+            files.writer_lock(tmp_path / ".writer.lock"),
+        ):
+            pass
+        holder.kill()
+    with files.writer_lock(tmp_path / ".writer.lock"):
+        pass
