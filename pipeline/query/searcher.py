@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -16,11 +17,24 @@ from pipeline.index.lexical import SparseQuery
 from pipeline.index.manifest import Manifest
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
-from pipeline.query.fusion import LegColumn, fuse
+from pipeline.query.fusion import Float64, Fused, LegColumn, fuse
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
-from pipeline.records import Float32, Hit, LegScore
+from pipeline.records import Encoded, Float32, Hit, LegScore
 
 MODES = ("hybrid", "dense", "lexical")
+_UNRANKED = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One query's candidates. `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first;
+    `scores`: float64, one for each id; `fused`: how they came about, `None` with a single leg."""
+
+    ids: Ids
+    order: Ids
+    scores: Float64
+    columns: tuple[LegColumn, ...]
+    fused: Fused | None
 
 
 class Index:
@@ -55,49 +69,100 @@ class Index:
         return tuple(leg for leg in ("dense", "lexical") if self.manifest.fingerprint(leg) is not None)
 
     def search(
-        self, text: str, k: int | None = None, mode: str | None = None, fusion: FusionSettings | None = None
+        self,
+        text: str,
+        k: int | None = None,
+        mode: str | None = None,
+        *,
+        fusion: FusionSettings | None = None,
+        collapse: bool = False,
     ) -> list[Hit]:
         """The best `k` chunks for one query, best first. See `search_many`."""
-        return self.search_many([text], k, mode, fusion)[0]
+        return self.search_many([text], k, mode, fusion=fusion, collapse=collapse)[0]
 
     def search_many(
         self,
         texts: Sequence[str],
         k: int | None = None,
         mode: str | None = None,
+        *,
         fusion: FusionSettings | None = None,
+        collapse: bool = False,
     ) -> list[list[Hit]]:
         """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
 
-        `mode`: `hybrid`, `dense` or `lexical`. Fewer hits come back when the index is smaller than `k`, or when a
-        lexical query shares no token with more chunks. Raises `QueryError` for an empty query, k < 1 or an unknown
-        mode.
+        `mode`: `hybrid`, `dense` or `lexical`. `collapse`: only the best chunk of each document. Fewer hits come
+        back when the index is smaller than `k`, or when a lexical query shares no token with more chunks.
+        Raises `QueryError` for an empty query, k < 1 or an unknown mode.
         """
-        k = self.settings.k if k is None else k
-        mode = mode or self.settings.mode
-        wanted = self._check(texts, k, mode)
+        ranked = self.rank(texts, k, mode, fusion=fusion, collapse=collapse)
+        return [self._hits(one) for one in ranked]
+
+    def rank(
+        self,
+        texts: Sequence[str],
+        k: int | None = None,
+        mode: str | None = None,
+        *,
+        fusion: FusionSettings | None = None,
+        collapse: bool = False,
+    ) -> list[Ranked]:
+        """Like `search_many`, but numbers instead of records: no text is read from disk."""
+        wanted = self._check(texts, self.settings.k if k is None else k, mode or self.settings.mode)
         if not texts:
             return []
-        depth = max(self.settings.depth, k)
+        return self.rank_encoded(self.encode(texts), k, wanted, fusion=fusion, collapse=collapse)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """The queries' vectors and lexical weights, for `rank_encoded`."""
         with self._encoding:
-            encoded = self.encoder.encode_queries(texts)
+            return self.encoder.encode_queries(texts)
+
+    def rank_encoded(
+        self,
+        encoded: Encoded,
+        k: int | None = None,
+        legs: Sequence[str] | None = None,
+        *,
+        fusion: FusionSettings | None = None,
+        collapse: bool = False,
+    ) -> list[Ranked]:
+        """Rank queries that are already encoded; `legs` defaults to all the index has."""
+        k = self.settings.k if k is None else k
+        legs = legs or self.legs
+        depth = max(self.settings.depth, k)
+        while True:
+            results = self._rank(encoded, k, legs, depth, fusion or self.settings.fusion, collapse)
+            enough = all(len(ranked.order) >= k for ranked in results)
+            if not collapse or enough or depth >= self.manifest.chunks:
+                return results
+            depth *= 4
+
+    def _rank(
+        self,
+        encoded: Encoded,
+        k: int,
+        legs: Sequence[str],
+        depth: int,
+        fusion: FusionSettings,
+        collapse: bool,
+    ) -> list[Ranked]:
         rankings: dict[str, list[Ranking]] = {}
         queries: list[SparseQuery] = []
-        if "dense" in wanted:
-            assert encoded.dense is not None
+        if "dense" in legs and encoded.dense is not None:
             rankings["dense"] = self.snapshot.dense(encoded.dense, depth)
-        if "lexical" in wanted:
-            assert encoded.lexical is not None
-            queries = [self.snapshot.weigh(*encoded.lexical.row(i)) for i in range(len(texts))]
+        if "lexical" in legs and encoded.lexical is not None:
+            queries = [self.snapshot.weigh(*encoded.lexical.row(i)) for i in range(len(encoded.lexical))]
             rankings["lexical"] = [self.snapshot.lexical(query, depth) for query in queries]
+        count = max(len(ranking) for ranking in rankings.values())
         results = []
-        for i in range(len(texts)):
-            columns = self._columns(
+        for i in range(count):
+            ids, columns = self._columns(
                 {leg: ranking[i] for leg, ranking in rankings.items()},
-                encoded.dense[i] if "dense" in wanted and encoded.dense is not None else None,
+                encoded.dense[i] if encoded.dense is not None else None,
                 queries[i] if queries else None,
             )
-            results.append(self._hits(*columns, k, fusion or self.settings.fusion))
+            results.append(self._fuse(ids, columns, k, fusion, collapse))
         return results
 
     def _check(self, texts: Sequence[str], k: int, mode: str) -> tuple[str, ...]:
@@ -134,24 +199,40 @@ class Index:
             columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
         return union, columns
 
-    def _hits(self, ids: Ids, columns: Sequence[LegColumn], k: int, fusion: FusionSettings) -> list[Hit]:
-        if len(columns) == 1:
-            scores = columns[0].scores
-        else:
-            scores = fuse(fusion.method, columns, fusion.weights, fusion.rrf_k).scores
-        best_rank = np.min([np.where(c.ranks > 0, c.ranks, np.iinfo(np.int64).max) for c in columns], axis=0)
-        order = self.snapshot.order(ids, [-scores, best_rank.astype(np.float64)])[:k]
+    def _fuse(
+        self, ids: Ids, columns: Sequence[LegColumn], k: int, fusion: FusionSettings, collapse: bool
+    ) -> Ranked:
+        fused = None
+        scores = columns[0].scores
+        if len(columns) > 1:
+            fused = fuse(fusion.method, columns, fusion.weights, fusion.rrf_k)
+            scores = fused.scores
+        # Beyond every leg's depth all normalized scores are zero; there the better rank in some leg decides.
+        best_rank = np.min([np.where(c.ranks > 0, c.ranks, _UNRANKED) for c in columns], axis=0)
+        order = self.snapshot.order(ids, [-scores, best_rank.astype(np.float64)])
+        if collapse:
+            seen: set[str] = set()
+            kept = []
+            for position in order:
+                doc_id = self.snapshot.doc_id(int(ids[position]))
+                if doc_id not in seen:
+                    seen.add(doc_id)
+                    kept.append(position)
+            order = np.array(kept, np.int64)
+        return Ranked(ids, order[:k], scores, tuple(columns), fused)
+
+    def _hits(self, ranked: Ranked) -> list[Hit]:
         hits = []
-        for rank, position in enumerate(order, 1):
-            chunk = self.snapshot.chunk(int(ids[position]))
+        for rank, position in enumerate(ranked.order, 1):
+            chunk = self.snapshot.chunk(int(ranked.ids[position]))
             legs = {
                 column.name: LegScore(float(column.scores[position]), int(column.ranks[position]) or None)
-                for column in columns
+                for column in ranked.columns
             }
             hits.append(
                 Hit(
                     rank=rank,
-                    score=float(scores[position]),
+                    score=float(ranked.scores[position]),
                     chunk_id=chunk.chunk_id,
                     doc_id=chunk.doc_id,
                     ordinal=chunk.ordinal,

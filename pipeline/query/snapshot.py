@@ -84,6 +84,11 @@ class Snapshot:
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
         return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
 
+    def doc_id(self, number: int) -> str:
+        """The document that a chunk belongs to."""
+        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return str(self.segments[segment].store.doc_ids[number - self._starts[segment]])
+
     def _merge(self, parts: Sequence[tuple[Ids, Float32]], depth: int) -> Ranking:
         """The best `depth` of all segments: by score, ties by chunk id."""
         ids = np.concatenate([part[0] + start for part, start in zip(parts, self._starts, strict=False)])

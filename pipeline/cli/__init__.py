@@ -1,0 +1,47 @@
+"""The command line: wrappers around the library. `docs/cli.md` describes every command and option."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.cli import build, evaluate, generations, query
+from pipeline.cli.common import Commands, Options
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hybrid-pipeline")
+@click.option(
+    "--config", "config_path", default="config.yaml", metavar="FILE", help="Configuration. Default: config.yaml"
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print results and errors only: no progress, no summary.")
+@click.option("--verbose", "-v", is_flag=True, help="Log what is being done to standard error.")
+@click.pass_context
+def cli(ctx: click.Context, config_path: str, quiet: bool, verbose: bool) -> None:
+    """Build a hybrid (dense + lexical) index from documents, and search it."""
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    ctx.obj = Options(Path(config_path), quiet)
+
+
+for command in (
+    build.init,
+    build.ingest,
+    build.encode,
+    build.build,
+    query.query,
+    evaluate.evaluate,
+    generations.status,
+    generations.generations,
+    generations.rollback,
+    generations.gc,
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The `pipeline` command."""
+    cli(prog_name="pipeline")

@@ -1,0 +1,74 @@
+"""Commands that write an index: init, ingest, encode, build."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REJECTS, Options
+
+if TYPE_CHECKING:
+    from pipeline.builder import BuildReport
+
+
+@click.command()
+@click.argument("folder", default=".", metavar="[DIR]")
+def init(folder: str) -> None:
+    """Write a commented starter configuration into DIR (default: here)."""
+    from pipeline.starter import write_starter
+
+    path = write_starter(Path(folder))
+    click.echo(f"wrote {path}; put documents into {path.parent / 'documents'} and run `pipeline build`")
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="Take nothing over from the live generation: encode everything.")
+@click.option("--strict", is_flag=True, help="Refuse the whole run if any document is rejected.")
+@click.pass_obj
+def ingest(options: Options, full: bool, strict: bool) -> None:
+    """Read the sources and stage the chunks of new and changed documents."""
+    from pipeline import builder, render
+
+    report = builder.ingest(options.config(), full=full, strict=strict, progress=options.progress())
+    if not options.quiet:
+        click.echo(render.staged_line(report.staged))
+    _tell_rejections(render.rejection_lines(report.rejections, report.rejects_file))
+    sys.exit(EXIT_REJECTS if report.rejections else EXIT_NOTHING_TO_DO if report.staged.nothing_to_do else EXIT_OK)
+
+
+@click.command()
+@click.pass_obj
+def encode(options: Options) -> None:
+    """Encode what `ingest` staged and publish it as a new generation."""
+    from pipeline import builder
+
+    _finish(options, builder.encode(options.config(), progress=options.progress()))
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="Take nothing over from the live generation: encode everything.")
+@click.option("--strict", is_flag=True, help="Refuse the whole build if any document is rejected.")
+@click.pass_obj
+def build(options: Options, full: bool, strict: bool) -> None:
+    """Bring the index up to date with its sources: ingest, encode, publish."""
+    from pipeline import builder
+
+    _finish(options, builder.build(options.config(), full=full, strict=strict, progress=options.progress()))
+
+
+def _finish(options: Options, report: BuildReport) -> None:
+    from pipeline import render
+
+    if not options.quiet:
+        click.echo(render.report_line(report))
+    _tell_rejections(render.rejection_lines(report.rejections, report.rejects_file))
+    sys.exit(EXIT_REJECTS if report.rejections else EXIT_OK if report.published else EXIT_NOTHING_TO_DO)
+
+
+def _tell_rejections(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(line, err=True)

@@ -1,0 +1,105 @@
+"""What the commands share: settings, progress bars, consoles, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline import errors
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.config import Config
+    from pipeline.progress import Progress, ProgressFactory
+    from pipeline.query.searcher import Index
+
+EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED = range(6)
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options in front of the command."""
+
+    config_path: Path
+    quiet: bool
+
+    def config(self) -> Config:
+        """The configuration file, checked."""
+        from pipeline.config import load_config
+
+        return load_config(self.config_path)
+
+    def progress(self) -> ProgressFactory:
+        """tqdm bars on a terminal, else nothing."""
+        from pipeline.progress import silent
+
+        if self.quiet or not sys.stderr.isatty():
+            return silent
+
+        def bar(description: str, total: int | None, unit: str) -> Progress:
+            from tqdm import tqdm
+
+            made: Progress = tqdm(desc=description, total=total, unit=f" {unit}", smoothing=0.1, dynamic_ncols=True)
+            return made
+
+        return bar
+
+    @contextlib.contextmanager
+    def open_index(self, index_path: str | None, generation: int | None = None) -> Iterator[Index]:
+        """The configured index, with the configured encoder; or the one at `index_path`, with its own."""
+        from pipeline.query.searcher import open_index
+
+        if index_path is not None:
+            settings = self.config().query if self.config_path.exists() else None
+            opened = open_index(index_path, generation=generation, settings=settings)
+        else:
+            config = self.config()
+            opened = open_index(
+                config.index_path, generation=generation, encoder=config.encoder, settings=config.query
+            )
+        with opened:
+            yield opened
+
+    def index_folder(self, index_path: str | None) -> Path:
+        """The folder that `--index` or the configuration names."""
+        return Path(index_path) if index_path is not None else self.config().index_path
+
+
+class Commands(click.Group):
+    """Turns the package's errors into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except errors.PipelineError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(_exit_code(error))
+        except KeyboardInterrupt:
+            click.echo("interrupted: the live index is as it was; a build resumes at its finished shards", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+
+
+def _exit_code(error: errors.PipelineError) -> int:
+    match error:
+        case errors.ConfigError():
+            return EXIT_BAD_CONFIGURATION
+        case errors.RejectedDocumentsError():
+            return EXIT_REJECTS
+        case errors.IndexLockedError():
+            return EXIT_LOCKED
+    return EXIT_FAILED
+
+
+def console() -> Console:
+    """A console that fits the terminal, or 120 columns when the output goes elsewhere."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)

@@ -1,0 +1,87 @@
+"""Commands about what is live: status, generations, rollback, gc."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from pipeline.cli.common import Options, console
+
+_INDEX = click.option(
+    "--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration."
+)
+
+
+@click.command()
+@_INDEX
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_obj
+def status(options: Options, index_path: str | None, as_json: bool) -> None:
+    """Show the live generation: documents, chunks, segments, sizes, fingerprints."""
+    from pipeline import render
+    from pipeline.index import manifest as manifests
+    from pipeline.index import staging
+
+    index = options.index_folder(index_path)
+    manifest = manifests.load(index, manifests.latest_generation(index))
+    waiting = staging.ingest_folder(index).exists()
+    record = render.status_record(str(index), manifest, manifests.generations(index), waiting)
+    if as_json:
+        click.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        render.status_table(console(), record)
+
+
+@click.command()
+@_INDEX
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a generation, a line each.")
+@click.pass_obj
+def generations(options: Options, index_path: str | None, as_json: bool) -> None:
+    """List the generations that can be searched or rolled back to, newest first."""
+    from pipeline import render
+    from pipeline.index import manifest as manifests
+
+    index = options.index_folder(index_path)
+    manifests.latest_generation(index)
+    known = [manifests.load(index, number) for number in reversed(manifests.generations(index))]
+    if as_json:
+        for manifest in known:
+            click.echo(json.dumps(render.generation_record(manifest), ensure_ascii=False))
+    else:
+        render.generations_table(console(), known)
+
+
+@click.command()
+@click.argument("generation", type=int, required=False, metavar="[N]")
+@_INDEX
+@click.pass_obj
+def rollback(options: Options, generation: int | None, index_path: str | None) -> None:
+    """Publish generation N again (default: the one before the live one), as a new generation."""
+    from pipeline.index import store
+
+    restored = store.rollback(options.index_folder(index_path), generation)
+    if not options.quiet:
+        click.echo(
+            f"published generation {restored.generation}: {restored.note} "
+            f"({restored.documents:,} documents, {restored.chunks:,} chunks)"
+        )
+
+
+@click.command()
+@_INDEX
+@click.option("--retain", type=click.IntRange(min=1), help="Generations to keep. Default: `retain` (3).")
+@click.pass_obj
+def gc(options: Options, index_path: str | None, retain: int | None) -> None:
+    """Remove old generations and the files that no remaining one names."""
+    from pipeline.index import manifest as manifests
+    from pipeline.index import store
+
+    index = options.index_folder(index_path)
+    manifests.latest_generation(index)
+    if retain is None:
+        retain = options.config().retain
+    with store.lock(index):
+        removed = store.collect_garbage(index, retain)
+    if not options.quiet:
+        click.echo(f"removed {len(removed)} segments; generations left: {manifests.generations(index)}")

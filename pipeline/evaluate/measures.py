@@ -1,0 +1,51 @@
+"""Retrieval measures, by ir-measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.errors import EvaluationError
+from pipeline.evaluate.qrels import Qrels
+from pipeline.query.batch import Run
+
+DEFAULT_MEASURES = ("nDCG@10", "R@100", "MRR@10")
+
+
+def _parse(names: Sequence[str]) -> dict[str, Any]:
+    import ir_measures
+
+    parsed = {}
+    for name in names:
+        try:
+            parsed[name] = ir_measures.parse_measure(name.replace("MRR", "RR", 1))
+        except (ValueError, NameError, SyntaxError, KeyError) as error:
+            raise EvaluationError(
+                f"unknown measure {name!r} ({error}); for example nDCG@10, R@100, MRR@10"
+            ) from None
+    return parsed
+
+
+def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -> dict[str, dict[str, float]]:
+    """Values of each measure for each judged query; a query without hits gets 0.
+
+    The order of the run counts, not its scores: ties are not broken anew.
+    """
+    import ir_measures
+
+    parsed = _parse(names)
+    flat = {
+        query_id: {doc_id: float(-rank) for rank, (doc_id, _) in enumerate(ranking)}
+        for query_id, ranking in run.items()
+    }
+    judged = {query_id: dict(grades) for query_id, grades in qrels.items()}
+    values: dict[str, dict[str, float]] = {name: dict.fromkeys(judged, 0.0) for name in names}
+    by_measure = {str(measure): name for name, measure in parsed.items()}
+    for metric in ir_measures.iter_calc(list(parsed.values()), judged, flat):
+        values[by_measure[str(metric.measure)]][metric.query_id] = float(metric.value)
+    return values
+
+
+def mean(values: Mapping[str, float]) -> float:
+    """The mean over queries."""
+    return sum(values.values()) / len(values)

@@ -1,0 +1,220 @@
+"""What the command line prints: tables for people, JSON for machines. No click, no reading of files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.builder import BuildReport
+from pipeline.index.manifest import Manifest
+from pipeline.index.staging import StagedIngest
+from pipeline.query.searcher import Index
+from pipeline.query.snippet import snippet
+from pipeline.records import Hit, LegScore, Rejection
+
+
+def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits: Sequence[Hit]) -> str:
+    """One query's hits as one line of JSON."""
+    record: dict[str, Any] = {"query": query, "mode": mode, "generation": index.manifest.generation}
+    if query_id is not None:
+        record["query_id"] = query_id
+    record["hits"] = [_hit_record(hit) for hit in hits]
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _hit_record(hit: Hit) -> dict[str, Any]:
+    record = {field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name != "legs"}
+    record["metadata"] = dict(hit.metadata)
+    for leg in ("dense", "lexical"):
+        score = hit.legs.get(leg)
+        record[leg] = None if score is None else {"score": score.score, "rank": score.rank}
+    return record
+
+
+def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], show: Sequence[str]) -> None:
+    """One query's hits as a table that fits the terminal."""
+    if not hits:
+        console.print("no hits: none of the query's words is in the index")
+        return
+    tokens = index.encoder.describe_tokens(query)
+    legs = list(hits[0].legs)
+    table = Table(title=f"[bold]{escape(query)}[/]", title_justify="left", show_lines=True, expand=True)
+    table.add_column("#", justify="right", style="bold")
+    table.add_column("score", justify="right", no_wrap=True)
+    for leg in legs:
+        table.add_column(leg, justify="right", no_wrap=True)
+    for name in show:
+        table.add_column(name, overflow="fold", max_width=24)
+    table.add_column("passage", ratio=1, overflow="fold")
+    for hit in hits:
+        table.add_row(
+            str(hit.rank),
+            f"{hit.score:.4f}",
+            *(_leg_cell(hit.legs.get(leg)) for leg in legs),
+            *(_plain(hit.metadata.get(name)) for name in show),
+            _passage(hit, index, tokens),
+        )
+    console.print(table)
+
+
+def _leg_cell(score: LegScore | None) -> str:
+    if score is None:
+        return "–"
+    return f"{score.score:.3f}\n[dim]{'#' + str(score.rank) if score.rank else 'beyond'}[/]"
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "–"
+    return escape(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
+    text = Text(hit.doc_id, style="cyan")
+    if hit.headings:
+        text.append(" › " + " › ".join(hit.headings), style="dim")
+    text.append("\n")
+    part = snippet(hit.text, tokens, index.encoder.describe_tokens)
+    body = Text(("…" if part.cut_before else "") + part.text + ("…" if part.cut_after else ""), style="default")
+    shift = 1 if part.cut_before else 0
+    for start, end in part.marks:
+        body.stylize("bold yellow", start + shift, end + shift)
+    return text.append_text(body)
+
+
+def report_line(report: BuildReport) -> str:
+    """What a build did, for a log."""
+    changes = (
+        f"{report.added:,} added, {report.changed:,} changed, {report.deleted:,} deleted, "
+        f"{report.unchanged:,} unchanged"
+    )
+    if not report.published:
+        return f"nothing to do: generation {report.generation} is up to date ({changes})"
+    return (
+        f"published generation {report.generation}: {report.documents:,} documents, {report.chunks:,} chunks "
+        f"({changes}; {report.encoded_chunks:,} chunks encoded in {report.seconds:.1f} s)"
+    )
+
+
+def staged_line(staged: StagedIngest) -> str:
+    """What an ingest staged, for a log."""
+    return (
+        f"staged {staged.chunks:,} chunks of {staged.read:,} documents ({staged.added:,} added, "
+        f"{staged.changed:,} changed, {staged.deleted:,} deleted, {staged.unchanged:,} unchanged); "
+        "`pipeline encode` publishes them"
+    )
+
+
+def rejection_lines(rejections: Sequence[Rejection], rejects_file: Path | None, limit: int = 10) -> list[str]:
+    """The first rejected documents, with reasons, and where all of them are listed."""
+    lines = [f"rejected {rejection.source}: {rejection.reason}" for rejection in rejections[:limit]]
+    if len(rejections) > limit:
+        lines.append(f"… and {len(rejections) - limit:,} more")
+    if rejections:
+        noun = "document was" if len(rejections) == 1 else "documents were"
+        lines.append(f"{len(rejections):,} {noun} rejected; all reasons are in {rejects_file}")
+    return lines
+
+
+def generation_record(manifest: Manifest) -> dict[str, Any]:
+    """One generation, as plain data."""
+    return {
+        "generation": manifest.generation,
+        "created_at": manifest.created_at,
+        "documents": manifest.documents,
+        "chunks": manifest.chunks,
+        "segments": len(manifest.segments),
+        "note": manifest.note,
+    }
+
+
+def generations_table(console: Console, known: Sequence[Manifest]) -> None:
+    """Generations, newest first; the first is live."""
+    table = Table("generation", "published (UTC)", "documents", "chunks", "segments", "note")
+    for position, manifest in enumerate(known):
+        number = f"[bold]{manifest.generation} (live)[/]" if position == 0 else str(manifest.generation)
+        table.add_row(
+            number,
+            manifest.created_at,
+            f"{manifest.documents:,}",
+            f"{manifest.chunks:,}",
+            str(len(manifest.segments)),
+            escape(manifest.note),
+        )
+    console.print(table)
+
+
+def status_record(index: str, manifest: Manifest, generations: Sequence[int], staged: bool) -> dict[str, Any]:
+    """What `pipeline status` knows, as plain data."""
+    return {
+        "index": index,
+        "generation": manifest.generation,
+        "generations": list(generations),
+        "created_at": manifest.created_at,
+        "note": manifest.note,
+        "documents": manifest.documents,
+        "chunks": manifest.chunks,
+        "bytes": sum(file.size for entry in manifest.segments for file in entry.files),
+        "staged": staged,
+        "segments": [
+            {
+                "segment_id": entry.segment_id,
+                "chunks": entry.chunks,
+                "deleted_chunks": entry.deleted_chunks,
+                "files": {file.name: file.size for file in entry.files},
+            }
+            for entry in manifest.segments
+        ],
+        "fingerprints": manifest.fingerprints,
+        "encoder": manifest.encoder,
+    }
+
+
+def status_table(console: Console, record: Mapping[str, Any]) -> None:
+    """The same for a person."""
+    console.print(
+        f"[bold]{escape(record['index'])}[/]  generation {record['generation']} of {record['created_at']}"
+    )
+    if record["note"]:
+        console.print(f"  {escape(record['note'])}")
+    console.print(
+        f"  {record['documents']:,} documents, {record['chunks']:,} chunks, "
+        f"{len(record['segments'])} segments, {_size(record['bytes'])}"
+    )
+    if record["staged"]:
+        console.print("  an ingest is staged: `pipeline encode` publishes it")
+    table = Table("segment", "chunks", "deleted", "files")
+    for entry in record["segments"]:
+        files = "\n".join(f"{name} {_size(size)}" for name, size in entry["files"].items())
+        table.add_row(entry["segment_id"][:12], f"{entry['chunks']:,}", f"{entry['deleted_chunks']:,}", files)
+    console.print(table)
+    prints = Table("part", "field", "value")
+    for part, fields in record["fingerprints"].items():
+        for name, value in fields.items():
+            prints.add_row(part, name, escape(value))
+    console.print(prints)
+
+
+def measures_table(console: Console, measures: Mapping[str, Mapping[str, float]]) -> None:
+    """Runs side by side."""
+    names = list(next(iter(measures.values())))
+    table = Table("", *names)
+    for run, values in measures.items():
+        table.add_row(run, *(f"{values[name]:.4f}" for name in names))
+    console.print(table)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
