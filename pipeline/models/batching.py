@@ -1,0 +1,83 @@
+"""Batches cut by a token budget from length-sorted windows of a stream of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+WINDOW_TEXTS = 2048
+WINDOW_CHARACTERS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Token ids of some texts, padded on the right.
+
+    `rows`: int64 (b,), positions of the texts in the call. `ids`: int32 (b, t). `lengths`: int64 (b,).
+    """
+
+    rows: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.int64]
+
+    @property
+    def mask(self) -> npt.NDArray[np.float32]:
+        """float32 (b, t): 1 for a token, 0 for padding."""
+        return (np.arange(self.ids.shape[1]) < self.lengths[:, None]).astype(np.float32)
+
+    def halves(self) -> tuple[TokenBatch, TokenBatch]:
+        """Two batches of half the texts each, the shorter texts with less padding."""
+        middle = len(self.rows) // 2
+        return self._part(slice(0, middle)), self._part(slice(middle, None))
+
+    def _part(self, part: slice) -> TokenBatch:
+        lengths = self.lengths[part]
+        return TokenBatch(self.rows[part], self.ids[part, : int(lengths.max())], lengths)
+
+
+def plan(lengths: Sequence[int], budget_tokens: int) -> list[npt.NDArray[np.int64]]:
+    """Cut texts of these lengths into batches whose padded size is within the budget, longest texts first.
+
+    A text longer than the budget makes a batch of its own. Returns positions; each occurs exactly once.
+    """
+    sizes = np.asarray(lengths, np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    batches = []
+    start = 0
+    while start < len(order):
+        count = max(1, budget_tokens // max(1, int(sizes[order[start]])))
+        batches.append(order[start : start + count])
+        start += count
+    return batches
+
+
+def token_batches(
+    texts: Sequence[str],
+    tokenize: Callable[[Sequence[str]], list[npt.NDArray[np.int32]]],
+    budget_tokens: int,
+    pad_id: int,
+) -> Iterator[TokenBatch]:
+    """Tokenize and batch window by window, lazily, so that a window is tokenized while the last one is encoded."""
+    for start, stop in windows(texts):
+        ids = tokenize(texts[start:stop])
+        for chosen in plan([len(row) for row in ids], budget_tokens):
+            lengths = np.array([len(ids[i]) for i in chosen], np.int64)
+            padded = np.full((len(chosen), int(lengths[0])), pad_id, np.int32)
+            for row, i in enumerate(chosen):
+                padded[row, : lengths[row]] = ids[i]
+            yield TokenBatch(chosen + start, padded, lengths)
+
+
+def windows(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Half-open ranges of texts, bounded in count and in characters."""
+    start, characters = 0, 0
+    for i, text in enumerate(texts):
+        if i > start and (i - start >= WINDOW_TEXTS or characters + len(text) > WINDOW_CHARACTERS):
+            yield start, i
+            start, characters = i, 0
+        characters += len(text)
+    if start < len(texts):
+        yield start, len(texts)

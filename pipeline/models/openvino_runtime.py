@@ -1,0 +1,129 @@
+"""Running a converted encoder on the CPU with OpenVINO: compiled once per mode, several requests in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from pipeline.errors import EncoderError
+from pipeline.models import cache
+from pipeline.models.batching import TokenBatch
+from pipeline.models.openvino_import import openvino
+
+Mode = Literal["throughput", "latency"]
+Outputs = Mapping[str, npt.NDArray[np.float32]]
+
+MODEL_FILE, WEIGHTS_FILE, EMBEDDINGS_FILE = "model.xml", "model.bin", "embeddings.npy"
+
+
+def cpu_precision() -> Literal["bf16", "f32"]:
+    """bf16 where OpenVINO reports it for this CPU (AMX, AVX512-BF16), else f32."""
+    return "bf16" if "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
+def save_graph(model: Any, embeddings: npt.NDArray[np.generic], folder: Path) -> None:
+    """Write a graph and its word embeddings where `OpenVinoEncoder` finds them; weights stay float32."""
+    openvino().save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
+    np.save(folder / EMBEDDINGS_FILE, embeddings)
+
+
+class OpenVinoEncoder:
+    """A compiled graph of `graph.build_graph` and its word embeddings.
+
+    `throughput` keeps several requests in flight, for builds; `latency` gives one request all cores, for queries.
+    `outputs`: heads to compute; the others are cut off before compiling. Raises `EncoderError` if the folder's
+    files cannot be loaded.
+    """
+
+    def __init__(self, folder: Path, mode: Mode, outputs: Iterable[str], precision: str | None = None) -> None:
+        try:
+            self._embeddings = np.load(folder / EMBEDDINGS_FILE, mmap_mode="r")
+            self._compiled = _compile(folder, mode, frozenset(outputs), precision or cpu_precision())
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            raise EncoderError(
+                f"{folder}: the converted model cannot be loaded: {reason}; delete that folder"
+            ) from error
+        self._names = [output.get_any_name() for output in self._compiled.outputs]
+        in_flight = 1
+        if mode == "throughput":
+            in_flight = 1 + int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._requests = [self._compiled.create_infer_request() for _ in range(in_flight)]
+
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, Outputs]]:
+        """Encode batches; results come in the order of the batches, with a few of them computed ahead.
+
+        The next batches are drawn while earlier ones are computed. Out of memory, a batch is halved and retried.
+        """
+        free = list(self._requests)
+        running: deque[tuple[TokenBatch, Any, Any]] = deque()
+        try:
+            for batch in batches:
+                if not free:
+                    done = running.popleft()
+                    free.append(done[1])
+                    yield from self._finish(*done)
+                request = free.pop()
+                inputs = self._inputs(batch)
+                request.start_async(inputs, share_inputs=True)
+                running.append((batch, request, inputs))
+            while running:
+                yield from self._finish(*running.popleft())
+        finally:
+            for _, request, _ in running:
+                request.wait()
+
+    def _inputs(self, batch: TokenBatch) -> dict[str, Any]:
+        embeddings = self._embeddings.take(batch.ids.ravel(), axis=0).astype(np.float32, copy=False)
+        return {"embeddings": embeddings.reshape(*batch.ids.shape, -1), "mask": batch.mask}
+
+    def _finish(self, batch: TokenBatch, request: Any, _inputs: Any) -> Iterator[tuple[TokenBatch, Outputs]]:
+        try:
+            request.wait()
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error) or len(batch.rows) == 1:
+                raise EncoderError(f"encoding failed on a batch of {batch.ids.shape} tokens: {error}") from error
+        else:
+            yield batch, {name: request.get_tensor(name).data.copy() for name in self._names}
+            return
+        for half in batch.halves():
+            inputs = self._inputs(half)
+            request.start_async(inputs, share_inputs=True)
+            yield from self._finish(half, request, inputs)
+
+
+def _compile(folder: Path, mode: Mode, outputs: frozenset[str], precision: str) -> Any:
+    ov = openvino()
+    core = ov.Core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": mode.upper(),
+        "CACHE_MODE": "OPTIMIZE_SIZE",
+    }
+    machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    key = repr((ov.__version__, sorted(settings.items()), sorted(outputs), machine))
+    blob_path = folder / "compiled" / f"{mode}-{xxhash.xxh3_64_hexdigest(key.encode())}.blob"
+    # The blob holds the optimised graph and refers to the weights file: small, and the weights stay memory-mapped.
+    if (blob := cache.read_blob(blob_path)) is not None:
+        try:
+            return core.import_model(blob, "CPU", {**settings, "WEIGHTS_PATH": str(folder / WEIGHTS_FILE)})
+        except RuntimeError:
+            pass  # written by another build of OpenVINO: compile again
+    model = core.read_model(str(folder / MODEL_FILE))
+    for result in model.get_results():
+        if not result.output(0).names & outputs and not result.input_value(0).names & outputs:
+            model.remove_result(result)
+    compiled = core.compile_model(model, "CPU", settings)
+    cache.write_blob(blob_path, compiled.export_model().getvalue())
+    return compiled
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "bad_alloc" in text or "allocat" in text

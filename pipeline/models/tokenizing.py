@@ -1,0 +1,56 @@
+"""Texts → token ids with Hugging Face's Rust tokenizers, and nothing of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import EncoderError
+
+TokenIds = npt.NDArray[np.int32]
+
+
+def load_tokenizer(path: Path) -> Any:
+    """A `tokenizers.Tokenizer` from tokenizer.json, its own truncation and padding switched off.
+
+    Raises `EncoderError` naming the file.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust side raises bare Exception
+        raise EncoderError(f"{path}: not a readable tokenizer: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+class TextTokenizer:
+    """Cuts each text to `max_tokens` tokens, special tokens counted; padding is left to the batcher."""
+
+    def __init__(self, path: Path, max_tokens: int) -> None:
+        self._tokenizer = load_tokenizer(path)
+        self._tokenizer.enable_truncation(max_length=max_tokens)
+
+    def encode(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Token ids of each text, special tokens included. A lone surrogate is read as `?`."""
+        try:
+            encodings = self._tokenizer.encode_batch_fast(texts)
+        except (TypeError, UnicodeEncodeError):
+            clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+            encodings = self._tokenizer.encode_batch_fast(clean)
+        return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
+
+    def token(self, token_id: int) -> str:
+        """The vocabulary's form of a token, or an empty string."""
+        return self._tokenizer.id_to_token(token_id) or ""
+
+    def special_id(self, token: str | None) -> int | None:
+        """Id of a special token, or `None` if the vocabulary has no such token."""
+        found: int | None = self._tokenizer.token_to_id(token) if token else None
+        return found
