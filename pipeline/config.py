@@ -19,17 +19,24 @@ class Settings(BaseModel):
 
 
 class SourceSettings(Settings):
-    """One folder or file to index."""
+    """One folder or file to index.
+
+    `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
+    that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
+    """
 
     path: str
-    include: list[str] = ["**/*"]
+    include: list[str] = []
     exclude: list[str] = []
+    prefix: str = ""
     id_field: str | None = None
     text_field: str | None = None
     title_field: str | None = None
 
 
 class IngestSettings(Settings):
+    """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected."""
+
     max_document_mb: float = Field(default=32.0, gt=0)
     encodings: list[str] = []
 

@@ -1,0 +1,186 @@
+"""Lines of a text file in bounded memory, and the two formats made of them: JSONL and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.config import IngestSettings
+from pipeline.ingest.decoding import UnreadableError, choose_file_encoding
+from pipeline.ingest.fields import Columns, build_document, first_line, typed_cell
+from pipeline.ingest.sources import SourceFile
+from pipeline.records import Document
+
+SKIP_CHARS = 1 << 20
+
+Found = tuple[int, Document]
+"""Line (or row, from 1; 0 for a whole file) and the document found there."""
+
+RejectRecord = Callable[[int, str], None]
+"""Takes the line (or row) and the reason."""
+
+_ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+
+
+class BoundedLines:
+    """Iterates over the lines of `stream`; `line` is the number of the last one.
+
+    A line over `max_chars`, one with a NUL and one with undecodable bytes raise `UnreadableError`; iteration may
+    then go on with the next line.
+    """
+
+    def __init__(self, stream: TextIO, max_chars: int) -> None:
+        self.line = 0
+        self._stream = stream
+        self._max_chars = max_chars
+
+    def __iter__(self) -> BoundedLines:
+        return self
+
+    def __next__(self) -> str:
+        text = self._stream.readline(self._max_chars + 1)
+        if not text:
+            raise StopIteration
+        self.line += 1
+        if len(text) > self._max_chars:
+            while text and text[-1] not in "\r\n":
+                text = self._stream.readline(SKIP_CHARS)
+            limit = f"{self._max_chars / 1e6:g}"
+            raise UnreadableError(f"line is longer than {limit} MB; raise ingest.max_document_mb to read it")
+        if "\0" in text:
+            raise UnreadableError("NUL byte in the line")
+        if not text.isascii() and _ESCAPED_BYTE.search(text):
+            raise UnreadableError("bytes that are not valid in the file's encoding; save the file as UTF-8 again")
+        return text
+
+
+def max_bytes(settings: IngestSettings) -> int:
+    """`ingest.max_document_mb` in bytes (1 MB = 10^6)."""
+    return int(settings.max_document_mb * 1e6)
+
+
+def _open(path: Path, settings: IngestSettings) -> TextIO:
+    encoding = choose_file_encoding(path, settings.encodings)
+    return path.open(encoding=encoding, errors="surrogateescape", newline="")
+
+
+def read_jsonl(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+    """One document for each line that holds a JSON object; blank lines are no documents."""
+    limit = max_bytes(settings)
+    with _open(file.path, settings) as stream:
+        lines = BoundedLines(stream, limit)
+        while True:
+            try:
+                text = next(lines, None)
+                if text is None:
+                    return
+                if not text.strip():
+                    continue
+                record = _json_object(text)
+                columns = Columns.choose(record, file.source)
+                document = build_document(record, columns, file.source, f"{file.name}:{lines.line}", limit)
+            except UnreadableError as error:
+                reject(lines.line, str(error))
+                continue
+            yield lines.line, document
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except RecursionError:
+        raise UnreadableError("broken JSON: nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise UnreadableError(f"broken JSON: {error.msg} in column {error.colno}") from None
+    except ValueError as error:
+        raise UnreadableError(f"broken JSON: {first_line(error).split(';')[0]}") from None
+    if not isinstance(record, dict):
+        raise UnreadableError(f"a JSON {type(record).__name__}, not an object with fields")
+    return record
+
+
+def read_csv(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+    """One document for each row under the header.
+
+    `.csv`: fields apart by the one of `,` `;` tab `|` that the header holds most of, quoted as RFC 4180 says.
+    `.tsv`: apart by tabs and never quoted (the IANA format), so a stray `"` cannot swallow rows.
+    """
+    limit = max_bytes(settings)
+    csv.field_size_limit(max(limit, csv.field_size_limit()))
+    with _open(file.path, settings) as stream:
+        lines = BoundedLines(stream, limit)
+        head = next(lines, "")
+        rows: Iterator[list[str]]
+        if file.suffix == ".tsv":
+            rows = csv.reader(_Replay(head, lines), delimiter="\t", quoting=csv.QUOTE_NONE)
+        else:
+            delimiter = max(",;\t|", key=head.count)
+            rows = csv.reader(_Replay(head, lines), delimiter=delimiter, strict=True)
+        header = _header(rows)
+        columns = Columns.choose(header, file.source)
+        while True:
+            start = lines.line + 1
+            try:
+                row = next(rows, None)
+                if row is None:
+                    return
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise UnreadableError(f"{len(row)} fields where the header has {len(header)}")
+                record = dict(zip(header, map(typed_cell, row), strict=True))
+                record[columns.text] = row[header.index(columns.text)]
+                for name in (columns.identity, columns.title):
+                    if name:
+                        record[name] = row[header.index(name)]
+                document = build_document(record, columns, file.source, f"{file.name}:{start}", limit)
+            except UnreadableError as error:
+                reject(start, str(error))
+                continue
+            except csv.Error as error:
+                reject(start, _csv_reason(error, lines.line - start))
+                continue
+            yield start, document
+
+
+class _Replay:
+    """The line already taken, then the others; unlike a generator it survives an error on one line."""
+
+    def __init__(self, head: str, lines: BoundedLines) -> None:
+        self._head: str | None = head
+        self._lines = lines
+
+    def __iter__(self) -> _Replay:
+        return self
+
+    def __next__(self) -> str:
+        if self._head is not None:
+            head, self._head = self._head, None
+            return head
+        return next(self._lines)
+
+
+def _header(rows: Iterator[list[str]]) -> list[str]:
+    try:
+        header = [name.strip() for name in next(rows, [])]
+    except csv.Error as error:
+        raise UnreadableError(f"broken header: {first_line(error)}") from None
+    if not any(header):
+        raise UnreadableError("empty: no header in the first line")
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise UnreadableError(f"the header names `{twice}` twice")
+    return header
+
+
+def _csv_reason(error: csv.Error, lines_after: int) -> str:
+    reason = first_line(error)
+    if "unexpected end of data" in reason:
+        return f"broken CSV: a quote opens here and never closes; the {lines_after} lines after it are lost too"
+    if "field larger" in reason:
+        return "broken CSV: a field is longer than ingest.max_document_mb; is a quote left open?"
+    return f"broken CSV: {reason}"

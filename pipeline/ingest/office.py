@@ -1,0 +1,75 @@
+"""PDF, DOCX, PPTX, XLSX, HTML and EPUB → Markdown, by markitdown (the extra `docs`), imported only when needed.
+
+The converter is chosen by suffix. markitdown's own guessing would turn a broken PDF into a page of its raw bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.config import IngestSettings
+from pipeline.ingest.decoding import UnreadableError, decode, normalise_newlines
+from pipeline.ingest.fields import first_line, refuse_oversize
+from pipeline.ingest.lines import Found, RejectRecord, max_bytes
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.whole import read_bytes
+from pipeline.records import Document, MetadataValue
+
+INSTALL_DOCS = "pip install 'hybrid-pipeline[docs]'"
+ZIPPED = frozenset({".docx", ".pptx", ".xlsx", ".epub"})
+HTML = frozenset({".html", ".htm"})
+EXPANSION = 20
+"""A zipped format may unpack to this many times `max_document_mb`; more is a zip bomb or useless."""
+
+
+def read_office(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+    """One document a file. Raises `UnreadableError`, with the install command if markitdown is missing."""
+    try:
+        from markitdown import MissingDependencyException, StreamInfo, converters
+    except ImportError:
+        raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
+    known: dict[str, Any] = {
+        ".pdf": converters.PdfConverter,
+        ".docx": converters.DocxConverter,
+        ".pptx": converters.PptxConverter,
+        ".xlsx": converters.XlsxConverter,
+        ".html": converters.HtmlConverter,
+        ".htm": converters.HtmlConverter,
+        ".epub": converters.EpubConverter,
+    }
+    data = read_bytes(file.path, settings)
+    if not data:
+        raise UnreadableError("empty")
+    if file.suffix in ZIPPED:
+        _refuse_zip_bomb(data, file.suffix, max_bytes(settings) * EXPANSION)
+    if file.suffix in HTML:
+        data = decode(data, settings.encodings).encode()
+    info = StreamInfo(extension=file.suffix, filename=file.path.name, charset="utf-8")
+    try:
+        result = known[file.suffix]().convert(io.BytesIO(data), info)
+        text, title = str(result.markdown), str(result.title or "").strip()
+    except MissingDependencyException:
+        raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
+    except RecursionError:
+        raise UnreadableError("cannot be converted: nested too deeply") from None
+    except Exception as error:  # the border: six parsers, each with its own errors
+        raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
+    text = normalise_newlines(text.encode("utf-8", "replace").decode("utf-8"))
+    refuse_oversize(text, max_bytes(settings))
+    metadata: dict[str, MetadataValue] = {"title": title} if title else {}
+    yield 0, Document(file.name, text, metadata, is_markdown=True)
+
+
+def _refuse_zip_bomb(data: bytes, suffix: str, limit: int) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        raise UnreadableError(f"broken {suffix} file: {first_line(error).lower()}") from None
+    if unpacked > limit:
+        raise UnreadableError(
+            f"would unpack to {unpacked / 1e6:.0f} MB; more than {limit / 1e6:.0f} MB is not read"
+        )

@@ -1,0 +1,214 @@
+"""Which files a configuration names: globs, hidden files, symbolic links, in one deterministic order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from pipeline.config import Config, SourceSettings
+from pipeline.errors import SourceError
+
+logger = logging.getLogger(__name__)
+
+CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
+DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".html", ".htm", ".epub"})
+SUFFIXES = CORE_SUFFIXES | DOCS_SUFFIXES
+
+FileId = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file to read.
+
+    `name` is its posix path in its source after `source.prefix`, and the `doc_id` of a whole-file document.
+    `label` is the path as the configuration has it, for messages: the same wherever the pipeline is run.
+    `problem` is why the file cannot even be opened, if discovery found that out.
+    """
+
+    path: Path
+    name: str
+    label: str
+    source: SourceSettings
+    problem: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Lower-case, with the dot."""
+        return entry_suffix(self.path.name)
+
+
+@dataclass(slots=True)
+class _Walk:
+    """State shared by the sources of one run: a real file or folder is taken once, where it comes first."""
+
+    folders: set[FileId] = field(default_factory=set)
+    files: set[FileId] = field(default_factory=set)
+
+
+def discover(config: Config) -> Iterator[SourceFile]:
+    """The files of all sources, source by source, sorted by name within a folder.
+
+    Hidden files are skipped. Links are followed, out of the source too; a real file is taken once, so loops end.
+    Raises `SourceError`, before yielding anything, if no source is configured, a path does not exist, or a folder
+    holds no file that matches.
+    """
+    if not config.sources:
+        raise SourceError("no sources configured; add `sources: [{path: …}]` to the configuration")
+    for source in config.sources:
+        _check(config.source_path(source), source)
+    walk = _Walk()
+    for source in config.sources:
+        yield from _source_files(config.source_path(source), source, walk, Counter())
+
+
+def entry_suffix(name: str) -> str:
+    """Lower-case suffix of a file name, with the dot; empty if there is none."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def _check(path: Path, source: SourceSettings) -> None:
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file or folder; correct `path` under `sources`") from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}; correct `path` under `sources`") from error
+    if is_folder:
+        _listing(path)
+        ignored: Counter[str] = Counter()
+        if next(_source_files(path, source, _Walk(), ignored), None) is None:
+            wanted = ", ".join(source.include) if source.include else " ".join(sorted(SUFFIXES))
+            without = f" (ignored: {_summary(ignored)})" if ignored else ""
+            cure = (
+                "`*.md` is this folder alone, `**/*.md` its subfolders too" if source.include else "correct `path`"
+            )
+            raise SourceError(f"{path}: no file matches {wanted}{without}; {cure}")
+
+
+def _listing(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot be listed: {error.strerror}; check its permissions") from error
+
+
+def _source_files(root: Path, source: SourceSettings, walk: _Walk, ignored: Counter[str]) -> Iterator[SourceFile]:
+    if not root.is_dir():
+        yield _source_file(root, "", source)
+        return
+    include = [compile_glob(pattern) for pattern in source.include]
+    exclude = [compile_glob(pattern) for pattern in source.exclude]
+
+    def wanted(name: str) -> bool:
+        if include:
+            return any(pattern.match(name) for pattern in include)
+        return entry_suffix(name) in SUFFIXES
+
+    folders: list[Iterator[tuple[str, os.DirEntry[str]]]] = [_entries(root, "", walk)]
+    while folders:
+        name, entry = next(folders[-1], ("", None))
+        if entry is None:
+            folders.pop()
+            continue
+        if entry.name.startswith(".") or any(pattern.match(name) for pattern in exclude):
+            continue
+        path = Path(entry.path)
+        try:
+            status = entry.stat()
+            if stat.S_ISDIR(status.st_mode):
+                folders.append(_entries(path, f"{name}/", walk))
+                continue
+        except (OSError, SourceError) as error:
+            if isinstance(error, SourceError) or wanted(name):
+                yield _source_file(path, name, source, _why(error))
+            continue
+        if not wanted(name):
+            ignored[entry_suffix(name) or "no suffix"] += 1
+        elif not stat.S_ISREG(status.st_mode):
+            yield _source_file(path, name, source, "neither a file nor a folder (a pipe, socket or device)")
+        elif (status.st_dev, status.st_ino) not in walk.files:
+            walk.files.add((status.st_dev, status.st_ino))
+            yield _source_file(path, name, source)
+    if ignored:
+        logger.info("%s: %d files ignored, %s", root, ignored.total(), _summary(ignored))
+
+
+def _entries(folder: Path, prefix: str, walk: _Walk) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Name in the source and entry, sorted; nothing for a folder that was walked before (a link back to it)."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in walk.folders:
+        return iter(())
+    walk.folders.add((status.st_dev, status.st_ino))
+    return iter([(prefix + entry.name, entry) for entry in _listing(folder)])
+
+
+def _source_file(path: Path, name: str, source: SourceSettings, problem: str | None = None) -> SourceFile:
+    """`name` is empty for a source that is itself a file."""
+    label = (PurePosixPath(source.path) / name).as_posix()
+    if not name.isascii():
+        label = os.fsencode(label).decode("utf-8", "replace")
+        if "\ufffd" in label and "\ufffd" not in name:
+            problem = "the file's name is not valid UTF-8; rename it"
+    return SourceFile(path, source.prefix + (name or path.name), label, source, problem)
+
+
+def _why(error: OSError | SourceError) -> str:
+    """The reason in words, without the path, which the rejection names anyway."""
+    if isinstance(error, OSError):
+        return describe_os_error(error)
+    return f"folder {str(error).split(': ', 1)[-1]}"
+
+
+def describe_os_error(error: OSError) -> str:
+    """One line: what the system said, without the path."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file: a dangling link, or it vanished while the collection was read"
+    return (error.strerror or str(error) or type(error).__name__).splitlines()[0].lower()
+
+
+def _summary(ignored: Counter[str]) -> str:
+    ranked = sorted(ignored.items(), key=lambda pair: (-pair[1], pair[0]))
+    shown = [f"{count} {suffix}" for suffix, count in ranked[:5]]
+    return ", ".join([*shown, "…"] if len(ranked) > 5 else shown)
+
+
+@lru_cache
+def compile_glob(pattern: str) -> re.Pattern[str]:
+    """A glob over posix paths: `*`, `?` and `[…]` stay within a folder's name, `**` spans any number of folders."""
+    parts = pattern.removeprefix("./").rstrip("/").split("/")
+    regex = ""
+    for i, part in enumerate(parts):
+        last = i == len(parts) - 1
+        if part == "**":
+            regex += ".*" if last else "(?:[^/]+/)*"
+        else:
+            regex += fnmatch_segment(part) + ("" if last else "/")
+    return re.compile(f"(?s:{regex})\\Z")
+
+
+def fnmatch_segment(segment: str) -> str:
+    """The regular expression of one glob segment, which never matches a `/`."""
+    regex, i = "", 0
+    while i < len(segment):
+        char, i = segment[i], i + 1
+        close = segment.find("]", i + 1) if char == "[" else -1
+        if char == "*":
+            regex += "[^/]*"
+        elif char == "?":
+            regex += "[^/]"
+        elif close > 0:
+            body = segment[i:close].replace("\\", "\\\\").replace("[", "\\[")
+            regex += f"(?!/)[{'^' + body[1:] if body[0] in '!^' else body}]"
+            i = close + 1
+        else:
+            regex += re.escape(char)
+    return regex

@@ -1,0 +1,80 @@
+"""Text files that are one document each: plain text, and Markdown with front matter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config import IngestSettings
+from pipeline.ingest.decoding import UnreadableError, decode
+from pipeline.ingest.fields import first_line, metadata_value
+from pipeline.ingest.lines import Found, RejectRecord, max_bytes
+from pipeline.ingest.sources import SourceFile
+from pipeline.records import Document, MetadataValue
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+
+
+class _FrontMatterLoader(yaml.SafeLoader):
+    """Without aliases: a few lines of them could name billions of values."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (`*name`) are not read")
+        return super().compose_node(parent, index)
+
+
+def read_text(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+    """A plain text file."""
+    yield 0, Document(file.name, decode(read_bytes(file.path, settings), settings.encodings), {})
+
+
+def read_markdown(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+    """A Markdown file; its front matter is metadata and no part of the text."""
+    metadata, body = split_front_matter(decode(read_bytes(file.path, settings), settings.encodings))
+    yield 0, Document(file.name, body, metadata, is_markdown=True)
+
+
+def split_front_matter(text: str) -> tuple[dict[str, MetadataValue], str]:
+    """Metadata and the text after it; `({}, text)` if there is none. Raises `UnreadableError` if it is broken."""
+    match = _FRONT_MATTER.match(text)
+    if not match:
+        return {}, text
+    try:
+        values: Any = yaml.load(match[1], Loader=_FrontMatterLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 2}" if mark else ""
+        raise UnreadableError(
+            f"front matter is not valid YAML{line}: {getattr(error, 'problem', None) or first_line(error)}"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise UnreadableError(f"front matter cannot be read: {first_line(error)}") from None
+    if values is not None and not isinstance(values, dict):
+        return {}, text  # a thematic break, some text, another break
+    metadata = {str(key): metadata_value(value) for key, value in (values or {}).items()}
+    return metadata, text[match.end() :]
+
+
+def read_bytes(path: Path, settings: IngestSettings) -> bytes:
+    """The bytes of a file no larger than a document may be. Raises `UnreadableError`, `OSError`."""
+    refuse_large_file(path, settings)
+    with path.open("rb") as stream:
+        data = stream.read(max_bytes(settings) + 1)
+    if len(data) > max_bytes(settings):
+        raise UnreadableError("grew beyond ingest.max_document_mb while it was read")
+    return data
+
+
+def refuse_large_file(path: Path, settings: IngestSettings) -> None:
+    """Raise `UnreadableError` if the file is larger than a document may be."""
+    size = path.stat().st_size
+    if size > max_bytes(settings):
+        raise UnreadableError(
+            f"{size / 1e6:.1f} MB is more than ingest.max_document_mb={settings.max_document_mb:g}; "
+            "raise it or split the file"
+        )
