@@ -6,19 +6,21 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.builder import BuildReport
 from pipeline.index.manifest import Manifest
-from pipeline.index.staging import StagedIngest
 from pipeline.query.searcher import Index
 from pipeline.query.snippet import snippet
 from pipeline.records import Hit, LegScore, Rejection
+
+if TYPE_CHECKING:
+    from pipeline.builder import BuildReport
+    from pipeline.index.staging import StagedIngest
 
 
 def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits: Sequence[Hit]) -> str:

@@ -81,21 +81,20 @@ class ChunkStore:
             result.extend(table_to_chunks(row))
         return result
 
-    def column(self, name: str) -> pa.ChunkedArray:
-        """A whole column, in chunk order."""
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A whole column in chunk order, an object array."""
         try:
-            return self._file.read(columns=[name], use_threads=False).column(name)
+            values = self._file.read(columns=[name], use_threads=False).column(name).to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
+        return np.array(values, dtype=object)
 
     @cached_property
     def chunk_ids(self) -> npt.NDArray[Any]:
         """All chunk ids, an object array; read once and kept."""
-        ids: npt.NDArray[Any] = self.column("chunk_id").to_numpy()
-        return ids
+        return self.column("chunk_id")
 
     @cached_property
     def doc_ids(self) -> npt.NDArray[Any]:
         """All document ids, an object array; read once and kept."""
-        ids: npt.NDArray[Any] = self.column("doc_id").to_numpy()
-        return ids
+        return self.column("doc_id")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index.schemas import POSTINGS_SCHEMA
+from pipeline.index.schemas import POSTINGS_SCHEMA, as_array
 from pipeline.records import Float32, SparseRows
 
 POSTINGS_FILE = "postings.arrow"
@@ -214,16 +214,16 @@ def _at_least_kth(scores: Float32, k: int) -> npt.NDArray[np.bool_] | slice:
 
 def _open_tile(start: int, batch: pa.RecordBatch, path: Path) -> _Tile:
     chunks, weights = batch.column("chunks"), batch.column("weights")
-    offsets = chunks.offsets.to_numpy()
+    offsets = as_array(chunks.offsets)
     tile = _Tile(
         start=start,
-        token_ids=batch.column("token_id").to_numpy(),
+        token_ids=as_array(batch.column("token_id")),
         offsets=offsets,
-        chunks=chunks.values.to_numpy(),
-        weights=weights.values.to_numpy(),
+        chunks=as_array(chunks.values),
+        weights=as_array(weights.values),
     )
     sound = (
-        np.array_equal(offsets, weights.offsets.to_numpy())
+        np.array_equal(offsets, as_array(weights.offsets))
         and len(tile.chunks) == len(tile.weights) == int(offsets[-1])
         and int(offsets[0]) == 0
         and bool((np.diff(offsets) > 0).all())

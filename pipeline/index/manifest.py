@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import xxhash
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
 
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexNotFoundError
 from pipeline.index import files
@@ -19,10 +20,9 @@ from pipeline.records import Fingerprint
 FORMAT_VERSION = 1
 _NAME = re.compile(r"manifest-(\d{8})\.json")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[a-z]{1,12})?")
-_STRICT = ConfigDict(extra="forbid", strict=False)
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True)
 class FileEntry:
     """One file of a segment: its name in the segment's folder, size in bytes and XXH3-128."""
 
@@ -31,7 +31,7 @@ class FileEntry:
     checksum: str
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True)
 class SegmentEntry:
     """A segment as one generation sees it. `deletes` names the chunks of it that are gone, if any."""
 
@@ -42,7 +42,7 @@ class SegmentEntry:
     deleted_chunks: int = 0
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True)
 class LexicalParameters:
     """How stored lexical weights are scored (see docs/index-format.md)."""
 
@@ -51,7 +51,7 @@ class LexicalParameters:
     b: float
 
 
-@dataclass(frozen=True, slots=True, config=_STRICT)
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything a reader needs to know about a generation. `documents` and `chunks` count live ones."""
 
@@ -67,6 +67,7 @@ class Manifest:
     statistics: dict[str, Any]
     note: str = ""
     format_version: int = FORMAT_VERSION
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def fingerprint(self, part: str) -> Fingerprint | None:
         """The recorded fingerprint of `dense`, `lexical` or `chunker`; `None` if the index has no such part."""
@@ -74,7 +75,9 @@ class Manifest:
         return None if fields is None else Fingerprint(tuple(sorted(fields.items())))
 
 
-_ADAPTER = TypeAdapter(Manifest)
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)
 
 
 def manifest_path(index: Path, generation: int) -> Path:
@@ -101,7 +104,7 @@ def latest_generation(index: Path) -> int:
 
 def publish(index: Path, manifest: Manifest) -> None:
     """Make `manifest` the live generation in one atomic step. Raises `FileExistsError` if its number is taken."""
-    body = _ADAPTER.dump_python(manifest, mode="json")
+    body = _adapter().dump_python(manifest, mode="json")
     payload = {**body, "checksum": _digest(body)}
     text = json.dumps(payload, ensure_ascii=False, indent=1) + "\n"
     files.write_new_file(manifest_path(index, manifest.generation), text.encode())
@@ -130,7 +133,7 @@ def load(index: Path, generation: int) -> Manifest:
     if expected != _digest(payload):
         raise _corrupt(path, "its checksum does not match: it was edited or damaged")
     try:
-        manifest: Manifest = _ADAPTER.validate_python(payload)
+        manifest = _adapter().validate_python(payload)
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(str(part) for part in detail["loc"])

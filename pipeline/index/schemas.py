@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.records import Chunk, SparseRows
@@ -43,6 +46,12 @@ POSTINGS_SCHEMA = pa.schema(
     ]
 )
 """One record batch a tile of 65,536 chunks, one row a token; `chunks` are ordinals within the tile, ascending."""
+
+
+def as_array(values: pa.Array) -> npt.NDArray[Any]:
+    """A primitive Arrow array without nulls as a NumPy view. `to_numpy` would import pandas: slow cold starts."""
+    view: npt.NDArray[Any] = np.from_dlpack(values)
+    return view
 
 
 def text_hash(text: str) -> bytes:
@@ -109,5 +118,5 @@ def table_to_sparse(table: pa.Table) -> SparseRows:
 
 def _batch_to_sparse(batch: pa.RecordBatch) -> SparseRows:
     ids, weights = batch.column("token_ids"), batch.column("weights")
-    offsets = ids.offsets.to_numpy().astype("int64")
-    return SparseRows(offsets - offsets[0], ids.flatten().to_numpy(), weights.flatten().to_numpy())
+    offsets = as_array(ids.offsets).astype("int64")
+    return SparseRows(offsets - offsets[0], as_array(ids.flatten()), as_array(weights.flatten()))

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,9 @@ class StagedIngest:
         return not self.parts and not self.removed
 
 
-_ADAPTER = TypeAdapter(StagedIngest)
+@cache
+def _adapter() -> TypeAdapter[StagedIngest]:
+    return TypeAdapter(StagedIngest)
 
 
 def ingest_folder(index: Path) -> Path:
@@ -73,7 +76,7 @@ def ingest_folder(index: Path) -> Path:
 
 def save_ingest(folder: Path, staged: StagedIngest) -> None:
     """Write the summary of an ingest beside its parts."""
-    files.write_file(folder / _SUMMARY, _ADAPTER.dump_json(staged, indent=1))
+    files.write_file(folder / _SUMMARY, _adapter().dump_json(staged, indent=1))
 
 
 def load_ingest(index: Path) -> StagedIngest | None:
@@ -83,7 +86,7 @@ def load_ingest(index: Path) -> StagedIngest | None:
     if not path.exists():
         return None
     try:
-        staged = _ADAPTER.validate_json(path.read_bytes())
+        staged = _adapter().validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise CorruptIndexError(f"{path}: cannot be read ({error}); run `pipeline ingest` again") from None
     for part in staged.parts:

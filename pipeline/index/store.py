@@ -51,8 +51,8 @@ def live_documents(index: Path, manifest: Manifest | None) -> dict[str, LiveDocu
     for entry in manifest.segments if manifest else ():
         segment = Segment(index, entry, verify=False)
         alive = slice(None) if segment.deleted is None else ~segment.deleted
-        hashes = segment.store.column("doc_hash").to_numpy()[alive]
-        sources = segment.store.column("source").to_numpy()[alive]
+        hashes = segment.store.column("doc_hash")[alive]
+        sources = segment.store.column("source")[alive]
         for doc_id, content_hash, source in zip(segment.store.doc_ids[alive], hashes, sources, strict=True):
             documents[doc_id] = LiveDocument(content_hash, source)
     return documents

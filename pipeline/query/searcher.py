@@ -22,7 +22,6 @@ from pipeline.query.snapshot import Ids, Ranking, Snapshot
 from pipeline.records import Encoded, Float32, Hit, LegScore
 
 MODES = ("hybrid", "dense", "lexical")
-_UNRANKED = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +156,12 @@ class Index:
         count = max(len(ranking) for ranking in rankings.values())
         results = []
         for i in range(count):
-            ids, columns = self._columns(
+            ids, columns, best_ranks = self._columns(
                 {leg: ranking[i] for leg, ranking in rankings.items()},
                 encoded.dense[i] if encoded.dense is not None else None,
                 queries[i] if queries else None,
             )
-            results.append(self._fuse(ids, columns, k, fusion, collapse))
+            results.append(self._fuse(ids, columns, best_ranks, k, fusion, collapse))
         return results
 
     def _check(self, texts: Sequence[str], k: int, mode: str) -> tuple[str, ...]:
@@ -180,36 +179,45 @@ class Index:
 
     def _columns(
         self, rankings: Mapping[str, Ranking], dense: Float32 | None, lexical: SparseQuery | None
-    ) -> tuple[Ids, list[LegColumn]]:
-        """The union of the legs' candidates, with every leg's exact score for each."""
+    ) -> tuple[Ids, list[LegColumn], Ids]:
+        """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
         union = np.unique(np.concatenate([ranking.ids for ranking in rankings.values()]))
         depth = self.settings.depth
         columns = []
+        best_ranks = np.full(len(union), np.iinfo(np.int64).max)
         for leg, ranking in rankings.items():
             if leg == "dense" and dense is not None:
                 scores = self.snapshot.dense_scores(dense, union)
             elif lexical is not None:
                 scores = self.snapshot.lexical_scores(lexical, union)
-            counted = ranking.ids[:depth]
+            places = np.searchsorted(union, ranking.ids)
+            best_ranks[places] = np.minimum(best_ranks[places], np.arange(1, len(places) + 1))
             ranks = np.zeros(len(union), np.int64)
-            ranks[np.searchsorted(union, counted)] = np.arange(1, len(counted) + 1)
+            ranks[places[:depth]] = np.arange(1, len(places[:depth]) + 1)
             best = ranking.scores[:depth].astype(np.float64)
             matches_fewer = leg == "lexical" and len(best) < depth
             floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
             columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
-        return union, columns
+        return union, columns, best_ranks
 
     def _fuse(
-        self, ids: Ids, columns: Sequence[LegColumn], k: int, fusion: FusionSettings, collapse: bool
+        self,
+        ids: Ids,
+        columns: Sequence[LegColumn],
+        best_ranks: Ids,
+        k: int,
+        fusion: FusionSettings,
+        collapse: bool,
     ) -> Ranked:
         fused = None
         scores = columns[0].scores
         if len(columns) > 1:
             fused = fuse(fusion.method, columns, fusion.weights, fusion.rrf_k)
             scores = fused.scores
-        # Beyond every leg's depth all normalized scores are zero; there the better rank in some leg decides.
-        best_rank = np.min([np.where(c.ranks > 0, c.ranks, _UNRANKED) for c in columns], axis=0)
-        order = self.snapshot.order(ids, [-scores, best_rank.astype(np.float64)])
+        # Fusion ranks the legs' best `depth`. More hits than that follow by their better rank in some leg, so that
+        # asking for more never changes the first.
+        tail = best_ranks > self.settings.depth
+        order = self.snapshot.order(ids, [tail, np.where(tail & (len(columns) > 1), 0.0, -scores), best_ranks])
         if collapse:
             seen: set[str] = set()
             kept = []

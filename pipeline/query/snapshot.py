@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +100,7 @@ class Snapshot:
         order = self.order(ids, [-scores])[:depth]
         return Ranking(ids[order], scores[order])
 
-    def order(self, ids: Ids, keys: Sequence[npt.NDArray[np.floating]]) -> Ids:
+    def order(self, ids: Ids, keys: Sequence[npt.NDArray[Any]]) -> Ids:
         """Positions sorted by the keys, first key first, then by chunk id; looks ids up only where keys tie."""
         order: Ids = np.lexsort(tuple(reversed(keys))) if len(ids) else np.zeros(0, np.int64)
         table = np.array([key[order] for key in keys])

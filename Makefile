@@ -1,0 +1,44 @@
+# Everything a newcomer needs. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test check format bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	@touch $@
+
+demo: $(STAMP) ## build the index of config.yaml over data/handbook and run three queries
+	$(BIN)/pipeline build || test $$? -eq 4
+	$(BIN)/pipeline query "how do I roll back a bad build?" -k 3
+	$(BIN)/pipeline query "한국어 문서는 어떻게 토큰으로 나누나요?" -k 3
+	$(BIN)/pipeline query "what does RRF do when one leg is bad" -k 3 --show lang --show tags
+
+test: $(STAMP) ## run the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## run the benchmarks (minutes)
+	$(BIN)/python bench/cold_start.py
+	$(BIN)/python bench/encode.py
+	$(BIN)/python bench/memory.py
+
+clean: ## remove the environment and built indexes
+	rm -rf $(VENV) indexes/*/ .mypy_cache .ruff_cache .hypothesis build *.egg-info

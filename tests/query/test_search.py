@@ -1,0 +1,113 @@
+"""What a search promises, on a whole index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import builder
+from pipeline.config import FusionSettings, QuerySettings
+from pipeline.errors import QueryError
+from pipeline.query.searcher import Index, open_index
+from tests.collection import config_for, write_documents
+
+WORDS = "index segment manifest vector token query rank fusion leg chunk score build".split()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    folder = tmp_path_factory.mktemp("search")
+    rng = np.random.default_rng(0)
+    texts = {f"{i:03}.txt": " ".join(rng.choice(WORDS, 12)) for i in range(300)}
+    texts |= {f"same-{i:02}.txt": "the very same words in many documents" for i in range(40)}
+    texts["ko.txt"] = "검색 결과를 합치는 방법을 설명합니다"
+    write_documents(folder / "documents", texts)
+    config = config_for(folder, encode={"shard_chunks": 64}, segments={"max_chunks": 100, "dense": "auto"})
+    builder.build(config)
+    return open_index(config.index_path)
+
+
+@pytest.mark.parametrize("method", ["rrf", "minmax"])
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+def test_the_first_hits_do_not_depend_on_k(index: Index, method: str, mode: str) -> None:
+    fusion = FusionSettings(method=method)
+    for text in ("fusion of a query", "the very same words", "검색 결과"):
+        full = index.search(text, 341, mode, fusion=fusion)
+        for k in (1, 10, 100, 250):
+            assert index.search(text, k, mode, fusion=fusion) == full[:k]
+
+
+def test_ties_break_by_chunk_id(index: Index) -> None:
+    hits = index.search("the very same words in many documents", 40)
+    assert [hit.chunk_id for hit in hits] == [f"same-{i:02}.txt#0" for i in range(40)]
+    assert len({hit.score for hit in hits}) == 1
+
+
+def test_many_at_once_equal_one_by_one(index: Index) -> None:
+    texts = ["rank fusion", "검색", "manifest of a segment", "zzz"]
+    together = index.search_many(texts, 5)
+    for text, hits in zip(texts, together, strict=True):
+        alone = index.search(text, 5)
+        assert [h.chunk_id for h in alone] == [h.chunk_id for h in hits]
+        assert [h.score for h in alone] == pytest.approx([h.score for h in hits], abs=1e-4)
+
+
+def test_components_are_exact_and_absence_is_not_zero(index: Index) -> None:
+    for hit in index.search("vector score", 341):
+        assert hit.dense is not None
+        assert hit.lexical is not None
+    lexical = index.search("vector score", 20, "lexical")
+    assert all(hit.dense is None for hit in lexical)
+    by_id = {hit.chunk_id: hit for hit in index.search("vector score", 341)}
+    assert all(by_id[hit.chunk_id].lexical == hit.lexical for hit in lexical)
+
+
+def test_lexical_query_without_a_known_word_finds_nothing(index: Index) -> None:
+    assert index.search("xyzzy", mode="lexical") == []
+    assert len(index.search("xyzzy", 3)) == 3
+
+
+def test_more_than_there_is(index: Index) -> None:
+    assert len(index.search("anything", 10_000)) == 341
+
+
+def test_collapse_keeps_the_best_chunk_of_each_document(index: Index) -> None:
+    plain = index.search("token rank", 341)
+    best: dict[str, str] = {}
+    for hit in plain:
+        best.setdefault(hit.doc_id, hit.chunk_id)
+    collapsed = index.search("token rank", 20, collapse=True)
+    assert [hit.chunk_id for hit in collapsed] == list(best.values())[:20]
+
+
+def test_refused_questions(index: Index) -> None:
+    with pytest.raises(QueryError, match="k=0"):
+        index.search("a", 0)
+    with pytest.raises(QueryError, match="empty"):
+        index.search("  \n")
+    with pytest.raises(QueryError, match="query 2 is empty"):
+        index.search_many(["a", ""])
+    with pytest.raises(QueryError, match="unknown mode 'both'"):
+        index.search("a", mode="both")
+    with pytest.raises(QueryError, match="all zero"):
+        index.search("a", fusion=FusionSettings(weights={"dense": 0.0, "lexical": 0.0}))
+    assert index.search_many([]) == []
+
+
+def test_depth_changes_only_what_is_fused(index: Index) -> None:
+    shallow = open_index(index.path, settings=QuerySettings(depth=5))
+    legs = {hit.chunk_id: hit.legs for hit in index.search("segment build", 341)}
+    for hit in shallow.search("segment build", 10):
+        assert hit.dense is not None
+        assert hit.dense.score == legs[hit.chunk_id]["dense"].score
+    shallow.close()
+
+
+def test_an_index_folder_can_be_copied(index: Index, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(index.path, tmp_path / "copy")
+    with open_index(tmp_path / "copy") as copy:
+        assert copy.search("rank") == index.search("rank")

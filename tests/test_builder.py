@@ -1,0 +1,217 @@
+"""A build publishes what the sources say, and nothing else ever changes an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import builder
+from pipeline.config import Config
+from pipeline.errors import (
+    CorruptIndexError,
+    IncompatibleIndexError,
+    IndexLockedError,
+    IndexStoreError,
+    RejectedDocumentsError,
+    SourceError,
+)
+from pipeline.index import manifest as manifests
+from pipeline.index import store
+from pipeline.query.searcher import open_index
+from tests.collection import TEXTS, config_for, write_documents
+
+QUERY = "what to do when a build went wrong"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    write_documents(tmp_path / "documents")
+    return config_for(tmp_path)
+
+
+def answers(config: Config, k: int = 20) -> list[tuple[str, float, float, float]]:
+    with open_index(config.index_path, settings=config.query) as index:
+        return [
+            (h.chunk_id, h.score, h.legs["dense"].score, h.legs["lexical"].score) for h in index.search(QUERY, k)
+        ]
+
+
+def assert_same_answers(left: Config, right: Config) -> None:
+    """Same hits, same lexical bits; dense to rounding, since a text's vector depends a little on its batch."""
+    ours, theirs = answers(left), answers(right)
+    assert [a[0] for a in ours] == [b[0] for b in theirs]
+    assert [a[3] for a in ours] == [b[3] for b in theirs]
+    assert [a[2] for a in ours] == pytest.approx([b[2] for b in theirs], abs=2e-3)
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_nothing_changed_publishes_nothing(config: Config) -> None:
+    assert builder.build(config).published
+    before = files_below(config.index_path)
+    again = builder.build(config)
+    assert (again.published, again.generation, again.unchanged) == (False, 1, len(TEXTS))
+    assert files_below(config.index_path) == before
+
+
+def test_changes_by_steps_equal_one_full_build(tmp_path: Path) -> None:
+    folder = write_documents(tmp_path / "documents", dict(list(TEXTS.items())[:3]))
+    config = config_for(tmp_path)
+    builder.build(config)
+    write_documents(folder, dict(list(TEXTS.items())[2:]))
+    (folder / "en/fusion.md").write_text("# Fusion\n\nA text that is replaced by and by.", "utf-8")
+    (folder / "en/chunking.md").unlink()
+    report = builder.build(config)
+    assert (report.added, report.changed, report.deleted, report.unchanged) == (3, 1, 1, 1)
+    write_documents(folder)
+    report = builder.build(config)
+    assert (report.added, report.changed, report.deleted, report.unchanged) == (1, 1, 0, 4)
+
+    once = config_for(tmp_path, index="once")
+    builder.build(once)
+    assert len(manifests.load(config.index_path, 3).segments) > 1
+    assert_same_answers(config, once)
+
+
+@pytest.mark.parametrize(("shard", "segment"), [(1, 1), (2, 3), (100, 2)])
+def test_scores_do_not_depend_on_shards_and_segments(config: Config, tmp_path: Path, shard: int, segment: int) -> None:
+    builder.build(config)
+    spread = config_for(
+        tmp_path, index="spread", encode={"shard_chunks": shard}, segments={"max_chunks": segment, "dense": "auto"}
+    )
+    builder.build(spread)
+    assert_same_answers(spread, config)
+
+
+def test_ingest_and_encode_are_the_two_halves_of_build(config: Config, tmp_path: Path) -> None:
+    halves = config_for(tmp_path, index="halves")
+    staged = builder.ingest(halves).staged
+    assert staged.added == len(TEXTS)
+    assert manifests.generations(halves.index_path) == []
+    assert builder.encode(halves).generation == 1
+    builder.build(config)
+    assert answers(halves) == answers(config)
+    with pytest.raises(IndexStoreError, match="nothing is staged"):
+        builder.encode(halves)
+
+
+def test_a_stale_ingest_is_not_published(config: Config) -> None:
+    builder.build(config)
+    (config.base / "documents/new.md").write_text("new", "utf-8")
+    builder.ingest(config)
+    store.rollback(config.index_path, 1)
+    with pytest.raises(IndexStoreError, match="run `pipeline ingest` again"):
+        builder.encode(config)
+
+
+def test_rollback_brings_back_the_same_answers(config: Config) -> None:
+    builder.build(config)
+    before = answers(config)
+    write_documents(config.base / "documents", {"en/rollback.md": "Something else entirely."})
+    builder.build(config)
+    assert answers(config) != before
+    assert store.rollback(config.index_path).generation == 3
+    assert answers(config) == before
+
+
+def test_a_reader_keeps_its_generation(config: Config) -> None:
+    config = config.model_copy(update={"retain": 1})
+    builder.build(config)
+    with open_index(config.index_path) as index:
+        expected = index.search(QUERY)
+        for round_ in range(3):
+            write_documents(config.base / "documents", {"en/rollback.md": f"Version {round_}", "en/new.md": "New."})
+            builder.build(config, full=True)
+        assert index.search(QUERY) == expected
+    assert manifests.generations(config.index_path) == [4]
+    assert len(list((config.index_path / "segments").iterdir())) == 1
+
+
+def test_a_rejected_new_version_keeps_the_old_one(config: Config) -> None:
+    builder.build(config)
+    before = answers(config)
+    (config.base / "documents/en/rollback.md").write_bytes(b"\x00\x01\x02binary")
+    report = builder.build(config)
+    assert [r.source for r in report.rejections] == ["documents/en/rollback.md"]
+    assert not report.published
+    assert answers(config) == before
+    assert report.rejects_file is not None
+    assert "rollback.md" in report.rejects_file.read_text("utf-8")
+
+
+def test_strict_refuses_and_changes_nothing(config: Config) -> None:
+    builder.build(config)
+    (config.base / "documents/bad.md").write_bytes(b"\x00\x01\x02")
+    (config.base / "documents/good.md").write_text("good", "utf-8")
+    with pytest.raises(RejectedDocumentsError, match="1 document"):
+        builder.build(config, strict=True)
+    assert manifests.generations(config.index_path) == [1]
+    assert builder.build(config).published
+
+
+def test_no_good_document_publishes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/bad.md").write_bytes(b"\x00")
+    with pytest.raises(SourceError, match="nothing is published"):
+        builder.build(config_for(tmp_path))
+    assert manifests.generations(tmp_path / "index") == []
+
+
+def test_other_settings_are_refused_until_a_full_build(config: Config) -> None:
+    builder.build(config)
+    other = config_for(config.base, chunking={"max_tokens": 64, "overlap_tokens": 0})
+    with pytest.raises(IncompatibleIndexError, match=r"chunker max_tokens: 256 → 64.*--full"):
+        builder.build(other)
+    assert builder.build(other, full=True).generation == 2
+
+
+def test_a_full_build_mends_a_damaged_index(config: Config) -> None:
+    builder.build(config)
+    before = answers(config)
+    segment = next((config.index_path / "segments").iterdir())
+    path = segment / "dense.faiss"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptIndexError, match=r"dense\.faiss: its checksum"):
+        answers(config)
+    builder.build(config, full=True)
+    assert answers(config) == before
+
+
+def test_two_writers(config: Config) -> None:
+    with store.lock(config.index_path), pytest.raises(IndexLockedError, match="process"):
+        builder.build(config)
+
+
+def test_an_interrupted_build_leaves_the_old_generation_and_resumes(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder.build(config)
+    before = answers(config)
+    many = {f"more/{i}.md": f"document number {i} about {'apples pears plums'.split()[i % 3]}" for i in range(12)}
+    write_documents(config.base / "documents", many)
+    small = config_for(config.base, encode={"shard_chunks": 2})
+    encoded: list[int] = []
+    original = builder.encoding.staging.write_shard
+
+    def interrupt(shard: Path, result: object) -> None:
+        if len(encoded) == 3:
+            raise KeyboardInterrupt
+        encoded.append(1)
+        original(shard, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builder.encoding.staging, "write_shard", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            builder.build(small)
+    assert answers(config) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(builder.encoding.staging, "write_shard", lambda *a: (encoded.append(1), original(*a)))
+        builder.build(small)
+    assert len(encoded) == 6
+    assert np.isin([f"more/{i}.md#0" for i in range(12)], [a[0] for a in answers(config, 50)]).all()
