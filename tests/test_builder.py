@@ -78,7 +78,9 @@ def test_changes_by_steps_equal_one_full_build(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("shard", "segment"), [(1, 1), (2, 3), (100, 2)])
-def test_scores_do_not_depend_on_shards_and_segments(config: Config, tmp_path: Path, shard: int, segment: int) -> None:
+def test_scores_do_not_depend_on_shards_and_segments(
+    config: Config, tmp_path: Path, shard: int, segment: int
+) -> None:
     builder.build(config)
     spread = config_for(
         tmp_path, index="spread", encode={"shard_chunks": shard}, segments={"max_chunks": segment, "dense": "auto"}
@@ -193,7 +195,7 @@ def test_an_interrupted_build_leaves_the_old_generation_and_resumes(
 ) -> None:
     builder.build(config)
     before = answers(config)
-    many = {f"more/{i}.md": f"document number {i} about {'apples pears plums'.split()[i % 3]}" for i in range(12)}
+    many = {f"more/{i}.md": f"document number {i} about {['apples', 'pears', 'plums'][i % 3]}" for i in range(12)}
     write_documents(config.base / "documents", many)
     small = config_for(config.base, encode={"shard_chunks": 2})
     encoded: list[int] = []

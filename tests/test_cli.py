@@ -1,0 +1,256 @@
+"""The command line as its users meet it: outputs, exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli import cli
+from tests.collection import TEXTS, write_documents
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    write_documents(
+        folder / "documents", {**TEXTS, "en/meta.md": "---\nlang: en\nyear: 2026\n---\nWith front matter."}
+    )
+    (folder / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    assert run(folder, "build").exit_code == 0
+    return folder
+
+
+def run(folder: Path, *arguments: str, stdin: str | None = None) -> Result:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        return CliRunner().invoke(cli, list(arguments), input=stdin)
+    finally:
+        os.chdir(before)
+
+
+def refused(folder: Path, *arguments: str, code: int, says: str, stdin: str | None = None) -> None:
+    result = run(folder, *arguments, stdin=stdin)
+    assert result.exit_code == code, result.output
+    assert re.search(says, result.stderr), result.stderr
+    if code != 2 or "Usage" not in result.stderr:
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_build_says_what_it_did(built: Path) -> None:
+    result = run(built, "build")
+    assert result.exit_code == 4
+    assert result.stdout.startswith("nothing to do: generation 1 is up to date (0 added, 0 changed, 0 deleted, 7 ")
+    assert run(built, "--quiet", "build").output == ""
+
+
+def test_query_table(built: Path) -> None:
+    result = run(built, "query", "build went wrong", "-k", "2", "--show", "lang")
+    assert result.exit_code == 0
+    for part in ("build went wrong", "en/rollback.md › Rolling back", "dense", "lexical", "lang"):
+        assert part in result.stdout
+
+
+def test_query_json(built: Path) -> None:
+    record = json.loads(run(built, "query", "front matter", "-k", "1", "--json").stdout)
+    hit = record["hits"][0]
+    assert (hit["doc_id"], hit["metadata"], hit["rank"]) == ("en/meta.md", {"lang": "en", "year": 2026}, 1)
+    assert hit["dense"]["rank"] == 1
+    assert hit["lexical"]["score"] > 0
+    record = json.loads(run(built, "query", "front matter", "-k", "1", "--json", "--mode", "lexical").stdout)
+    assert record["hits"][0]["dense"] is None
+
+
+def test_queries_from_standard_input_and_files(built: Path, tmp_path: Path) -> None:
+    result = run(built, "query", "--json", stdin="rank fusion\n\n바이그램\n")
+    assert [json.loads(line)["query"] for line in result.stdout.splitlines()] == ["rank fusion", "바이그램"]
+    batch = tmp_path / "q.jsonl"
+    batch.write_text('{"_id": "a", "text": "rank fusion"}\n{"_id": "b", "text": "바이그램"}\n')
+    lines = [json.loads(line) for line in run(built, "query", "--batch", str(batch), "--json").stdout.splitlines()]
+    assert [line["query_id"] for line in lines] == ["a", "b"]
+    assert lines[1]["hits"][0]["doc_id"] == "ko/tokens.md"
+
+
+def test_trec_run(built: Path, tmp_path: Path) -> None:
+    batch = tmp_path / "q.tsv"
+    batch.write_text("q1\trank fusion\nq2\t바이그램\n")
+    assert run(built, "query", "--batch", str(batch), "--run", str(tmp_path / "out.trec"), "-k", "3").exit_code == 0
+    rows = [line.split() for line in (tmp_path / "out.trec").read_text().splitlines()]
+    assert [row[0] for row in rows] == ["q1"] * 3 + ["q2"] * 3
+    assert [row[3] for row in rows] == ["1", "2", "3"] * 2
+    assert rows[0][1:3] == ["Q0", "en/fusion.md"]
+
+
+def test_evaluate_built_index(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"_id": "1", "text": "rank fusion"}\n{"_id": "2", "text": "unjudged"}\n')
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n1\ten/fusion.md\t1\n9\tx\t1\n")
+    arguments = ("evaluate", "--queries", str(tmp_path / "q.jsonl"), "--qrels", str(tmp_path / "qrels.tsv"))
+    record = json.loads(run(built, *arguments, "--json").stdout)
+    assert set(record["measures"]) == {"dense", "lexical", "hybrid"}
+    assert record["measures"]["hybrid"] == {"nDCG@10": 1.0, "R@100": 1.0, "MRR@10": 1.0}
+    assert record["unjudged_queries"] == ["2"]
+    assert record["missing_queries"] == ["9"]
+    assert "nDCG@10" in run(built, *arguments).stdout
+
+
+def test_evaluate_beir(tmp_path: Path) -> None:
+    beir = tmp_path / "beir"
+    (beir / "qrels").mkdir(parents=True)
+    records = [{"_id": str(i), "title": "", "text": text} for i, text in enumerate(TEXTS.values())]
+    (beir / "corpus.jsonl").write_text("\n".join(json.dumps(r) for r in records))
+    (beir / "queries.jsonl").write_text('{"_id": "q", "text": "reciprocal rank fusion"}\n')
+    (beir / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\t2\t1\n")
+    record = json.loads(run(tmp_path, "evaluate", "--beir", str(beir), "--json").stdout)
+    assert record["measures"]["lexical"]["nDCG@10"] == 1.0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["beir"]
+
+
+def test_status_and_generations(built: Path) -> None:
+    record = json.loads(run(built, "status", "--json").stdout)
+    assert (record["generation"], record["documents"]) == (1, 7)
+    assert record["fingerprints"].keys() == {"dense", "lexical", "chunker"}
+    assert "7 documents" in run(built, "status").stdout
+    assert json.loads(run(built, "generations", "--json").stdout)["generation"] == 1
+    assert "(live)" in run(built, "generations", "--index", "index").stdout
+
+
+def test_rollback_and_gc(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\nretain: 9\n")
+    assert run(tmp_path, "build").exit_code == 0
+    refused(tmp_path, "rollback", code=1, says="no generation 0; there are: 1")
+    (tmp_path / "documents/new.txt").write_text("new words")
+    assert run(tmp_path, "build").exit_code == 0
+    assert "published generation 3: rollback to generation 1" in run(tmp_path, "rollback").stdout
+    assert (
+        json.loads(run(tmp_path, "query", "new words", "-k", "1", "--json").stdout)["hits"][0]["doc_id"]
+        != "new.txt"
+    )
+    assert "removed 1 segments; generations left: [3]" in run(tmp_path, "gc", "--retain", "1").stdout
+
+
+def test_init_writes_a_configuration_that_works(tmp_path: Path) -> None:
+    assert run(tmp_path, "init", "project").exit_code == 0
+    (tmp_path / "project/documents/a.md").write_text("# A\n\nSome text.")
+    assert run(tmp_path / "project", "build").exit_code == 0
+    refused(tmp_path, "init", "project", code=2, says="is there already")
+
+
+def test_rejects_show_in_output_file_and_exit_code(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "documents/bad.txt").write_bytes(b"\x00\x01")
+    (tmp_path / "documents/rows.jsonl").write_text('{"_id": "1", "text": "fine"}\n{broken\n')
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    result = run(tmp_path, "build")
+    assert result.exit_code == 3
+    assert "rejected documents/bad.txt: " in result.stderr
+    assert "rejected documents/rows.jsonl:2: " in result.stderr
+    listed = [json.loads(line) for line in (tmp_path / "index/rejects/00000001.jsonl").read_text().splitlines()]
+    assert sorted(entry["source"] for entry in listed) == ["documents/bad.txt", "documents/rows.jsonl:2"]
+    refused(tmp_path, "build", "--full", "--strict", code=3, says="2 documents were rejected")
+
+
+def test_mistakes_get_one_line(built: Path, tmp_path: Path) -> None:
+    refused(tmp_path, "query", "x", code=2, says=r"config\.yaml: no such file; `pipeline init`")
+    refused(tmp_path, "query", "x", "--index", "nowhere", code=1, says="nowhere: no index here")
+    refused(built, "query", "  ", code=1, says="the query is empty")
+    refused(built, "query", "x", "-k", "0", code=1, says="k=0")
+    refused(built, "query", "x", "--generation", "8", code=1, says="no generation 8; there are: 1")
+    refused(built, "query", "--batch", "nowhere.jsonl", code=1, says="nowhere.jsonl: cannot be read")
+    refused(built, "query", "--batch", "config.yaml", "--run", "no/such/folder", code=1, says="cannot be written")
+    refused(built, "evaluate", code=2, says="give --beir DIR, or --queries")
+    refused(built, "evaluate", "--beir", "documents", code=1, says=r"queries\.jsonl: cannot be read")
+    refused(built, "query", stdin="", code=1, says="standard input: no queries")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("indx: a", "unknown key `indx`; did you mean `index`"),
+        ("chunking: {max_tokens: lots}", "`chunking.max_tokens`: .* got 'lots'"),
+        ("chunking: {max_tokens: 32, overlap_tokens: 32}", "overlap_tokens=32 must be below"),
+        ("index: [", "not valid YAML"),
+        ("- a", "expected `key: value`"),
+        ("", "no sources are configured"),
+        ("sources: [{path: nowhere}]", "nowhere"),
+        ("sources: [{path: empty}]", "no file matches|no file"),
+        ("sources: [{path: documents}]\nencoder: {model: unheard/of}", "unheard/of"),
+    ],
+)
+def test_configuration_mistakes(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text(text)
+    result = run(tmp_path, "build")
+    assert result.exit_code in (1, 2)
+    assert re.search(says, result.stderr), result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "indexes/default/segments").exists()
+
+
+def test_a_lexical_query_without_a_known_word_says_so(built: Path) -> None:
+    result = run(built, "query", "xyzzyq", "--mode", "lexical")
+    assert result.exit_code == 0
+    assert "no hits: none of the query's words is in the index" in result.stdout
+
+
+def test_a_damaged_index_is_one_line(built: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(built / "index", tmp_path / "index")
+    path = next((tmp_path / "index/segments").rglob("postings.arrow"))
+    path.write_bytes(path.read_bytes()[:-1])
+    refused(tmp_path, "query", "x", "--index", "index", code=1, says=r"postings\.arrow: \d+ bytes where")
+    path.unlink()
+    refused(tmp_path, "query", "x", "--index", "index", code=1, says=r"postings\.arrow: missing")
+
+
+def commands() -> dict[str, click.Command]:
+    return {"": cli, **cli.commands}
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_and_option_is_documented(name: str) -> None:
+    text = (ROOT / "docs/cli.md").read_text("utf-8")
+    command = commands()[name]
+    assert command.help
+    if name:
+        assert f"## pipeline {name}" in text
+        text = text.split(f"## pipeline {name}\n")[1].split("\n## ")[0]
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help or parameter.name == "version", parameter.opts
+            long = max(parameter.opts, key=len)
+            assert f"`{long}" in text, f"docs/cli.md lacks {long} of {name or 'pipeline'}"
+
+
+def test_a_cold_query_imports_no_model_library(built: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['pipeline', 'query', 'rank fusion']\n"
+        "import pipeline.cli\n"
+        "try: pipeline.cli.main()\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "print('LOADED', *sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=built, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split("LOADED")[1].split())
+    assert not loaded & {
+        "torch",
+        "transformers",
+        "sentence_transformers",
+        "FlagEmbedding",
+        "pandas",
+        "numba",
+        "duckdb",
+    }
