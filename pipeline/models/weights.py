@@ -7,6 +7,7 @@ import mmap
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,3 +99,52 @@ def strip_prefix(tensors: Mapping[str, Array]) -> Mapping[str, Array]:
         if f"{prefix}embeddings.word_embeddings.weight" in tensors:
             return {name.removeprefix(prefix): tensors[name] for name in tensors}
     return tensors
+
+
+class TorchTensors(Mapping[str, Array]):
+    """Tensors of a torch checkpoint (`.bin`, `.pt`), read with `weights_only=True`: no pickled code is ever run.
+
+    Imports torch. Raises `EncoderError` if the file holds anything but tensors.
+    """
+
+    def __init__(self, *paths: Path) -> None:
+        import torch
+
+        self._tensors: dict[str, Any] = {}
+        for path in paths:
+            try:
+                self._tensors.update(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+            except Exception as error:  # pickle, zip and torch errors alike
+                reason = str(error).strip().partition("\n")[0]
+                raise EncoderError(f"{path}: not a plain torch checkpoint: {reason}; use safetensors") from error
+
+    def __getitem__(self, name: str) -> Array:
+        array: Array = self._tensors[name].float().numpy()
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def load_tensors(folder: Path) -> Mapping[str, Array]:
+    """A transformers model's weights: safetensors if there is any, else a torch checkpoint."""
+    if (folder / "model.safetensors").exists():
+        return SafeTensors(folder / "model.safetensors")
+    if (folder / "model.safetensors.index.json").exists():
+        return ShardedTensors(folder / "model.safetensors.index.json")
+    if paths := sorted(folder.glob("pytorch_model*.bin")):
+        return TorchTensors(*paths)
+    raise EncoderError(f"{folder}: there is neither model.safetensors nor pytorch_model.bin in it")
+
+
+def load_linear(folder: Path, name: str) -> tuple[Array, Array]:
+    """Weight and bias of one linear layer kept as `name.safetensors` or `name.pt`. Raises `EncoderError`."""
+    path = folder / f"{name}.safetensors"
+    tensors: Mapping[str, Array] = SafeTensors(path) if path.exists() else TorchTensors(folder / f"{name}.pt")
+    try:
+        return tensors["weight"], tensors["bias"]
+    except KeyError as error:
+        raise EncoderError(f"{folder}/{name}: has no tensor {error.args[0]!r}; fetch the model again") from error

@@ -1,0 +1,133 @@
+"""From a model's name to a folder on this machine and the revision that names its contents.
+
+A hub model is known by its commit. A local folder is known by a hash of its files, so moving or renaming it
+changes nothing; the hash is remembered per file under (path, size, times, inode), since reading 2 GB at every start
+is slow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.models import cache
+
+_SKIPPED_FOLDERS = {"onnx", "openvino", "imgs", "assets"}
+_HASHED_SUFFIXES = {".json", ".txt", ".model", ".safetensors", ".bin", ".pt", ".py", ".vocab", ".bpe"}
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_IGNORED_DOWNLOADS = [
+    "onnx/*",
+    "openvino/*",
+    "*.onnx*",
+    "flax_model*",
+    "tf_model*",
+    "rust_model*",
+    "imgs/*",
+    "*.msgpack",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model's files. `name`: hub id, or `folder` for a local one. `revision`: commit, or hash of the contents."""
+
+    name: str
+    folder: Path
+    revision: str
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON file of the model, empty if there is none. Raises `EncoderError` if it cannot be parsed."""
+        path = self.folder / name
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise EncoderError(f"{path}: cannot be read: {error}; fetch the model again") from error
+        return found if isinstance(found, dict) else {"list": found}
+
+    @property
+    def slug(self) -> str:
+        """A file name for what is derived from these files."""
+        revision = self.revision.rpartition(":")[2][:16]
+        return f"{self.folder.name if self.name == 'folder' else self.name.replace('/', '--')}-{revision}"
+
+
+def locate(model: str, revision: str | None = None, base: Path = Path(), needs: tuple[str, ...] = ()) -> LocalModel:
+    """The files of a hub id or of a folder (relative to `base`).
+
+    A hub model of which this machine lacks the weights or one of the files `needs` is downloaded.
+
+    Raises `EncoderError` if there is no such folder, or the download fails.
+    """
+    path = base / Path(model).expanduser()
+    if path.is_dir():
+        if revision:
+            raise EncoderError(f"encoder.revision is for hub models, and {path} is a folder; remove it")
+        if not any((path / name).exists() for name in ("config.json", "modules.json")):
+            raise EncoderError(f"{path}: is no model folder: there is no config.json in it")
+        return LocalModel("folder", path, f"xxh3:{_folder_hash(path.resolve())}")
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise EncoderError(
+            f"encoder.model={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3"
+        )
+    folder = _cached_snapshot(model, revision or "main", needs) or _download(model, revision)
+    return LocalModel(model, folder, folder.name)
+
+
+def _cached_snapshot(model: str, revision: str, needs: tuple[str, ...]) -> Path | None:
+    # huggingface_hub's cache, read without importing it: a query then starts without asking the network.
+    home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME', '~/.cache')}/huggingface"
+    hub = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
+    repository = hub / f"models--{model.replace('/', '--')}"
+    reference = repository / "refs" / revision
+    commit = reference.read_text("utf-8").strip() if reference.is_file() else revision
+    folder = repository / "snapshots" / commit
+    whole = (folder / "config.json").exists() and any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
+    return folder if whole and all((folder / name).exists() for name in needs) else None
+
+
+def _download(model: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise MissingDependencyError(
+            "downloading a model needs huggingface_hub; pip install huggingface_hub"
+        ) from error
+    try:
+        return Path(snapshot_download(model, revision=revision, ignore_patterns=_IGNORED_DOWNLOADS))
+    except Exception as error:  # huggingface_hub raises errors of several libraries
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise EncoderError(
+            f"encoder.model={model!r} is not on this machine and cannot be downloaded: {reason}; "
+            "check the name and the network, or give a folder"
+        ) from error
+
+
+def _folder_hash(folder: Path) -> str:
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in _HASHED_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") or part in _SKIPPED_FOLDERS for part in path.relative_to(folder).parts)
+    ]
+    memo_path = cache.cache_root() / "hashes" / f"{xxhash.xxh3_64_hexdigest(str(folder).encode())}.json"
+    blob = cache.read_blob(memo_path)
+    known: dict[str, list[Any]] = json.loads(blob) if blob else {}
+    memo: dict[str, list[Any]] = {}
+    for path in paths:
+        name, stat = path.relative_to(folder).as_posix(), path.stat()
+        identity = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        entry = known.get(name)
+        memo[name] = entry if entry and entry[:4] == identity else [*identity, cache.file_checksum(path)]
+    if memo != known:
+        cache.write_blob(memo_path, json.dumps(memo).encode())
+    contents = json.dumps([(name, entry[4]) for name, entry in memo.items()])
+    return xxhash.xxh3_128_hexdigest(contents.encode())

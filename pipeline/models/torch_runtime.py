@@ -1,0 +1,136 @@
+"""Running a BERT-family encoder with torch, for CUDA and MPS (and as a second opinion on the CPU)."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.models.batching import TokenBatch
+from pipeline.models.openvino_runtime import Outputs
+from pipeline.models.weights import load_linear
+
+
+def best_device() -> str:
+    """`cuda`, `mps` or `cpu`, found without importing torch."""
+    if sys.platform == "darwin":
+        return "mps" if platform.machine() == "arm64" else "cpu"
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        count = ctypes.c_int(0)
+        usable = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    except OSError:
+        return "cpu"
+    return "cuda" if usable and count.value > 0 else "cpu"
+
+
+class TorchEncoder:
+    """The same outputs as `openvino_runtime.OpenVinoEncoder`, computed by transformers on `device`.
+
+    `precision`: `f32`, `bf16` or `f16`; by default bf16 on CUDA where the card has it, f16 on other GPUs, f32 on a
+    CPU. Raises `EncoderError` if the device cannot be used or the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        outputs: Iterable[str],
+        *,
+        pooling: str,
+        device: str,
+        precision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        try:
+            import torch
+            from transformers import AutoModel
+        except ImportError as error:
+            raise MissingDependencyError(f"the torch runtime needs torch and transformers ({error})") from error
+        self._torch, self._pooling, self._outputs = torch, pooling, frozenset(outputs)
+        kind = device.partition(":")[0]
+        if (kind == "cuda" and not torch.cuda.is_available()) or (
+            kind == "mps" and not torch.backends.mps.is_available()
+        ):
+            raise EncoderError(
+                f"encoder.device={device}: this installation of torch cannot use it; set encoder.device: cpu"
+            )
+        dtypes = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+        if precision is None:
+            precision = (
+                "f32" if kind == "cpu" else "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "f16"
+            )
+        self._device, dtype = torch.device(device), dtypes[precision]
+        try:
+            model = AutoModel.from_pretrained(
+                str(folder),
+                dtype=dtype,
+                attn_implementation="sdpa",
+                add_pooling_layer=False,
+                trust_remote_code=trust_remote_code,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise EncoderError(f"{folder}: transformers cannot load this model: {reason}") from error
+        self._model = model.to(self._device).eval()
+        self._heads = {
+            output: [torch.from_numpy(np.array(part)).to(self._device, dtype) for part in load_linear(folder, name)]
+            for output, name in (("token_weights", "sparse_linear"), ("token_vectors", "colbert_linear"))
+            if output in self._outputs
+        }
+
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, Outputs]]:
+        """Encode batches in order. A batch is handed to the device before the last one's results are awaited.
+
+        Out of memory, a batch is halved and retried.
+        """
+        waiting: list[tuple[TokenBatch, dict[str, Any]]] = []
+        for batch in batches:
+            started = list(self._start(batch))
+            yield from map(self._finish, waiting)
+            waiting = started
+        yield from map(self._finish, waiting)
+
+    def _start(self, batch: TokenBatch) -> Iterator[tuple[TokenBatch, dict[str, Any]]]:
+        torch = self._torch
+        try:
+            yield batch, self._forward(batch)
+        except torch.OutOfMemoryError as error:
+            if len(batch.rows) == 1:
+                raise EncoderError(
+                    f"a text of {batch.ids.shape[1]} tokens does not fit on {self._device}"
+                ) from error
+        else:
+            return
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        for half in batch.halves():
+            yield from self._start(half)
+
+    def _forward(self, batch: TokenBatch) -> dict[str, Any]:
+        torch, functional = self._torch, self._torch.nn.functional
+        with torch.inference_mode():
+            ids = torch.from_numpy(batch.ids.astype(np.int64)).to(self._device)
+            mask = torch.from_numpy(batch.mask.astype(np.int64)).to(self._device)
+            hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+            results: dict[str, Any] = {}
+            if "dense" in self._outputs and self._pooling == "cls":
+                results["dense"] = hidden[:, 0].float()
+            elif "dense" in self._outputs:
+                shares = mask.float() / mask.sum(dim=1, keepdim=True)
+                results["dense"] = (hidden.float() * shares[:, :, None]).sum(dim=1)
+            if "token_weights" in self._outputs:
+                weights = functional.linear(hidden, *self._heads["token_weights"])
+                results["token_weights"] = torch.relu(weights)[:, :, 0].float()
+            if "token_vectors" in self._outputs:
+                results["token_vectors"] = functional.linear(hidden[:, 1:], *self._heads["token_vectors"]).float()
+            return results
+
+    def _finish(self, started: tuple[TokenBatch, dict[str, Any]]) -> tuple[TokenBatch, Outputs]:
+        batch, results = started
+        return batch, {name: value.cpu().numpy() for name, value in results.items()}

@@ -1,0 +1,146 @@
+"""Local sentence-transformers models: our runtimes against the library's own encode, prompts, sparse encoders."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+
+from pipeline.config import EncoderSettings
+from pipeline.errors import EncoderError
+from pipeline.models.instructions import DEFAULT_TASK, Instructions, resolve_instructions
+from pipeline.models.registry import load_encoder
+
+TEXTS = [*tiny.SENTENCES, "", "word " * 300]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny.save_sentence_model(folder / "mean")
+    tiny.save_sentence_model(folder / "cls", pooling="cls")
+    tiny.save_sentence_model(folder / "max", pooling="max")
+    tiny.save_sentence_model(folder / "prompts", prompts={"query": "query: ", "document": "passage: "})
+    return folder
+
+
+def settings(folder: Path, **more: Any) -> EncoderSettings:
+    return EncoderSettings(**{"model": str(folder), "device": "cpu", "lexical": "none", "precision": "f32", **more})
+
+
+@pytest.mark.parametrize("runtime", ["auto", "torch", "sentence-transformers"])
+@pytest.mark.parametrize("name", ["mean", "cls", "max", "prompts"])
+def test_parity_with_the_library(models: Path, name: str, runtime: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    if (name, runtime) == ("max", "torch"):
+        pytest.skip("only the library has max pooling")
+    library = SentenceTransformer(str(models / name), device="cpu")
+    encoder = load_encoder(settings(models / name, runtime=runtime))
+    assert encoder.dimension == tiny.HIDDEN
+    documents, queries = encoder.encode_documents(TEXTS).dense, encoder.encode_queries(TEXTS).dense
+    np.testing.assert_allclose(documents, library.encode_document(TEXTS), atol=1e-4)
+    np.testing.assert_allclose(queries, library.encode_query(TEXTS), atol=1e-4)
+    assert (name == "prompts") == (not np.allclose(documents, queries, atol=1e-3))
+
+
+def test_runtimes_share_a_fingerprint_and_pooling_does_not(models: Path) -> None:
+    def fingerprint(name: str, **more: Any) -> Any:
+        return load_encoder(settings(models / name, **more)).dense_fingerprint
+
+    assert fingerprint("mean") == fingerprint("mean", runtime="sentence-transformers")
+    assert fingerprint("mean") == fingerprint("mean", runtime="torch")
+    assert any("pooling" in line for line in fingerprint("mean").differences(fingerprint("cls")))
+    assert dict(fingerprint("prompts").fields)["query_instruction"] == "query: "
+
+
+@pytest.mark.parametrize("runtime", ["auto", "sentence-transformers"])
+def test_truncate_dim_cuts_and_normalises_again(models: Path, runtime: str) -> None:
+    whole = load_encoder(settings(models / "mean")).encode_documents(TEXTS).dense
+    encoder = load_encoder(settings(models / "mean", truncate_dim=8, runtime=runtime))
+    cut = encoder.encode_documents(TEXTS).dense
+    assert whole is not None
+    assert cut is not None
+    assert encoder.dimension == 8
+    expected = whole[:, :8] / np.linalg.norm(whole[:, :8], axis=1, keepdims=True)
+    np.testing.assert_allclose(cut, expected, atol=1e-4)
+
+
+def test_a_runtime_that_cannot_run_the_model_is_refused(models: Path) -> None:
+    with pytest.raises(EncoderError, match=r"set encoder\.runtime: sentence-transformers"):
+        load_encoder(settings(models / "max", runtime="openvino"))
+    with pytest.raises(EncoderError, match="flagembedding is for BGE-M3"):
+        load_encoder(settings(models / "mean", runtime="flagembedding"))
+
+
+@pytest.fixture(scope="module")
+def splade(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+
+    folder = tmp_path_factory.mktemp("splade")
+    tiny.save_xlm_roberta(folder / "base")
+    XLMRobertaForMaskedLM(XLMRobertaConfig.from_pretrained(folder / "base")).save_pretrained(folder / "base")
+    SparseEncoder(modules=[MLMTransformer(str(folder / "base")), SpladePooling()], device="cpu").save(
+        str(folder / "m")
+    )
+    return folder / "m"
+
+
+def test_a_sparse_encoder_as_the_lexical_leg(splade: Path) -> None:
+    from sentence_transformers import SparseEncoder
+
+    encoder = load_encoder(EncoderSettings(lexical=str(splade), device="cpu"), batch_tokens=40)
+    encoded = encoder.encode_documents(TEXTS)
+    assert encoded.dense is not None
+    assert encoded.lexical is not None
+    expected = SparseEncoder(str(splade), device="cpu").encode_document(TEXTS, convert_to_sparse_tensor=False)
+    actual = np.zeros(expected.shape, np.float32)
+    for i in range(len(TEXTS)):
+        ids, weights = encoded.lexical.row(i)
+        assert (np.diff(ids.astype(np.int64)) > 0).all()
+        actual[i, ids.astype(int)] = weights
+    np.testing.assert_allclose(actual, np.asarray(expected), atol=1e-4)
+    assert encoder.lexical_scoring.kind == "dot"
+    names = encoder.describe_tokens("LangChain")
+    assert set(encoder.encode_queries(["LangChain"]).lexical.token_ids.tolist()) == set(names)
+
+
+class TestInstructions:
+    def test_the_models_own_prompts_come_first(self) -> None:
+        saved = {"prompts": {"query": "Q: ", "passage": "P: "}}
+        assert resolve_instructions("intfloat/e5-base", saved) == Instructions("Q: ", "P: ")
+        assert resolve_instructions("x/y", {"prompts": {"d": "D: "}, "default_prompt_name": "d"}).document == "D: "
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("intfloat/multilingual-e5-large-instruct", Instructions(f"Instruct: {DEFAULT_TASK}\nQuery: ", "")),
+            ("intfloat/multilingual-e5-base", Instructions("query: ", "passage: ")),
+            ("intfloat/e5-small-v2", Instructions("query: ", "passage: ")),
+            ("BAAI/bge-m3", Instructions()),
+            ("sentence-transformers/all-MiniLM-L6-v2", Instructions()),
+        ],
+    )
+    def test_families_known_by_name(self, name: str, expected: Instructions) -> None:
+        assert resolve_instructions(name, {}) == expected
+
+    def test_a_task_goes_into_the_instruction(self) -> None:
+        found = resolve_instructions(
+            "multilingual-e5-large-instruct", {"prompts": {"query": "old"}}, task="Find code"
+        )
+        assert found.query == "Instruct: Find code\nQuery: "
+
+    def test_switching_off_a_needed_instruction_warns(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING):
+            assert resolve_instructions("intfloat/e5-base", {}, query="", document="") == Instructions()
+        assert "encoder.query_instruction is empty" in caplog.text
+        assert "encoder.document_instruction is empty" in caplog.text
+        caplog.clear()
+        resolve_instructions("BAAI/bge-m3", {}, query="")
+        assert not caplog.records
