@@ -62,13 +62,28 @@ class Bm25Settings(Settings):
     stemmer: str | None = "english"
 
 
+class EndpointSection(Settings):
+    """A remote endpoint; docs/endpoints.md describes the keys. The token comes from the environment."""
+
+    protocol: Literal["huggingface", "tei", "openai"]
+    url: str = ""
+    token_variable: str | None = None
+    dimension: int | None = Field(default=None, ge=1)
+    batch_texts: int = Field(default=32, ge=1)
+    batch_tokens: int = Field(default=8192, ge=1)
+    concurrency: int = Field(default=4, ge=1)
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    attempts: int = Field(default=6, ge=1)
+    max_wait_seconds: float = Field(default=60.0, ge=0)
+
+
 class EncoderSettings(Settings):
     """What encodes.
 
-    `model`: `embedded`, a hub id, a folder, or `none` for a lexical index. `lexical`: `auto` (the model's own lexical
-    head if it has one, else BM25), `bm25`, `none`, or the id or folder of a sparse encoder or a BGE-M3.
-    `query_instruction` and `document_instruction` are put, verbatim, before each text; unset, the model's own are used.
-    `task`: what an instruct model is told to do.
+    `model`: `embedded`, a hub id, a folder, or `none` for a lexical index. `lexical`: `auto` (the model's own
+    lexical head if it has one, else BM25), `bm25`, `none`, or the id or folder of a sparse encoder or a BGE-M3.
+    `query_instruction` and `document_instruction` are put, verbatim, before each text; unset, the model's own are
+    used. `task`: what an instruct model is told to do. `endpoint` serves `model`, `lexical_endpoint` `lexical`.
     """
 
     model: str = Field(default="embedded", min_length=1)
@@ -85,17 +100,20 @@ class EncoderSettings(Settings):
     document_instruction: str | None = None
     task: str | None = None
     trust_remote_code: bool = False
+    endpoint: EndpointSection | None = None
+    lexical_endpoint: EndpointSection | None = None
     bm25: Bm25Settings = Bm25Settings()
 
 
 class EncodeSettings(Settings):
     shard_chunks: int = Field(default=4096, ge=1)
-    batch_tokens: int = Field(default=8192, ge=64)
+    batch_tokens: int | None = Field(default=None, ge=64)
 
 
 class SegmentSettings(Settings):
     max_chunks: int = Field(default=250_000, ge=1)
     dense: str = "auto"
+    multivectors: Literal["int8", "fp16"] = "int8"
 
 
 class FusionSettings(Settings):

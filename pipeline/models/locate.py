@@ -77,11 +77,18 @@ def locate(model: str, revision: str | None = None, base: Path = Path(), needs: 
         raise EncoderError(
             f"encoder.model={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3"
         )
-    folder = _cached_snapshot(model, revision or "main", needs) or _download(model, revision)
+    folder = _cached_snapshot(model, revision or "main")
+    if folder is None or _missing(folder, needs):
+        folder = _download(model, revision)
+        if lacking := _missing(folder, needs):
+            raise EncoderError(
+                f"encoder.model={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
+                "and it could not be downloaded; check the name and the network, or give a folder"
+            )
     return LocalModel(model, folder, folder.name)
 
 
-def _cached_snapshot(model: str, revision: str, needs: tuple[str, ...]) -> Path | None:
+def _cached_snapshot(model: str, revision: str) -> Path | None:
     # huggingface_hub's cache, read without importing it: a query then starts without asking the network.
     home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME', '~/.cache')}/huggingface"
     hub = Path(os.environ.get("HF_HUB_CACHE") or f"{home}/hub").expanduser()
@@ -89,8 +96,14 @@ def _cached_snapshot(model: str, revision: str, needs: tuple[str, ...]) -> Path 
     reference = repository / "refs" / revision
     commit = reference.read_text("utf-8").strip() if reference.is_file() else revision
     folder = repository / "snapshots" / commit
-    whole = (folder / "config.json").exists() and any(next(folder.glob(pattern), None) for pattern in _WEIGHTS)
-    return folder if whole and all((folder / name).exists() for name in needs) else None
+    return folder if folder.is_dir() else None
+
+
+def _missing(folder: Path, needs: tuple[str, ...]) -> list[str]:
+    missing = [name for name in ("config.json", *needs) if not (folder / name).exists()]
+    if not any(next(folder.glob(pattern), None) for pattern in _WEIGHTS):
+        missing.append("model.safetensors")
+    return missing
 
 
 def _download(model: str, revision: str | None) -> Path:
