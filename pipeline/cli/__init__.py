@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import build, evaluate, generations, query
+from pipeline.cli import build, evaluate, generations, maintain, query
 from pipeline.cli.common import Commands, Options
 
 
@@ -38,6 +38,7 @@ for command in (
     generations.generations,
     generations.rollback,
     generations.gc,
+    maintain.verify,
 ):
     cli.add_command(command)
 

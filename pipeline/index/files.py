@@ -68,6 +68,18 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     write_file(path, buffer.getvalue())
 
 
+def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[Any]:
+    """Read an .npy file of this type and number of dimensions, whose header fits its size. Raises
+    `CorruptIndexError`."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapping refuses a shape beyond the file's end
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        raise CorruptIndexError(f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`") from None
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
+        raise CorruptIndexError(f"{path}: not a {dimensions}-dimensional array of {np.dtype(dtype)}")
+    return np.array(array)
+
+
 def write_new_file(path: Path, data: bytes) -> None:
     """Like `write_file`, but raises `FileExistsError` if `path` exists: one writer wins."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

@@ -1,0 +1,96 @@
+"""A stub in place of the model: builds in milliseconds, and the same text always gives the same vector."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import builder
+from pipeline.config import Config, EncoderSettings
+from pipeline.models.bm25 import Bm25Encoder
+from pipeline.models.registry import MixedEncoder
+from pipeline.query import searcher
+from pipeline.query.searcher import open_index
+from pipeline.records import Encoded, Fingerprint
+from tests.collection import config_for
+
+DIMENSION = 32
+QUERIES = ("apples and pears", "a document about number 7", "plums")
+
+
+class HashedEncoder:
+    """Dense only: a vector drawn from a generator that is seeded with the text."""
+
+    dense_fingerprint = Fingerprint.of(kind="stub", dimension=DIMENSION)
+    lexical_fingerprint = None
+    dimension = DIMENSION
+    gives_multivectors = False
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        rows = np.zeros((len(texts), DIMENSION), np.float32)
+        for i, text in enumerate(texts):
+            seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+            rows[i] = np.random.default_rng(seed).standard_normal(DIMENSION)
+        return Encoded(dense=rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
+
+    encode_queries = encode_documents
+
+
+def load_stub(settings: EncoderSettings, **_: Any) -> MixedEncoder:
+    """In place of `load_encoder`."""
+    return MixedEncoder(HashedEncoder(), Bm25Encoder(settings.bm25))  # type: ignore[arg-type]
+
+
+@contextmanager
+def patched() -> Iterator[None]:
+    """The stub in builds and in searches."""
+    before = builder.load_encoder, searcher.load_encoder
+    builder.load_encoder = searcher.load_encoder = load_stub  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        builder.load_encoder, searcher.load_encoder = before
+
+
+def write_texts(base: Path, version: int, count: int = 24) -> None:
+    """A small collection; every version changes some documents, drops one and adds one."""
+    folder = base / "documents"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {}
+    for number in range(version, count + version):
+        fruit = ("apples", "pears", "plums")[number % 3]
+        edition = version if number % 5 == version % 5 else 0
+        wanted[f"{number:03d}.txt"] = f"A document about number {number}, {fruit}, edition {edition}. " * 3
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+    for name, text in wanted.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def stub_config(base: Path, **changes: Any) -> Config:
+    """Small shards and segments, so that a build has many steps."""
+    settings: dict[str, Any] = {"encode": {"shard_chunks": 4}, "segments": {"max_chunks": 12, "dense": "auto"}}
+    return config_for(base, **(settings | changes))
+
+
+Answers = list[list[tuple[str, float, float | None, float | None]]]
+
+
+def answers(index: Path, generation: int | None = None) -> Answers:
+    """What the index says to all queries, every score included."""
+    with open_index(index, generation=generation) as opened:
+        return [
+            [
+                (hit.chunk_id, hit.score, hit.dense and hit.dense.score, hit.lexical and hit.lexical.score)
+                for hit in hits
+            ]
+            for hits in opened.search_many(QUERIES, 50)
+        ]
