@@ -39,6 +39,7 @@ for command in (
     generations.rollback,
     generations.gc,
     maintain.verify,
+    maintain.repair,
 ):
     cli.add_command(command)
 

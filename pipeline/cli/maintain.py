@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.common import EXIT_FAILED, Options
+
+if TYPE_CHECKING:
+    from pipeline.index.repair import RepairReport
 
 _INDEX = click.option(
     "--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration."
@@ -42,3 +46,40 @@ def verify(options: Options, index_path: str | None, generation: int | None, dee
             found = len(report.problems)
             click.echo(f"{found} problem{'s'[: found > 1]}; `pipeline repair` mends what it can", err=True)
         sys.exit(EXIT_FAILED)
+
+
+@click.command()
+@_INDEX
+@click.option(
+    "--drop-damaged", is_flag=True, help="Take documents that cannot be mended out; the next build encodes them."
+)
+@_JSON
+@click.pass_obj
+def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json: bool) -> None:
+    """Rebuild damaged files that can be derived from others, and say how to get back the rest."""
+    from pipeline.index.repair import repair as mend
+
+    kind = options.config().segments.dense if options.config_path.exists() else "auto"
+    report = mend(options.index_folder(index_path), kind, drop_damaged)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
+    else:
+        for file in report.rebuilt:
+            click.echo(f"rebuilt {file}")
+        for lost in report.lost:
+            click.echo(f"cannot rebuild {lost.file}: {lost.reason}; {lost.cure}", err=True)
+        if not options.quiet:
+            click.echo(_repaired(report))
+    if report.lost:
+        sys.exit(EXIT_FAILED)
+
+
+def _repaired(report: RepairReport) -> str:
+    if not (report.rebuilt or report.dropped or report.lost):
+        return f"nothing to repair: generation {report.generation} is sound"
+    parts = [f"{len(report.rebuilt)} files rebuilt", f"{len(report.lost)} lost"]
+    if report.dropped:
+        parts.append(f"{len(report.dropped)} documents taken out: `pipeline build` encodes them again")
+    if report.published:
+        parts.append(f"published generation {report.generation}")
+    return ", ".join(parts)

@@ -133,6 +133,24 @@ def new_folder(destination: Path) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder in `parent`, so on the same disk, that is removed when the block ends."""
+    folder = parent / f".scratch.{uuid.uuid4().hex}.tmp"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace_file(fresh: Path, path: Path) -> None:
+    """Put a finished file in the place of `path` in one step. Who has the old one open keeps it."""
+    sync_file(fresh)
+    fresh.rename(path)
+    sync_folder(path.parent)
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder so that it never stands half-removed under its own name."""
     doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

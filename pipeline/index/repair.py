@@ -1,0 +1,176 @@
+"""Mend what can be derived from what is sound, and say how to get back the rest.
+
+Postings and lengths come from the durable lexical rows, an approximate FAISS index from the fp16 rows beside it. A
+rebuilt file that has the bytes the manifest names takes the damaged one's place. If it differs (another version of a
+library made it), the segment is copied with it under a new name and a new generation is published.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.index import dense, files, store
+from pipeline.index import manifest as manifests
+from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, ChunkStore
+from pipeline.index.consistency import derive_lexical
+from pipeline.index.lexical import LENGTHS_FILE, POSTINGS_FILE
+from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.segment import SEGMENTS, file_entry
+from pipeline.index.verify import damaged_files, segment_file
+
+_FULL = "`pipeline build --full` encodes everything again; `pipeline rollback` if an earlier generation is sound"
+_DROP = (
+    "`pipeline repair --drop-damaged` takes the segment's documents out of the index, and the next "
+    "`pipeline build` encodes those again and no others"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A damaged file that cannot be rebuilt, why it was found damaged, and what to do."""
+
+    file: str
+    reason: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What was mended. `generation` is live now; `dropped`: documents taken out, for the next build to encode."""
+
+    index: str
+    generation: int
+    published: bool
+    rebuilt: tuple[str, ...]
+    dropped: tuple[str, ...]
+    lost: tuple[Lost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mended:
+    """One segment after the attempt. `lost`: its files that are still damaged, and why."""
+
+    entry: SegmentEntry
+    rebuilt: tuple[str, ...]
+    lost: dict[str, str]
+
+
+def repair(index: Path, dense_kind: str = "auto", drop_damaged: bool = False) -> RepairReport:
+    """Rebuild damaged files of the live generation where possible.
+
+    `dense_kind`: the FAISS type of approximate indexes, as configured. `drop_damaged`: publish a generation without
+    the documents of segments that cannot be mended, so that the next build encodes them anew.
+    Raises `IndexNotFoundError`, `IndexLockedError`, and `CorruptIndexError` for a damaged manifest.
+    """
+    with store.lock(index):
+        live = manifests.load(index, manifests.latest_generation(index))
+        files.sweep_temporaries(index / SEGMENTS)
+        mended = [_mend(index, entry, dense_kind) for entry in live.segments]
+        rebuilt = [segment_file(m.entry, name) for m in mended for name in m.rebuilt]
+        kept = [m.entry for m in mended if not m.lost]
+        broken = [m for m in mended if m.lost]
+        dropped: list[str] = []
+        if drop_damaged and broken and kept:
+            readable = [m.entry for m in broken if CHUNKS_FILE not in m.lost]
+            if len(readable) == len(broken):
+                dropped = _documents(index, readable)
+                kept = store.without_documents(index, kept, dropped, live.generation + 1)
+                broken = []
+        segments = kept if dropped else [m.entry for m in mended]
+        note = f"repair of generation {live.generation}"
+        published = _publish(index, live, segments, note, recount=bool(dropped)) if segments else live
+        lost = [
+            Lost(segment_file(m.entry, name), reason, _FULL if CHUNKS_FILE in m.lost or not kept else _DROP)
+            for m in broken
+            for name, reason in m.lost.items()
+        ]
+        return RepairReport(
+            str(index), published.generation, published is not live, tuple(rebuilt), tuple(dropped), tuple(lost)
+        )
+
+
+def _publish(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note: str, recount: bool) -> Manifest:
+    if tuple(segments) == live.segments:
+        return live
+    fresh = dataclasses.replace(
+        live,
+        generation=live.generation + 1,
+        created_at=store.now(),
+        segments=tuple(segments),
+        chunks=sum(entry.chunks - entry.deleted_chunks for entry in segments),
+        note=note,
+    )
+    if recount:
+        fresh = dataclasses.replace(fresh, documents=len(store.live_documents(index, fresh)))
+    manifests.publish(index, fresh)
+    return fresh
+
+
+def _mend(index: Path, entry: SegmentEntry, dense_kind: str) -> _Mended:
+    damaged = damaged_files(index, entry)
+    folder = index / SEGMENTS / entry.segment_id
+    if not damaged or not folder.is_dir() or folder.is_symlink():
+        return _Mended(entry, (), damaged)
+    with files.scratch_folder(index / SEGMENTS) as scratch:
+        _rebuild(folder, scratch, entry, damaged.keys(), dense_kind)
+        rebuilt = sorted(damaged.keys() & {path.name for path in scratch.iterdir()})
+        recorded = {file.name: file.checksum for file in entry.files}
+        differing = []
+        for name in rebuilt:
+            if files.checksum(scratch / name) == recorded[name]:
+                files.replace_file(scratch / name, folder / name)
+            else:
+                differing.append(name)
+        lost = {name: reason for name, reason in damaged.items() if name not in rebuilt}
+        if differing and not lost:
+            entry = _copy_with(index, entry, scratch, differing)
+        elif differing:
+            lost |= {name: damaged[name] for name in differing}
+    return _Mended(entry, tuple(name for name in rebuilt if name not in lost), lost)
+
+
+def _rebuild(folder: Path, scratch: Path, entry: SegmentEntry, damaged: Iterable[str], dense_kind: str) -> None:
+    """Write into `scratch` whatever of the damaged files can be derived."""
+    wanted = set(damaged)
+    names = {file.name for file in entry.files}
+    if wanted & {POSTINGS_FILE, LENGTHS_FILE} and LEXICAL_FILE in names - wanted:
+        derive_lexical(folder, scratch)
+    if dense.INDEX_FILE in wanted and dense.ROWS_FILE in names - wanted:
+        rows = files.read_array(folder / dense.ROWS_FILE, np.float16, 2)
+        blocks = (rows[start : start + 16_384].astype(np.float32) for start in range(0, len(rows), 16_384))
+        dense.write(scratch, dense.choose_kind(dense_kind, len(rows)), rows.shape[1], len(rows), blocks)
+
+
+def _copy_with(index: Path, entry: SegmentEntry, scratch: Path, fresh: Sequence[str]) -> SegmentEntry:
+    """A new segment: the sound files of an old one, and rebuilt ones in the place of the damaged."""
+    digest = hashlib.blake2b(entry.segment_id.encode(), digest_size=16)
+    for name in fresh:
+        digest.update(f"{name}:{files.checksum(scratch / name)}".encode())
+    segment_id = digest.hexdigest()
+    deletes = entry.deletes.name if entry.deletes else None
+    with files.new_folder(index / SEGMENTS / segment_id) as folder:
+        for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]:
+            origin = scratch if file.name in fresh else index / SEGMENTS / entry.segment_id
+            shutil.copyfile(origin / file.name, folder / file.name)
+        entries = {path.name: file_entry(path) for path in sorted(folder.iterdir())}
+    return dataclasses.replace(
+        entry,
+        segment_id=segment_id,
+        files=tuple(file for name, file in entries.items() if name != deletes),
+        deletes=entries[deletes] if deletes else None,
+    )
+
+
+def _documents(index: Path, entries: Iterable[SegmentEntry]) -> list[str]:
+    """Every document that has a chunk in these segments, deleted or not."""
+    found: set[str] = set()
+    for entry in entries:
+        found.update(ChunkStore(index / SEGMENTS / entry.segment_id, entry.chunks).doc_ids)
+    return sorted(found)
