@@ -63,7 +63,7 @@ def ingest(
     rejected. Raises `ConfigError`, `SourceError`, `IncompatibleIndexError`, `IndexLockedError`.
     """
     with store.lock(config.index_path):
-        return _ingest(config, load_encoder(config.encoder), full, strict, progress)
+        return _ingest(config, _encoder(config), full, strict, progress)
 
 
 def encode(config: Config, *, progress: ProgressFactory = silent) -> BuildReport:
@@ -79,7 +79,7 @@ def encode(config: Config, *, progress: ProgressFactory = silent) -> BuildReport
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
         report = IngestReport(staged, (), None)
-        return _encode(config, load_encoder(config.encoder), report, started, progress)
+        return _encode(config, _encoder(config), report, started, progress)
 
 
 def build(
@@ -91,7 +91,7 @@ def build(
     """
     started = time.monotonic()
     with store.lock(config.index_path):
-        encoder = load_encoder(config.encoder)
+        encoder = _encoder(config)
         report = _ingest(config, encoder, full, strict, progress)
         return _encode(config, encoder, report, started, progress)
 
@@ -101,10 +101,10 @@ def _ingest(config: Config, encoder: Encoder, full: bool, strict: bool, progress
     if not config.sources:
         raise SourceError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
     files = discover(config)
-    chunker = Chunker(config.chunking, chunk_tokenizer(config.encoder))
+    chunker = Chunker(config.chunking, chunk_tokenizer(config.encoder, base=config.base))
     live = None if full else store.live_manifest(index)
     if live is not None:
-        _check(index, live, encoder, chunker.fingerprint)
+        _check(config, live, encoder, chunker.fingerprint)
     base = max(manifests.generations(index), default=0)
     run = IngestRun(store.live_documents(index, live))
     with progress("ingest", None, "doc") as bar:
@@ -126,9 +126,14 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
         bar.update()
 
 
-def _check(index: Path, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
-    current = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint, "chunker": chunker}
-    manifests.check_fingerprints(index, live, current)
+def _encoder(config: Config) -> Encoder:
+    return load_encoder(config.encoder, base=config.base, batch_tokens=config.encode.batch_tokens)
+
+
+def _check(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
+    current: dict[str, Fingerprint | None] = dict.fromkeys(("dense", "lexical", "multivector"))
+    current.update(encoding.fingerprints(encoder, config.segments), chunker=chunker)
+    manifests.check_fingerprints(config.index_path, live, current)
 
 
 def _encode(
@@ -143,14 +148,12 @@ def _encode(
             "run `pipeline ingest` again"
         )
     if live is not None:
-        _check(index, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
+        _check(config, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
     if live is not None and staged.nothing_to_do:
         staging.clear(index)
         return _summary(live, report, started, published=False)
-    shards = encoding.encode_staged(index, staged, encoder, progress)
-    new = encoding.write_segments(
-        index, staged, shards, encoder, config.segments.max_chunks, config.segments.dense, progress
-    )
+    shards = encoding.encode_staged(index, staged, encoder, config.segments, progress)
+    new = encoding.write_segments(index, staged, shards, encoder, config.segments, progress)
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
     manifests.publish(index, manifest)
@@ -168,7 +171,7 @@ def _manifest(
         raise SourceError(
             f"{index}: no document could be indexed, so nothing is published; see {index / 'rejects'}"
         )
-    prints = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}
+    prints = encoding.fingerprints(encoder, config.segments)
     scoring = encoder.lexical_scoring
     return Manifest(
         generation=generation,
@@ -176,8 +179,7 @@ def _manifest(
         documents=staged.unchanged + staged.added + staged.changed + staged.held,
         chunks=chunks,
         segments=tuple(segments),
-        fingerprints={part: dict(print_.fields) for part, print_ in prints.items() if print_ is not None}
-        | {"chunker": staged.chunker},
+        fingerprints={part: dict(fields.fields) for part, fields in prints.items()} | {"chunker": staged.chunker},
         dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
         lexical=LexicalParameters(scoring.kind, scoring.k1, scoring.b),
         encoder=config.encoder.model_dump(mode="json"),

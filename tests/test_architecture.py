@@ -23,7 +23,6 @@ LAYERS = [
     {"render"},
     {"cli"},
 ]
-MAY_MEET: set[tuple[str, str]] = set()
 ROOMS = {
     "faiss": {"index/dense.py"},
     "torch": {"models"},
@@ -31,7 +30,7 @@ ROOMS = {
     "sentence_transformers": {"models"},
     "FlagEmbedding": {"models"},
     "openvino": {"models"},
-    "httpx": {"models"},
+    "httpx2": {"models"},
     "click": {"cli"},
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},

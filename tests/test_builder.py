@@ -201,11 +201,11 @@ def test_an_interrupted_build_leaves_the_old_generation_and_resumes(
     encoded: list[int] = []
     original = builder.encoding.staging.write_shard
 
-    def interrupt(shard: Path, result: object) -> None:
+    def interrupt(*arguments: object) -> None:
         if len(encoded) == 3:
             raise KeyboardInterrupt
         encoded.append(1)
-        original(shard, result)
+        original(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(builder.encoding.staging, "write_shard", interrupt)

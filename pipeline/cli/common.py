@@ -63,7 +63,11 @@ class Options:
         else:
             config = self.config()
             opened = open_index(
-                config.index_path, generation=generation, encoder=config.encoder, settings=config.query
+                config.index_path,
+                generation=generation,
+                encoder=config.encoder,
+                base=config.base,
+                settings=config.query,
             )
         with opened:
             yield opened

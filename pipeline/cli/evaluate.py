@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--beir", "beir_path", metavar="DIR", help="Measure on a BEIR folder, through a throw-away index.")
+@click.option("--chunk", "chunked", is_flag=True, help="Cut the passages of --beir as configured.")
 @click.option("--queries", "queries_path", metavar="FILE", help="Queries for the built index.")
 @click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 def evaluate(
     options: Options,
     beir_path: str | None,
+    chunked: bool,
     queries_path: str | None,
     qrels_path: str | None,
     index_path: str | None,
@@ -49,7 +51,7 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         if folder is not None:
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-evaluate-")))
-            index = stack.enter_context(_beir_index(options, folder, temporary))
+            index = stack.enter_context(_beir_index(options, folder, temporary, chunked))
         else:
             index = stack.enter_context(options.open_index(index_path))
         result = run_evaluation(index, queries, qrels, names or DEFAULT_MEASURES, options.progress())
@@ -57,14 +59,14 @@ def evaluate(
 
 
 @contextlib.contextmanager
-def _beir_index(options: Options, folder: Path, temporary: Path) -> Iterator[Index]:
+def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) -> Iterator[Index]:
     from pipeline.builder import build
     from pipeline.config import Config
     from pipeline.evaluate.runs import beir_config
     from pipeline.query.searcher import open_index
 
     base = options.config() if options.config_path.exists() else Config()
-    config = beir_config(folder, temporary / "index", base)
+    config = beir_config(folder, temporary / "index", base, chunked)
     report = build(config, progress=options.progress())
     if report.rejections and not options.quiet:
         click.echo(f"{len(report.rejections)} documents were rejected and count as not found", err=True)

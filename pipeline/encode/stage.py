@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.config import SegmentSettings
 from pipeline.errors import EncoderError
 from pipeline.index import staging
 from pipeline.index.manifest import FileEntry, SegmentEntry
@@ -20,13 +21,15 @@ from pipeline.progress import ProgressFactory, silent
 from pipeline.records import Encoded, Fingerprint
 
 
-def fingerprints(encoder: Encoder) -> list[Fingerprint]:
-    """The encoder's fingerprints, dense first."""
-    both = (encoder.dense_fingerprint, encoder.lexical_fingerprint)
-    return [fingerprint for fingerprint in both if fingerprint is not None]
+def fingerprints(encoder: Encoder, settings: SegmentSettings) -> dict[str, Fingerprint]:
+    """Fingerprints of what is stored, by part: `dense`, `lexical`, `multivector`."""
+    parts = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}
+    if encoder.gives_multivectors:
+        parts["multivector"] = Fingerprint.of(precision=settings.multivectors)
+    return {part: fingerprint for part, fingerprint in parts.items() if fingerprint is not None}
 
 
-def encode_shard(part: Path, shard: Path, encoder: Encoder) -> int:
+def encode_shard(part: Path, shard: Path, encoder: Encoder, settings: SegmentSettings) -> int:
     """Encode one part of chunks into a shard folder; does nothing if the shard is already complete.
 
     Returns the number of chunks encoded. Raises `EncoderError` if the encoder's answer is unusable; then nothing is
@@ -37,7 +40,7 @@ def encode_shard(part: Path, shard: Path, encoder: Encoder) -> int:
     texts: list[str] = pq.read_table(part, columns=["text"]).column(0).to_pylist()
     encoded = encoder.encode_documents(texts)
     check_encoded(encoded, len(texts), encoder)
-    staging.write_shard(shard, encoded)
+    staging.write_shard(shard, encoded, settings.multivectors)
     return len(texts)
 
 
@@ -55,6 +58,10 @@ def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
             )
         if count and np.abs(norms - 1).max() > 0.01:
             raise EncoderError(f"the encoder gave vectors of length {norms.min():.3f} to {norms.max():.3f}, not 1")
+    if encoder.gives_multivectors:
+        tokens = encoded.multivectors
+        if tokens is None or len(tokens.offsets) != count + 1 or not np.isfinite(tokens.vectors).all():
+            raise EncoderError("the encoder gave multi-vectors that are missing, miscounted or not finite")
     if encoder.lexical_fingerprint is not None:
         lexical = encoded.lexical
         if lexical is None or len(lexical) != count:
@@ -64,17 +71,21 @@ def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
 
 
 def encode_staged(
-    index: Path, staged: StagedIngest, encoder: Encoder, progress: ProgressFactory = silent
+    index: Path,
+    staged: StagedIngest,
+    encoder: Encoder,
+    settings: SegmentSettings,
+    progress: ProgressFactory = silent,
 ) -> dict[str, Path]:
     """Encode every staged part that has no finished shard. Returns the shard folder of each part, by part name."""
     folder = staging.ingest_folder(index)
-    prints = fingerprints(encoder)
+    prints = list(fingerprints(encoder, settings).values())
     shards = {}
     with progress("encode", staged.chunks, "chunk") as bar:
         for part in staged.parts:
             path = folder / part.name
             shard = staging.shard_folder(index, staging.shard_key(path, prints))
-            encode_shard(path, shard, encoder)
+            encode_shard(path, shard, encoder, settings)
             bar.update(pq.read_metadata(path).num_rows)
             shards[part.name] = shard
     return shards
@@ -85,28 +96,29 @@ def write_segments(
     staged: StagedIngest,
     shards: dict[str, Path],
     encoder: Encoder,
-    max_chunks: int,
-    dense_kind: str,
+    settings: SegmentSettings,
     progress: ProgressFactory = silent,
 ) -> list[SegmentEntry]:
-    """Turn encoded parts into segments of at most `max_chunks` chunks (but whole parts).
+    """Turn encoded parts into segments of at most `settings.max_chunks` chunks (but whole parts).
 
     A sound segment of the same inputs that a retained generation names is used as it stands.
     """
     existing = known_segments(index)
     shape = SegmentShape(
         dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
-        dense_kind=dense_kind,
+        dense_kind=settings.dense,
         has_lexical=encoder.lexical_fingerprint is not None,
+        has_multivectors=encoder.gives_multivectors,
     )
     folder = staging.ingest_folder(index)
+    prints = list(fingerprints(encoder, settings).values())
     entries = []
     with progress("write segments", staged.chunks, "chunk") as bar:
-        for parts in _groups(folder, staged.parts, max_chunks):
+        for parts in _groups(folder, staged.parts, settings.max_chunks):
             paths = tuple(folder / part.name for part in parts)
             count = sum(pq.read_metadata(path).num_rows for path in paths)
             source = StagedSource(paths, tuple(shards[part.name] for part in parts), count)
-            identity = segment_id(parts, encoder, dense_kind)
+            identity = segment_id(parts, prints, settings.dense)
             entry = existing.get(identity)
             if entry is None or not is_sound(index, entry):
                 entry = write_segment(index, identity, source, shape)
@@ -115,10 +127,10 @@ def write_segments(
     return entries
 
 
-def segment_id(parts: Sequence[FileEntry], encoder: Encoder, dense_kind: str) -> str:
+def segment_id(parts: Sequence[FileEntry], prints: Sequence[Fingerprint], dense_kind: str) -> str:
     """Hash of a segment's inputs: its chunks, the encoder's fingerprints and the index type."""
     digest = hashlib.blake2b(digest_size=16)
-    for text in [*(part.checksum for part in parts), *(f.digest for f in fingerprints(encoder)), dense_kind]:
+    for text in [*(part.checksum for part in parts), *(f.digest for f in prints), dense_kind]:
         digest.update(f"{len(text)}:{text}".encode())
     return digest.hexdigest()
 

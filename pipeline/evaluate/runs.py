@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import Config, FusionSettings, SourceSettings
+from pipeline.config import ChunkingSettings, Config, FusionSettings, SourceSettings
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
 from pipeline.evaluate.qrels import Qrels
@@ -15,6 +15,7 @@ from pipeline.query.batch import Query, Run
 from pipeline.query.searcher import Index
 
 _BATCH = 256
+_WHOLE_PASSAGE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,16 @@ def evaluate(
     )
 
 
-def beir_config(folder: Path, index: Path, config: Config) -> Config:
-    """`config` turned to a BEIR folder as its only source and `index` as its index. Raises `EvaluationError`."""
+def beir_config(folder: Path, index: Path, config: Config, chunked: bool = False) -> Config:
+    """`config` turned to a BEIR folder as its only source and `index` as its index.
+
+    BEIR's passages are the unit that is judged, so they are not cut again (the encoder truncates what is too long
+    for it) unless `chunked`. Raises `EvaluationError`.
+    """
     corpus = folder / "corpus.jsonl"
     if not corpus.is_file():
         raise EvaluationError(f"{corpus}: no such file; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/")
     source = SourceSettings(path=str(corpus.resolve()), id_field="_id", text_field="text", title_field="title")
-    return config.model_copy(update={"sources": [source], "index": str(index.resolve())})
+    chunking = config.chunking if chunked else ChunkingSettings(max_tokens=_WHOLE_PASSAGE, overlap_tokens=0)
+    changes = {"sources": [source], "index": str(index.resolve()), "chunking": chunking}
+    return config.model_copy(update=changes)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
 from pipeline.index import chunks as chunk_files
-from pipeline.index import dense, files, lexical
+from pipeline.index import dense, files, lexical, multivector
 from pipeline.index.manifest import FileEntry, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
 from pipeline.records import Float32
@@ -39,6 +39,9 @@ class SegmentSource(Protocol):
     def lexical_tables(self) -> Iterator[pa.Table]:
         """Tables of `LEXICAL_SCHEMA`, in chunk order."""
 
+    def multivector_batches(self) -> Iterator[pa.RecordBatch]:
+        """Record batches of the multi-vector file, in chunk order."""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentShape:
@@ -47,6 +50,7 @@ class SegmentShape:
     dimension: int | None
     dense_kind: str
     has_lexical: bool
+    has_multivectors: bool = False
 
 
 def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: SegmentShape) -> SegmentEntry:
@@ -62,6 +66,8 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
             path = folder / chunk_files.LEXICAL_FILE
             chunk_files.write_table(path, source.lexical_tables(), LEXICAL_SCHEMA, group_rows=16_384)
             lexical.write(folder, (table_to_sparse(table) for table in chunk_files.lexical_blocks(folder)))
+        if shape.has_multivectors:
+            multivector.write(folder / multivector.MULTIVECTOR_FILE, source.multivector_batches())
         entries = tuple(file_entry(path) for path in sorted(folder.iterdir()))
     return SegmentEntry(segment_id=segment_id, chunks=source.count, files=entries)
 
@@ -106,11 +112,8 @@ class Segment:
         if self.entry.deletes is None:
             return None
         path = self.folder / self.entry.deletes.name
-        try:
-            ordinals = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise CorruptIndexError(f"{path}: cannot be read ({error})") from None
-        if ordinals.dtype != np.uint32 or ordinals.ndim != 1 or (len(ordinals) and ordinals.max() >= self.chunks):
+        ordinals = files.read_array(path, np.uint32, 1)
+        if len(ordinals) and ordinals.max() >= self.chunks:
             raise CorruptIndexError(f"{path}: names chunks that the segment does not have")
         mask = np.zeros(self.chunks, np.bool_)
         mask[ordinals] = True
@@ -130,3 +133,8 @@ class Segment:
     def inverted(self) -> lexical.InvertedIndex:
         """The lexical leg."""
         return lexical.InvertedIndex(self.folder, self.chunks)
+
+    @cached_property
+    def multivectors(self) -> multivector.MultiVectorIndex:
+        """Token-level vectors."""
+        return multivector.MultiVectorIndex(self.folder, self.chunks)

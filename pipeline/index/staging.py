@@ -2,7 +2,7 @@
 
     staging/ingest/part-00000.parquet …   chunks still to encode, in order
     staging/ingest/ingest.json            what the parts hold; the folder appears under its name only when complete
-    staging/shards/<key>/                 dense.npy, lexical.parquet, shard.json: one part encoded
+    staging/shards/<key>/                a part encoded: dense.npy, lexical.parquet, multivector.arrow, shard.json
 
 A shard's key is a hash of its texts and of the encoder's fingerprints, so a shard left by an interrupted build is
 found again exactly when it still fits.
@@ -23,9 +23,10 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import files
+from pipeline.index import files, multivector
 from pipeline.index.chunks import LEXICAL_FILE, lexical_blocks, read_blocks
 from pipeline.index.manifest import FileEntry
+from pipeline.index.multivector import Precision
 from pipeline.index.schemas import CHUNK_SCHEMA, sparse_to_table
 from pipeline.records import Encoded, Fingerprint, Float32
 
@@ -119,13 +120,16 @@ def is_finished(shard: Path) -> bool:
         return False
 
 
-def write_shard(shard: Path, encoded: Encoded) -> None:
-    """Write an encoded part, all or nothing."""
+def write_shard(shard: Path, encoded: Encoded, multivectors: Precision = "int8") -> None:
+    """Write an encoded part, all or nothing; multi-vectors in the given precision."""
     with files.new_folder(shard) as folder:
         if encoded.dense is not None:
             np.save(folder / _DENSE, encoded.dense.astype(np.float32), allow_pickle=False)
         if encoded.lexical is not None:
             pq.write_table(sparse_to_table(encoded.lexical), folder / LEXICAL_FILE, compression="zstd")
+        if encoded.multivectors is not None:
+            batches = (multivector.to_batch(rows, multivectors) for rows in multivector.split(encoded.multivectors))
+            multivector.write(folder / multivector.MULTIVECTOR_FILE, batches)
         entries = {path.name: files.checksum(path) for path in sorted(folder.iterdir())}
         files.write_file(folder / _SHARD_SUMMARY, json.dumps(entries).encode())
 
@@ -152,6 +156,11 @@ class StagedSource:
         """Tables of `LEXICAL_SCHEMA`."""
         for shard in self.shards:
             yield from lexical_blocks(shard)
+
+    def multivector_batches(self) -> Iterator[pa.RecordBatch]:
+        """Record batches of the multi-vector file."""
+        for shard in self.shards:
+            yield from multivector.read_batches(shard / multivector.MULTIVECTOR_FILE)
 
 
 def clear(index: Path) -> None:

@@ -29,6 +29,7 @@ class Bm25Encoder:
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
             kind="bm25", analyzer=ANALYZER_VERSION, stemmer=settings.stemmer or "none", hash=HASH_NAME
         )
+        self.gives_multivectors = False
         self.lexical_scoring = LexicalScoring("bm25", k1=settings.k1, b=settings.b)
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:

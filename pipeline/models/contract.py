@@ -38,6 +38,10 @@ class Encoder(Protocol):
         """Columns of the dense matrix."""
 
     @property
+    def gives_multivectors(self) -> bool:
+        """Whether documents and queries come with token-level vectors too."""
+
+    @property
     def lexical_scoring(self) -> LexicalScoring:
         """How lexical scores are computed from what this encoder writes."""
 

@@ -57,6 +57,7 @@ class _Endpoint(Generic[Row]):
     """What both legs share: the server's own description, instructions, batches."""
 
     lexical_scoring = LexicalScoring("dot")
+    gives_multivectors = False
 
     def __init__(self, settings: EndpointSettings, count_tokens: TokenCounter | None, sleep: Sleep | None) -> None:
         self._settings = settings

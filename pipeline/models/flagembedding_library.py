@@ -22,6 +22,7 @@ class FlagEmbeddingEncoder:
     """
 
     lexical_scoring = LexicalScoring("dot")
+    gives_multivectors = False
 
     def __init__(self, ours: TransformerEncoder, folder: str, device: str) -> None:
         self._ours, self._folder, self._device, self._spec = ours, folder, device, ours.spec

@@ -20,10 +20,31 @@ class MixedEncoder:
 
     def __init__(self, dense: Encoder | None, lexical: Encoder | None) -> None:
         self._dense, self._lexical = dense, lexical
-        self.dense_fingerprint: Fingerprint | None = dense.dense_fingerprint if dense else None
-        self.lexical_fingerprint: Fingerprint | None = lexical.lexical_fingerprint if lexical else None
-        self.dimension: int | None = dense.dimension if dense else None
-        self.lexical_scoring: LexicalScoring = lexical.lexical_scoring if lexical else LexicalScoring("dot")
+
+    @property
+    def dense_fingerprint(self) -> Fingerprint | None:
+        """The dense encoder's."""
+        return self._dense.dense_fingerprint if self._dense else None
+
+    @property
+    def lexical_fingerprint(self) -> Fingerprint | None:
+        """The lexical encoder's."""
+        return self._lexical.lexical_fingerprint if self._lexical else None
+
+    @property
+    def dimension(self) -> int | None:
+        """The dense encoder's."""
+        return self._dense.dimension if self._dense else None
+
+    @property
+    def gives_multivectors(self) -> bool:
+        """Whether the dense encoder does."""
+        return self._dense is not None and self._dense.gives_multivectors
+
+    @property
+    def lexical_scoring(self) -> LexicalScoring:
+        """The lexical encoder's."""
+        return self._lexical.lexical_scoring if self._lexical else LexicalScoring("dot")
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Encode passages with both encoders."""
@@ -52,15 +73,19 @@ def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens
         dense: Encoder | None = embedded_encoder(batch_tokens or EMBEDDED_BATCH_TOKENS)
     elif settings.model == "none":
         dense = None
+    elif settings.endpoint is not None:
+        from pipeline.models.endpoint_wiring import dense_endpoint
+
+        dense = dense_endpoint(settings, settings.endpoint)
     else:
         from pipeline.models.local import model_encoder
 
         dense = model_encoder(settings, base, batch_tokens)
-    if settings.multivectors and (dense is None or not _gives_multivectors(dense)):
+    if settings.multivectors and (dense is None or not dense.gives_multivectors):
         raise EncoderError(
             f"encoder.multivectors: {settings.model} has no multi-vectors; use BAAI/bge-m3 or remove it"
         )
-    if dense and settings.lexical == "auto" and dense.lexical_fingerprint:
+    if dense and settings.endpoint is None and settings.lexical == "auto" and dense.lexical_fingerprint:
         return dense
     lexical = _lexical(settings, base, batch_tokens)
     if dense is None and lexical is None:
@@ -70,8 +95,8 @@ def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens
 
 def chunk_tokenizer(settings: EncoderSettings, *, base: Path = Path()) -> Any:
     """The encoder's `tokenizers.Tokenizer`, fresh, with neither truncation nor padding, for chunking."""
-    if settings.model in ("embedded", "none"):
-        return embedded_tokenizer()
+    if settings.model in ("embedded", "none") or settings.endpoint is not None:
+        return embedded_tokenizer()  # an endpoint's tokenizer is not at hand; sizes are then in its wordpieces
     from pipeline.models.local import model_tokenizer
 
     return model_tokenizer(settings, base)
@@ -82,10 +107,10 @@ def _lexical(settings: EncoderSettings, base: Path, batch_tokens: int | None) ->
         return Bm25Encoder(settings.bm25)
     if settings.lexical == "none":
         return None
+    if settings.lexical_endpoint is not None:
+        from pipeline.models.endpoint_wiring import lexical_endpoint
+
+        return lexical_endpoint(settings, settings.lexical_endpoint)
     from pipeline.models.local import lexical_encoder
 
     return lexical_encoder(settings, base, batch_tokens)
-
-
-def _gives_multivectors(encoder: Encoder) -> bool:
-    return bool(getattr(encoder, "gives_multivectors", False))

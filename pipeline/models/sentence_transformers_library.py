@@ -75,6 +75,7 @@ class SentenceTransformersEncoder:
 
     lexical_fingerprint: Fingerprint | None = None
     lexical_scoring = LexicalScoring("dot")
+    gives_multivectors = False
 
     def __init__(
         self, library: Library, fingerprint: Fingerprint, instructions: Instructions, truncate_dim: int | None
@@ -121,6 +122,7 @@ class SparseModelEncoder:
     dense_fingerprint: Fingerprint | None = None
     dimension: int | None = None
     lexical_scoring = LexicalScoring("dot")
+    gives_multivectors = False
 
     def __init__(self, model: LocalModel, device: str, max_tokens: int | None, trust_remote_code: bool) -> None:
         self._library = Library("SparseEncoder", model, device, max_tokens, trust_remote_code, BATCH_TOKENS)

@@ -261,18 +261,20 @@ def open_index(
     *,
     generation: int | None = None,
     encoder: EncoderSettings | None = None,
+    base: Path = Path(),
     settings: QuerySettings | None = None,
     verify: bool = True,
 ) -> Index:
     """Open the live generation of an index, or the one given.
 
     `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
-    recorded fingerprints. `verify` compares every file's checksum with the manifest before it is used.
+    recorded fingerprints. `base` is where a relative model folder starts. `verify` compares every file's checksum
+    with the manifest before it is used.
     Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`, `EncoderError`.
     """
     folder = Path(path)
     manifest = manifests.load(folder, generation or manifests.latest_generation(folder))
-    loaded = load_encoder(encoder or EncoderSettings.model_validate(manifest.encoder))
+    loaded = load_encoder(encoder or EncoderSettings.model_validate(manifest.encoder), base=base)
     legs = {"dense": loaded.dense_fingerprint, "lexical": loaded.lexical_fingerprint}
     manifests.check_fingerprints(folder, manifest, legs)
     return Index(folder, manifest, loaded, settings or QuerySettings(), verify)

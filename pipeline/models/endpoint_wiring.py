@@ -1,0 +1,49 @@
+"""From `encoder.endpoint` and `encoder.lexical_endpoint` to encoders."""
+
+from __future__ import annotations
+
+from pipeline.config import EncoderSettings, EndpointSection
+from pipeline.errors import ConfigError
+from pipeline.models.contract import Encoder
+from pipeline.models.endpoint import endpoint_encoder
+from pipeline.models.endpoint_settings import EndpointSettings
+from pipeline.models.instructions import resolve_instructions
+
+
+def dense_endpoint(settings: EncoderSettings, section: EndpointSection) -> Encoder:
+    """The encoder of the dense leg. Raises `ConfigError` for settings that only a local model has."""
+    if settings.multivectors or settings.runtime != "auto":
+        raise ConfigError(
+            "encoder.endpoint gives dense vectors only and has no runtime: remove multivectors, runtime"
+        )
+    instructions = resolve_instructions(
+        settings.model,
+        {},
+        query=settings.query_instruction,
+        document=settings.document_instruction,
+        task=settings.task,
+    )
+    return endpoint_encoder(
+        EndpointSettings(
+            model=settings.model,
+            revision=settings.revision or "",
+            max_tokens=settings.max_tokens,
+            truncate_dim=settings.truncate_dim,
+            query_instruction=instructions.query,
+            document_instruction=instructions.document,
+            **section.model_dump(),
+        )
+    )
+
+
+def lexical_endpoint(settings: EncoderSettings, section: EndpointSection) -> Encoder:
+    """The encoder of the lexical leg: a text-embeddings-inference server's `/embed_sparse`."""
+    return endpoint_encoder(
+        EndpointSettings(
+            model=settings.lexical,
+            leg="lexical",
+            revision="",
+            max_tokens=settings.max_tokens,
+            **section.model_dump(),
+        )
+    )
