@@ -73,7 +73,9 @@ def save_bge_m3(folder: Path, **shape: int) -> None:
     save_xlm_roberta(folder, **shape)
     hidden = shape.get("hidden", HIDDEN)
     for name, size in (("sparse_linear", 1), ("colbert_linear", hidden)):
-        torch.save(torch.nn.Linear(hidden, size).state_dict(), folder / f"{name}.pt")
+        linear = torch.nn.Linear(hidden, size)
+        linear.bias.data += 0.5  # most tokens get a lexical weight, some none
+        torch.save(linear.state_dict(), folder / f"{name}.pt")
 
 
 def save_sentence_model(folder: Path, pooling: str = "mean", prompts: dict[str, str] | None = None) -> None:
