@@ -6,6 +6,7 @@ The converter is chosen by suffix. markitdown's own guessing would turn a broken
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -49,7 +50,9 @@ def read_office(file: SourceFile, settings: IngestSettings, reject: RejectRecord
         data = decode(data, settings.encodings).encode()
     info = StreamInfo(extension=file.suffix, filename=file.path.name, charset="utf-8")
     try:
-        result = known[file.suffix]().convert(io.BytesIO(data), info)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what a converter could not lay out; the text is there
+            result = known[file.suffix]().convert(io.BytesIO(data), info)
         text, title = str(result.markdown), str(result.title or "").strip()
     except MissingDependencyException:
         raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None

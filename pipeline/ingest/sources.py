@@ -183,7 +183,10 @@ def _summary(ignored: Counter[str]) -> str:
 
 @lru_cache
 def compile_glob(pattern: str) -> re.Pattern[str]:
-    """A glob over posix paths: `*`, `?` and `[…]` stay within a folder's name, `**` spans any number of folders."""
+    """A glob over posix paths: `*`, `?` and `[…]` stay within a folder's name, `**` spans any number of folders.
+
+    Raises `SourceError`.
+    """
     parts = pattern.removeprefix("./").rstrip("/").split("/")
     regex = ""
     for i, part in enumerate(parts):
@@ -192,7 +195,10 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
             regex += ".*" if last else "(?:[^/]+/)*"
         else:
             regex += fnmatch_segment(part) + ("" if last else "/")
-    return re.compile(f"(?s:{regex})\\Z")
+    try:
+        return re.compile(f"(?s:{regex})\\Z")
+    except re.error as error:
+        raise SourceError(f"sources: the pattern {pattern!r} is no glob: {error.msg}; correct it") from None
 
 
 def fnmatch_segment(segment: str) -> str:

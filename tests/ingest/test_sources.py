@@ -136,6 +136,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch:
     ("source", "message"),
     [
         ({"path": "gone"}, r"gone: no such file or folder; correct `path`"),
+        ({"path": "s", "exclude": ["[z-a].md"]}, r"the pattern '\[z-a\]\.md' is no glob: bad character range"),
         ({"path": "empty"}, r"empty: no file matches .*\.md .*; correct `path`"),
         ({"path": "images"}, r"images: no file matches .* \(ignored: 2 \.png\)"),
         ({"path": "s", "include": ["*.csv"]}, r"s: no file matches \*\.csv .*`\*\*/\*\.md` its subfolders too"),
