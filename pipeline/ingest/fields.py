@@ -56,7 +56,7 @@ def build_document(
     metadata = {str(name): metadata_value(value) for name, value in record.items() if name not in used}
     if title:
         metadata["title"] = title
-        if not text.lstrip().startswith(title):
+        if text.strip().partition("\n")[0].strip() != title.strip():
             text = f"{title}\n\n{text}" if text.strip() else title
     refuse_oversize(text, max_bytes)
     _refuse_lone_surrogates([doc_id, text, *metadata, *metadata.values()])

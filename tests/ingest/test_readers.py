@@ -69,14 +69,14 @@ def test_jsonl_records(read: Read, tmp_path: Path) -> None:
             "none": None,
         },
         {"id": 7, "content": "no title", "big": 10**30, "nan": float("nan")},
-        {"text": "T says more", "title": "T"},
+        {"text": "T\nsays more", "title": "T"},
         {"text": "", "title": "only a title"},
     ]
     (tmp_path / "src/r.jsonl").write_text("\n\n".join(map(json.dumps, records)) + "\n")
     docs, rejections = read(prefix="p-")
     assert rejections == []
     assert [doc.doc_id for doc in docs] == ["p-a", "p-7", "p-r.jsonl:5", "p-r.jsonl:7"]
-    assert [doc.text for doc in docs] == ["T\n\nbody", "no title", "T says more", "only a title"]
+    assert [doc.text for doc in docs] == ["T\n\nbody", "no title", "T\nsays more", "only a title"]
     assert docs[0].metadata == {"year": 2020, "tags": ["x", 1], "deep": '{"b": [1]}', "none": None, "title": "T"}
     assert docs[1].metadata == {"big": str(10**30), "nan": None}
 
