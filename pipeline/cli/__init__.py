@@ -40,6 +40,7 @@ for command in (
     generations.gc,
     maintain.verify,
     maintain.repair,
+    maintain.compact,
 ):
     cli.add_command(command)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.common import EXIT_FAILED, Options
+from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Options
 
 if TYPE_CHECKING:
     from pipeline.index.repair import RepairReport
@@ -83,3 +83,34 @@ def _repaired(report: RepairReport) -> str:
     if report.published:
         parts.append(f"published generation {report.generation}")
     return ", ".join(parts)
+
+
+@click.command()
+@_INDEX
+@_JSON
+@click.pass_obj
+def compact(options: Options, index_path: str | None, as_json: bool) -> None:
+    """Merge small segments and drop deleted chunks, without encoding; publishes a generation."""
+    from pipeline.config import Config
+    from pipeline.index.compact import compact as merge
+    from pipeline.index.compact import everything
+
+    config = options.config() if options.config_path.exists() else Config()
+    report = merge(
+        options.index_folder(index_path),
+        lambda manifest: everything(manifest, config.segments.max_chunks),
+        dense_kind=config.segments.dense,
+        retain=config.retain,
+        progress=options.progress(),
+    )
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report)))
+    elif not options.quiet and report.published:
+        click.echo(
+            f"published generation {report.generation}: {report.segments_before} segments into "
+            f"{report.segments_after}, {report.dropped_chunks:,} deleted chunks dropped, "
+            f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after"
+        )
+    elif not options.quiet:
+        click.echo(f"nothing to do: generation {report.generation} has nothing to merge or to drop")
+    sys.exit(EXIT_OK if report.published else EXIT_NOTHING_TO_DO)

@@ -1,7 +1,7 @@
 """Mend what can be derived from what is sound, and say how to get back the rest.
 
-Postings and lengths come from the durable lexical rows, an approximate FAISS index from the fp16 rows beside it. A
-rebuilt file that has the bytes the manifest names takes the damaged one's place. If it differs (another version of a
+Postings and lengths come from the durable lexical rows, an approximate FAISS index from the fp16 rows beside it.
+A rebuilt file with the bytes the manifest names takes the damaged one's place. If it differs (another version of a
 library made it), the segment is copied with it under a new name and a new generation is published.
 """
 
