@@ -1,21 +1,44 @@
 """Fusion: one score from the scores of several legs. Pure functions of arrays.
 
 Candidates are the union of the legs' best; every component score of every candidate is known exactly, so nothing is
-guessed. What a leg's scores are measured against (`top`, `floor`) and the ranks that count are fixed by the leg's
-best `depth` chunks, never by how many hits were asked for: the first ten of k=10 and of k=100 are the same.
+guessed. What a leg's scores are measured against (`top`, `floor`, mean, deviation) and the ranks that count are
+fixed by the leg's best `depth` chunks, never by how many hits were asked for: so neither does the order.
+
+A method turns each leg's scores into comparable ones (`normalized`), and a weight for each leg makes contributions
+of them, which add up to the score. Why `auto` is what it is: docs/adr/0003-fusion.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import QueryError
+from pipeline.query.calibration import Calibration
 
 Float64 = npt.NDArray[np.float64]
+
+COSINE_LEGS = frozenset({"dense", "multivector"})
+"""Legs whose scores are cosines, or means of cosines: in -1…1 whatever the collection."""
+
+SIGMAS = 3.0
+"""`dbsf` maps the mean minus and plus this many standard deviations to 0 and 1 (as Qdrant does)."""
+
+PRESETS: Mapping[str, Mapping[frozenset[str], Mapping[str, float]]] = {
+    "m3-miracl": {
+        frozenset({"dense", "lexical", "multivector"}): {"dense": 1.0, "lexical": 0.3, "multivector": 1.0},
+        frozenset({"dense", "lexical"}): {"dense": 1.0, "lexical": 0.3},
+    },
+    "m3-mldr": {
+        frozenset({"dense", "lexical", "multivector"}): {"dense": 0.15, "lexical": 0.5, "multivector": 0.35},
+        frozenset({"dense", "lexical"}): {"dense": 0.2, "lexical": 0.8},
+    },
+}
+"""Weights on raw BGE-M3 scores, by the legs there are (arXiv 2402.03216, section 4 and appendix)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +47,8 @@ class LegColumn:
 
     `scores`: float64 (m,), exact. `ranks`: int64 (m,), 1-based, 0 beyond the leg's best `depth`.
     `top`: the leg's best score. `floor`: the score of its `depth`-th chunk; zero when a lexical leg matches fewer.
+    `bound`: the highest score that any text could have for this query, for `theoretical`: the sum of every query
+    token's largest possible contribution, (k1 + 1) · weight for BM25. Not used for cosines; 0: no bound is known.
     """
 
     name: str
@@ -31,6 +56,7 @@ class LegColumn:
     ranks: npt.NDArray[np.int64]
     top: float
     floor: float
+    bound: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +76,11 @@ def reciprocal_rank(leg: LegColumn, constant: float) -> Float64:
     return result
 
 
+def raw(leg: LegColumn) -> Float64:
+    """The scores as they are."""
+    return leg.scores.astype(np.float64)
+
+
 def min_max(leg: LegColumn) -> Float64:
     """(score - floor) / (top - floor), not below 0. If all are equal: 1 for those at the top, 0 for the others."""
     span = leg.top - leg.floor
@@ -58,11 +89,74 @@ def min_max(leg: LegColumn) -> Float64:
     return np.clip((leg.scores - leg.floor) / span, 0.0, 1.0)
 
 
-def fuse(method: str, legs: Sequence[LegColumn], weights: Mapping[str, float], rrf_k: float = 60.0) -> Fused:
-    """Fuse the legs of one query: `rrf` or `minmax`; a leg without a weight weighs 1.
+def z_score(leg: LegColumn) -> Float64:
+    """(score - mean) / standard deviation of the leg's best `depth` scores.
 
-    For `minmax` weights are divided by their sum, so that a score lies in 0…1. Raises `QueryError` for an unknown
-    method, a weight of an unknown leg, a negative weight, or weights that are all zero.
+    When a lexical leg matches fewer, one score of zero stands for all that it does not match, so that a lone hit is
+    at 1 and the others at -1. If all are equal: 0 for those, -1 for what is below them. An empty leg gives zeros.
+    """
+    best = leg.scores[leg.ranks > 0]
+    if not len(best):
+        return np.zeros(len(leg.scores))
+    if leg.floor < best.min():
+        best = np.append(best, leg.floor)
+    deviation = float(best.std())
+    if deviation <= 1e-12 * float(np.abs(best).max()):
+        return np.where(leg.ranks > 0, 0.0, -1.0)
+    result: Float64 = (leg.scores - best.mean()) / deviation
+    return result
+
+
+def distribution_based(leg: LegColumn) -> Float64:
+    """The z-score with mean ± `SIGMAS` deviations at 0 and 1; outliers go beyond, so that they keep their order."""
+    if not (leg.ranks > 0).any():
+        return np.zeros(len(leg.scores))
+    return 0.5 + z_score(leg) / (2 * SIGMAS)
+
+
+def theoretical(leg: LegColumn) -> Float64:
+    """The score on the scale of what it could be: (cosine + 1) / 2, or score / bound. Without a bound: zeros."""
+    if leg.name in COSINE_LEGS:
+        return (leg.scores + 1.0) / 2.0
+    return leg.scores / leg.bound if leg.bound > 0 else np.zeros(len(leg.scores))
+
+
+_NORMALIZATIONS: Mapping[str, Callable[[LegColumn], Float64]] = {
+    "weighted": raw,
+    "minmax": min_max,
+    "zscore": z_score,
+    "dbsf": distribution_based,
+    "theoretical": theoretical,
+}
+METHODS = ("auto", "dbsf", "minmax", "rrf", "theoretical", "weighted", "zscore")
+
+
+def preset_weights(preset: str, legs: Sequence[str]) -> dict[str, float]:
+    """The published weights of a preset for these legs, to be used with `weighted`. Raises `QueryError`."""
+    if preset not in PRESETS:
+        raise QueryError(_unknown("fusion preset", preset, sorted(PRESETS)))
+    found = PRESETS[preset].get(frozenset(legs))
+    if found is None:
+        known = "; ".join(" + ".join(sorted(names)) for names in PRESETS[preset])
+        raise QueryError(f"fusion preset {preset!r} has no weights for {' + '.join(legs)}; only for: {known}")
+    return {leg: found[leg] for leg in legs}
+
+
+def fuse(
+    method: str,
+    legs: Sequence[LegColumn],
+    weights: Mapping[str, float],
+    rrf_k: float = 60.0,
+    *,
+    calibration: Calibration | None = None,
+    script: str = "",
+) -> Fused:
+    """Fuse the legs of one query by one of `METHODS`; a leg without a weight weighs 1.
+
+    Weights are divided by their sum, except for `rrf`. `auto` takes the calibrated weights for queries in `script`
+    (`pseudo_queries.dominant_script` of the query) and multiplies them by the ones given; where these legs were not
+    calibrated for that script it is `theoretical`, which needs to know nothing about the collection.
+    Raises `QueryError` for an unknown method, a negative weight, or weights that are all zero.
     """
     names = [leg.name for leg in legs]
     chosen = np.array([weights.get(name, 1.0) for name in names], dtype=np.float64)
@@ -71,11 +165,32 @@ def fuse(method: str, legs: Sequence[LegColumn], weights: Mapping[str, float], r
     if chosen.sum() == 0:
         raise QueryError(f"fusion weights of {', '.join(names)} are all zero: nothing would be ranked")
     if method == "rrf":
-        normalized = np.array([reciprocal_rank(leg, rrf_k) for leg in legs])
-    elif method == "minmax":
-        normalized = np.array([min_max(leg) for leg in legs])
-        chosen = chosen / chosen.sum()
-    else:
-        raise QueryError(f"unknown fusion {method!r}; known: minmax, rrf")
-    contributions = normalized * chosen[:, None]
-    return Fused(contributions.sum(axis=0), normalized, contributions, tuple(chosen.tolist()))
+        return _fused(np.array([reciprocal_rank(leg, rrf_k) for leg in legs]), chosen)
+    if method == "auto":
+        return _auto(legs, chosen, calibration, script)
+    if method not in _NORMALIZATIONS:
+        raise QueryError(_unknown("fusion", method, METHODS))
+    return _fused(np.array([_NORMALIZATIONS[method](leg) for leg in legs]), chosen / chosen.sum())
+
+
+def _auto(legs: Sequence[LegColumn], lean: Float64, calibration: Calibration | None, script: str) -> Fused:
+    names = [leg.name for leg in legs]
+    found = calibration.scripts.get(script) if calibration is not None else None
+    if found is None or not set(names) <= found.weights.keys():
+        return _fused(np.array([theoretical(leg) for leg in legs]), lean / lean.sum())
+    chosen = lean * np.array([found.weights[name] for name in names])
+    if chosen.sum() == 0:  # only legs that the calibration found worthless are wanted: then as if it knew nothing
+        chosen = lean
+    normalized = np.array([leg.scores / found.units[leg.name] for leg in legs])
+    return _fused(normalized, chosen / chosen.sum())
+
+
+def _fused(normalized: Float64, weights: Float64) -> Fused:
+    contributions = normalized * weights[:, None]
+    return Fused(contributions.sum(axis=0), normalized, contributions, tuple(weights.tolist()))
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"unknown {what} {name!r}; {hint}known: {', '.join(known)}"

@@ -1,0 +1,115 @@
+"""Pseudo-queries: questions that a collection asks itself, so that its legs can be judged without labels.
+
+A window of words is cut out of a passage and becomes a query; it should find the passage without the window.
+Windows that read like prose are preferred, because people ask in prose also where the passages are code or tables.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+
+LEAST_WORDS, MOST_WORDS = 4, 9
+"""Words of a window; a passage with fewer than twice as many gives half of its words."""
+WINDOWS_TRIED = 12
+"""How many windows of a passage are looked at for the one most like prose."""
+FOREIGN_SHARE = 1 / 6
+"""A text is of another script than Latin if at least this share of its letters is: queries about software in any
+language are full of Latin names, and English queries hardly ever hold another script."""
+
+_WORD = re.compile(r"\w+")
+_HAN_KANA = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_RUN = re.compile(f"(?P<unspaced>[{_HAN_KANA}]+)|[^{_HAN_KANA}]+")
+_WIDTHS = ("HALFWIDTH ", "FULLWIDTH ")
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoQuery:
+    """`text`: the window. `passage`: the passage without it. `script`: of the window."""
+
+    text: str
+    passage: str
+    script: str
+
+
+def dominant_script(text: str) -> str:
+    """The script of a text by its letters: `latin`, `hangul`, `han`, `kana`, `cyrillic`, …; empty without letters.
+
+    Latin only if no other script has a noticeable share. Japanese is `kana`, also where most of it is Han.
+    """
+    counts = Counter(_script(letter) for letter in text if letter.isalpha())
+    total = counts.total()
+    if not total:
+        return ""
+    foreign = total - counts["latin"]
+    if foreign < FOREIGN_SHARE * total:
+        return "latin"
+    del counts["latin"]
+    if counts["kana"] >= FOREIGN_SHARE * foreign:
+        return "kana"
+    return min(counts, key=lambda script: (-counts[script], script))
+
+
+def _script(letter: str) -> str:
+    if letter.isascii():
+        return "latin"
+    name = unicodedata.name(letter, "")
+    for width in _WIDTHS:
+        name = name.removeprefix(width)
+    first = name.split(maxsplit=1)[0] if name else ""
+    if first.startswith("CJK"):
+        return "han"
+    return "kana" if first in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA") else first.lower()
+
+
+def cut_window(text: str, key: str) -> PseudoQuery | None:
+    """The pseudo-query of a passage; `key` seeds the choice. `None` where there are fewer than four words.
+
+    A pair of characters counts as a word in scripts that put no spaces between words.
+    """
+    words = _words(text)
+    generator = np.random.default_rng(seed_of(key))
+    size = min(int(generator.integers(LEAST_WORDS, MOST_WORDS + 1)), len(words) // 2)
+    if size < 2:
+        return None
+    starts = generator.permutation(len(words) - size + 1)[:WINDOWS_TRIED]
+    # max() keeps the first of equals, so the order of the permutation decides among them
+    best = max(starts.tolist(), key=lambda start: _prose(text, words[start : start + size]))
+    start, end = words[best][0], words[best + size - 1][1]
+    window = text[start:end]
+    return PseudoQuery(window, f"{text[:start]} {text[end:]}", dominant_script(window))
+
+
+def seed_of(key: str) -> int:
+    """A seed (64 bits) from a name, the same on every machine."""
+    return xxhash.xxh3_64_intdigest(key.encode("utf-8", "surrogatepass"))
+
+
+def _words(text: str) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    for word in _WORD.finditer(text):
+        for run in _RUN.finditer(text, *word.span()):
+            start, end = run.span()
+            if run["unspaced"]:
+                spans += [(at, min(at + 2, end)) for at in range(start, end, 2)]
+            else:
+                spans.append((start, end))
+    return spans
+
+
+def _prose(text: str, words: list[tuple[int, int]]) -> float:
+    """The share of plain words less the share of gaps that are not plain: 1 for words in a row, low for code."""
+    plain = sum(_is_plain(text[start:end]) for start, end in words)
+    gaps = [text[before[1] : after[0]] for before, after in itertools.pairwise(words)]
+    return (plain - sum(gap not in ("", " ", ", ") for gap in gaps)) / len(words)
+
+
+def _is_plain(word: str) -> bool:
+    """Letters only, and not in the mixed case or capitals of an identifier or abbreviation."""
+    return word.isalpha() and (not word.isascii() or word.islower() or word.istitle())

@@ -1,0 +1,157 @@
+"""Trials on an open index: sample chunks, ask for each with a window cut out of it, learn the fusion's weights."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.index.lexical import SparseQuery
+from pipeline.index.segment import Segment
+from pipeline.query.calibration import LEAST_TRIALS, Calibration, Trial, calibrate
+from pipeline.query.pseudo_queries import PseudoQuery, cut_window, seed_of
+from pipeline.query.snapshot import Ids, Snapshot
+from pipeline.records import Float32, SparseRows
+
+if TYPE_CHECKING:
+    from pipeline.query.searcher import Index
+
+MOST_TRIALS = 250
+FEWEST_TRIALS = 48
+TRIAL_SHARE = 0.03
+"""Pseudo-queries: this share of the chunks, but at least `FEWEST_TRIALS` and at most `MOST_TRIALS`. Each costs the
+encoding of one passage and one short query, so the whole stays below 5% of encoding the collection, except for
+fewer than about 1,000 chunks, where it is some tenths of a second."""
+DEPTH = 100
+"""How many of each leg's best are a pseudo-query's candidates."""
+POOL = 4
+"""Chunks looked at for each pseudo-query wanted, so that every script of the collection gets its turn."""
+STALE_CHANGE = 0.2
+"""A calibration is made anew when the number of chunks has changed by more than this share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A pseudo-query and the number of the chunk that it was cut out of."""
+
+    number: int
+    query: PseudoQuery
+
+
+def is_stale(calibration: Calibration | None, chunks: int) -> bool:
+    """Whether an index that now holds `chunks` needs a calibration: it has none, or has grown or shrunk much."""
+    return calibration is None or abs(chunks - calibration.chunks) > STALE_CHANGE * calibration.chunks
+
+
+def calibrate_index(index: Index, seed: int = 0) -> Calibration | None:
+    """Calibrate the fusion of an open index; `None` if it has only one leg.
+
+    The same chunks give the same calibration whatever segments they are in. Short texts give half of their words as
+    the window; where fewer than `LEAST_TRIALS` windows can be cut in a script (texts of fewer than four words, a
+    tiny collection) the calibration holds no weights for it, and `auto` is `theoretical`. Raises `EncoderError`.
+    """
+    if len(index.legs) < 2:
+        return None
+    snapshot = index.snapshot
+    chunks = index.manifest.chunks
+    wanted = trials_wanted(chunks)
+    samples = balanced(sample(snapshot, POOL * wanted, seed), wanted)
+    return calibrate(index.legs, _trials(index, samples) if samples else (), chunks)
+
+
+def trials_wanted(chunks: int) -> int:
+    """How many pseudo-queries an index of this size is asked."""
+    return min(max(int(TRIAL_SHARE * chunks), FEWEST_TRIALS), MOST_TRIALS)
+
+
+def sample(snapshot: Snapshot, count: int, seed: int) -> list[Sample]:
+    """Pseudo-queries of up to `count` live chunks, in an order that depends only on chunk ids and the seed."""
+    starts = itertools.accumulate((segment.chunks for segment in snapshot.segments), initial=0)
+    keys = (
+        (seed_of(f"{seed}/{chunk_id}"), start + ordinal)
+        for segment, start in zip(snapshot.segments, starts, strict=False)
+        for ordinal, chunk_id in _live(segment)
+    )
+    chosen = heapq.nsmallest(count, keys)
+    # Ascending numbers read each row group once; then back into the drawn order.
+    cut = {number: _cut(snapshot, number, seed) for number in sorted(number for _, number in chosen)}
+    return [Sample(number, query) for _, number in chosen if (query := cut[number]) is not None]
+
+
+def _live(segment: Segment) -> Iterator[tuple[int, str]]:
+    for ordinal, chunk_id in enumerate(segment.store.chunk_ids):
+        if segment.deleted is None or not segment.deleted[ordinal]:
+            yield ordinal, str(chunk_id)
+
+
+def _cut(snapshot: Snapshot, number: int, seed: int) -> PseudoQuery | None:
+    chunk = snapshot.chunk(number)
+    return cut_window(chunk.text, f"{seed}/{chunk.chunk_id}")
+
+
+def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """About `count` samples, the scripts in turn, so that a script of few chunks still has enough to learn from.
+
+    Scripts that would not reach `LEAST_TRIALS` are left out; with many scripts there may be more than `count`.
+    """
+    groups: dict[str, list[Sample]] = {}
+    for one in samples:
+        groups.setdefault(one.query.script, []).append(one)
+    groups = {script: groups[script] for script in sorted(groups) if len(groups[script]) >= LEAST_TRIALS}
+    turns = itertools.zip_longest(*groups.values())
+    return [one for turn in turns for one in turn if one is not None][: max(count, LEAST_TRIALS * len(groups))]
+
+
+def _trials(index: Index, samples: Sequence[Sample]) -> Iterator[Trial]:
+    snapshot = index.snapshot
+    queries = index.encode([one.query.text for one in samples])
+    passages = index.encoder.encode_documents([one.query.passage for one in samples])
+    if queries.dense is None or queries.lexical is None or passages.dense is None or passages.lexical is None:
+        return
+    scorer = PassageScorer(snapshot)
+    dense = snapshot.dense(queries.dense, DEPTH)
+    for i, one in enumerate(samples):
+        query = snapshot.weigh(*queries.lexical.row(i))
+        ids = np.union1d(dense[i].ids, snapshot.lexical(query, DEPTH).ids)
+        ids = _others(snapshot, ids, one.number)
+        scores = np.array([snapshot.dense_scores(queries.dense[i], ids), snapshot.lexical_scores(query, ids)])
+        target = [float(queries.dense[i] @ passages.dense[i]), scorer.score(query, passages.lexical, i)]
+        yield Trial(one.query.script, np.column_stack([scores, target]), len(ids))
+
+
+def _others(snapshot: Snapshot, ids: Ids, number: int) -> Ids:
+    """Without the chunks of the same document: overlaps repeat the window, and neighbours may answer as well."""
+    doc_id = snapshot.doc_id(number)
+    return np.array([other for other in ids.tolist() if snapshot.doc_id(other) != doc_id], np.int64)
+
+
+class PassageScorer:
+    """Lexical scores of passages that are not in the index, with the index's statistics."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._parameters = snapshot.manifest.lexical
+        self._mean_length = 1.0
+        if self._parameters.kind == "bm25":
+            total = sum(_live_length(segment) for segment in snapshot.segments)
+            self._mean_length = total / max(snapshot.manifest.chunks, 1) or 1.0
+
+    def score(self, query: SparseQuery, passages: SparseRows, row: int) -> float:
+        """What the passage would score if it stood in the index (idf and mean length as they are)."""
+        token_ids, stored = passages.row(row)
+        _, in_query, in_passage = np.intersect1d(query.token_ids, token_ids, return_indices=True)
+        document: Float32 = stored[in_passage]
+        if self._parameters.kind == "bm25":
+            k1, b = self._parameters.k1, self._parameters.b
+            norm = k1 * (1 - b + b * float(stored.sum(dtype=np.float64)) / self._mean_length)
+            document = document * (k1 + 1) / (document + norm)
+        return float(query.weights[in_query] @ document)
+
+
+def _live_length(segment: Segment) -> float:
+    lengths = segment.inverted.lengths
+    alive = lengths if segment.deleted is None else lengths[~segment.deleted]
+    return float(alive.sum(dtype=np.float64))
