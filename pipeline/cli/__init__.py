@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import build, evaluate, generations, maintain, query
+from pipeline.cli import build, evaluate, generations, maintain, models, query
 from pipeline.cli.common import Commands, Options
 
 
@@ -41,6 +41,7 @@ for command in (
     maintain.verify,
     maintain.repair,
     maintain.compact,
+    models.models,
 ):
     cli.add_command(command)
 

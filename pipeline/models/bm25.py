@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.config import Bm25Settings
 from pipeline.models.analysis import ANALYZER_VERSION, HASH_NAME, Analyzer
-from pipeline.models.contract import LexicalScoring
+from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Encoded, Fingerprint
 
 
@@ -22,6 +22,7 @@ class Bm25Encoder:
 
     dense_fingerprint: Fingerprint | None = None
     dimension: int | None = None
+    runtime = Runtime("numpy", "cpu", "f32")
 
     def __init__(self, settings: Bm25Settings | None = None) -> None:
         settings = settings or Bm25Settings()

@@ -22,6 +22,15 @@ class LexicalScoring:
     b: float = 0.75
 
 
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Where an encoder computes: what runs it, on which device (or behind which URL), and in which precision."""
+
+    name: str
+    device: str
+    precision: str
+
+
 class Encoder(Protocol):
     """Turns texts into dense vectors, lexical weights and multi-vectors; one caller at a time."""
 
@@ -44,6 +53,10 @@ class Encoder(Protocol):
     @property
     def lexical_scoring(self) -> LexicalScoring:
         """How lexical scores are computed from what this encoder writes."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where it computes (the dense side, if there is one); loads nothing."""
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Encode passages; any number of texts, order kept. Raises `EncoderError`."""

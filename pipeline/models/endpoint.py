@@ -12,7 +12,7 @@ from typing import Generic
 import numpy as np
 
 from pipeline.errors import EncoderError
-from pipeline.models.contract import Encoder, LexicalScoring, TokenCounter
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime, TokenCounter
 from pipeline.models.endpoint_answers import (
     AnswerError,
     ServerInfo,
@@ -61,6 +61,7 @@ class _Endpoint(Generic[Row]):
 
     def __init__(self, settings: EndpointSettings, count_tokens: TokenCounter | None, sleep: Sleep | None) -> None:
         self._settings = settings
+        self.runtime = Runtime(f"endpoint ({settings.protocol})", settings.base_url, "the server's")
         self._sleep = sleep
         self._counter = count_tokens or estimate_tokens
         self._runner: BatchRunner[Row] = BatchRunner(settings.encode_url, self._ask, self._row_bytes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
-from pipeline.models.contract import LexicalScoring
+from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import unit_rows
 from pipeline.models.transformer import TransformerEncoder
 from pipeline.records import Encoded, MultiVectors, SparseRows
@@ -28,6 +28,7 @@ class FlagEmbeddingEncoder:
         self._ours, self._folder, self._device, self._spec = ours, folder, device, ours.spec
         self.dense_fingerprint, self.lexical_fingerprint = ours.dense_fingerprint, ours.lexical_fingerprint
         self.dimension, self.gives_multivectors = ours.dimension, ours.gives_multivectors
+        self.runtime = Runtime("flagembedding", device, "f32" if device == "cpu" else "f16")
         self._model: Any = None
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:

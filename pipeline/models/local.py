@@ -19,7 +19,7 @@ from pipeline.models.local_transformer import (
     sentence_encoder,
     tokenizer_path,
 )
-from pipeline.models.locate import LocalModel, locate
+from pipeline.models.locate import LocalModel, is_present, locate
 from pipeline.models.tokenizing import load_tokenizer
 from pipeline.models.torch_runtime import best_device
 from pipeline.records import Fingerprint
@@ -34,9 +34,8 @@ _BGE_M3_HEADS = ("sparse_linear.pt", "colbert_linear.pt")
 def model_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder:
     """The encoder of `settings.model`, a hub id or a folder. Raises `EncoderError`, `MissingDependencyError`."""
     model = _locate(settings, settings.model, base)
-    kind = settings.kind if settings.kind != "auto" else "bge-m3" if is_bge_m3(model) else "sentence-transformers"
     options = _options(settings, batch_tokens)
-    if kind == "bge-m3":
+    if _kind(settings, model) == "bge-m3":
         if not is_bge_m3(model):
             raise EncoderError(f"{model.folder}: is no BGE-M3: it has no sparse_linear.pt and colbert_linear.pt")
         return _bge_m3(settings, model, options, dense=True, lexical=settings.lexical == "auto")
@@ -51,6 +50,21 @@ def lexical_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | N
     from pipeline.models.sentence_transformers_library import SparseModelEncoder
 
     return SparseModelEncoder(model, _device(settings), settings.max_tokens, settings.trust_remote_code)
+
+
+def model_kind(settings: EncoderSettings, base: Path) -> str:
+    """`bge-m3` or `sentence-transformers`, by the files of `settings.model` unless `settings.kind` says it."""
+    return _kind(settings, _locate(settings, settings.model, base))
+
+
+def missing_downloads(settings: EncoderSettings, base: Path) -> list[str]:
+    """The hub models of `settings` that are not whole on this machine, so that the first use downloads them."""
+    wanted = []
+    if settings.model not in ("embedded", "none") and settings.endpoint is None:
+        wanted.append((settings.model, settings.revision))
+    if settings.lexical not in ("auto", "bm25", "none") and settings.lexical_endpoint is None:
+        wanted.append((settings.lexical, None))
+    return [name for name, revision in wanted if not is_present(name, revision, base, _needs(settings, name))]
 
 
 def model_tokenizer(settings: EncoderSettings, base: Path) -> Any:
@@ -88,8 +102,17 @@ def graph_pooling(model: LocalModel) -> str | None:
 def _locate(settings: EncoderSettings, name: str, base: Path, revision: str | None = "") -> LocalModel:
     if name.startswith(("http://", "https://")):
         raise EncoderError(f"encoder.model={name!r}: remote endpoints are not built in yet")
-    needs = _BGE_M3_HEADS if settings.kind == "bge-m3" or name == "BAAI/bge-m3" else ()
-    return locate(name, settings.revision if revision == "" else revision, base, needs)
+    return locate(name, settings.revision if revision == "" else revision, base, _needs(settings, name))
+
+
+def _needs(settings: EncoderSettings, name: str) -> tuple[str, ...]:
+    return _BGE_M3_HEADS if settings.kind == "bge-m3" or name == "BAAI/bge-m3" else ()
+
+
+def _kind(settings: EncoderSettings, model: LocalModel) -> str:
+    if settings.kind != "auto":
+        return settings.kind
+    return "bge-m3" if is_bge_m3(model) else "sentence-transformers"
 
 
 def _options(settings: EncoderSettings, batch_tokens: int | None) -> RuntimeOptions:

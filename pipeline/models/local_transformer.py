@@ -11,13 +11,14 @@ import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models import cache
+from pipeline.models.contract import Runtime
 from pipeline.models.fingerprints import dense_fingerprint, lexical_fingerprint
 from pipeline.models.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.instructions import Instructions
 from pipeline.models.locate import LocalModel
 from pipeline.models.openvino_runtime import Mode, save_graph
 from pipeline.models.tokenizing import TextTokenizer, load_tokenizer
-from pipeline.models.torch_runtime import TorchEncoder
+from pipeline.models.torch_runtime import TorchEncoder, default_precision
 from pipeline.models.transformer import TOKENIZER_FILE, OpenVinoLoader, Session, TransformerEncoder, TransformerSpec
 from pipeline.models.weights import load_linear, load_tensors, strip_prefix
 
@@ -113,6 +114,11 @@ class _TorchLoader:
     pooling: str
     spec: TransformerSpec
     options: RuntimeOptions
+
+    @property
+    def runtime(self) -> Runtime:
+        device = self.options.device
+        return Runtime("torch", device, self.options.precision or default_precision(device))
 
     def tokenizer(self) -> TextTokenizer:
         return TextTokenizer(tokenizer_path(self.model), self.spec.max_tokens)

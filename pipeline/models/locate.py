@@ -88,6 +88,14 @@ def locate(model: str, revision: str | None = None, base: Path = Path(), needs: 
     return LocalModel(model, folder, folder.name)
 
 
+def is_present(model: str, revision: str | None, base: Path, needs: tuple[str, ...] = ()) -> bool:
+    """Whether `locate` would download nothing: a folder, a whole hub model, or a name that it refuses."""
+    if (base / Path(model).expanduser()).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1:
+        return True
+    folder = _cached_snapshot(model, revision or "main")
+    return folder is not None and not _missing(folder, needs)
+
+
 def _cached_snapshot(model: str, revision: str) -> Path | None:
     # huggingface_hub's cache, read without importing it: a query then starts without asking the network.
     home = os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME', '~/.cache')}/huggingface"

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
 from pipeline.models.bm25 import Bm25Encoder
-from pipeline.models.contract import Encoder, LexicalScoring
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime
 from pipeline.models.embedded import embedded_encoder, embedded_tokenizer
 from pipeline.models.transformer import BATCH_TOKENS as EMBEDDED_BATCH_TOKENS
 from pipeline.records import Encoded, Fingerprint
@@ -19,48 +19,54 @@ class MixedEncoder:
     """Dense vectors and multi-vectors of one encoder, lexical weights of another; either may be missing."""
 
     def __init__(self, dense: Encoder | None, lexical: Encoder | None) -> None:
-        self._dense, self._lexical = dense, lexical
+        self.dense_encoder, self.lexical_encoder = dense, lexical
 
     @property
     def dense_fingerprint(self) -> Fingerprint | None:
         """The dense encoder's."""
-        return self._dense.dense_fingerprint if self._dense else None
+        return self.dense_encoder.dense_fingerprint if self.dense_encoder else None
 
     @property
     def lexical_fingerprint(self) -> Fingerprint | None:
         """The lexical encoder's."""
-        return self._lexical.lexical_fingerprint if self._lexical else None
+        return self.lexical_encoder.lexical_fingerprint if self.lexical_encoder else None
 
     @property
     def dimension(self) -> int | None:
         """The dense encoder's."""
-        return self._dense.dimension if self._dense else None
+        return self.dense_encoder.dimension if self.dense_encoder else None
 
     @property
     def gives_multivectors(self) -> bool:
         """Whether the dense encoder does."""
-        return self._dense is not None and self._dense.gives_multivectors
+        return self.dense_encoder is not None and self.dense_encoder.gives_multivectors
 
     @property
     def lexical_scoring(self) -> LexicalScoring:
         """The lexical encoder's."""
-        return self._lexical.lexical_scoring if self._lexical else LexicalScoring("dot")
+        return self.lexical_encoder.lexical_scoring if self.lexical_encoder else LexicalScoring("dot")
+
+    @property
+    def runtime(self) -> Runtime:
+        """The dense encoder's, else the lexical encoder's."""
+        encoder = self.dense_encoder or self.lexical_encoder
+        return encoder.runtime if encoder else Runtime("none", "none", "none")
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Encode passages with both encoders."""
-        dense = self._dense.encode_documents(texts) if self._dense else Encoded()
-        lexical = self._lexical.encode_documents(texts) if self._lexical else Encoded()
+        dense = self.dense_encoder.encode_documents(texts) if self.dense_encoder else Encoded()
+        lexical = self.lexical_encoder.encode_documents(texts) if self.lexical_encoder else Encoded()
         return Encoded(dense.dense, lexical.lexical, dense.multivectors)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Encode queries with both encoders."""
-        dense = self._dense.encode_queries(texts) if self._dense else Encoded()
-        lexical = self._lexical.encode_queries(texts) if self._lexical else Encoded()
+        dense = self.dense_encoder.encode_queries(texts) if self.dense_encoder else Encoded()
+        lexical = self.lexical_encoder.encode_queries(texts) if self.lexical_encoder else Encoded()
         return Encoded(dense.dense, lexical.lexical, dense.multivectors)
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """The lexical side's tokens."""
-        return self._lexical.describe_tokens(text) if self._lexical else {}
+        return self.lexical_encoder.describe_tokens(text) if self.lexical_encoder else {}
 
 
 def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens: int | None = None) -> Encoder:

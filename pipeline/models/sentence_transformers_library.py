@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.batching import plan, windows
-from pipeline.models.contract import LexicalScoring
+from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import unit_rows
 from pipeline.models.instructions import Instructions
 from pipeline.models.locate import LocalModel
@@ -82,6 +82,7 @@ class SentenceTransformersEncoder:
     ) -> None:
         self._library, self._instructions, self._truncate_dim = library, instructions, truncate_dim
         self.dense_fingerprint: Fingerprint | None = fingerprint
+        self.runtime = Runtime("sentence-transformers", library.device, "as saved")
 
     @property
     def dimension(self) -> int | None:
@@ -126,6 +127,7 @@ class SparseModelEncoder:
 
     def __init__(self, model: LocalModel, device: str, max_tokens: int | None, trust_remote_code: bool) -> None:
         self._library = Library("SparseEncoder", model, device, max_tokens, trust_remote_code, BATCH_TOKENS)
+        self.runtime = Runtime("sentence-transformers", device, "as saved")
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
             kind="sparse-encoder",
             model=model.name,

@@ -30,6 +30,12 @@ def best_device() -> str:
     return "cuda" if usable and count.value > 0 else "cpu"
 
 
+def default_precision(device: str) -> str:
+    """What `TorchEncoder` chooses on a device, in words: torch, which knows the card, is not imported."""
+    kind = device.partition(":")[0]
+    return {"cpu": "f32", "cuda": "bf16, or f16 on a card without it"}.get(kind, "f16")
+
+
 class TorchEncoder:
     """The same outputs as `openvino_runtime.OpenVinoEncoder`, computed by transformers on `device`.
 

@@ -9,10 +9,10 @@ from typing import Protocol, TypeVar
 
 from pipeline.errors import EncoderError
 from pipeline.models.batching import TokenBatch, token_batches
-from pipeline.models.contract import LexicalScoring
+from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import Gather
 from pipeline.models.instructions import Instructions
-from pipeline.models.openvino_runtime import Mode, OpenVinoEncoder, Outputs
+from pipeline.models.openvino_runtime import Mode, OpenVinoEncoder, Outputs, cpu_precision
 from pipeline.models.tokenizing import TextTokenizer
 from pipeline.records import Encoded, Fingerprint
 
@@ -33,6 +33,10 @@ class Session(Protocol):
 
 class Loader(Protocol):
     """Loads a model's parts. Raises `EncoderError`."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where the model will run."""
 
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer, truncation included."""
@@ -55,6 +59,11 @@ class OpenVinoLoader:
     outputs: frozenset[str]
     max_tokens: int
     precision: str | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """OpenVINO on the CPU."""
+        return Runtime("openvino", "cpu", self.precision or cpu_precision())
 
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer kept with the converted model."""
@@ -116,6 +125,11 @@ class TransformerEncoder:
         self.dense_fingerprint = dense_fingerprint if has_vectors else None
         self.lexical_fingerprint = lexical_fingerprint if "token_weights" in spec.outputs else None
         self.dimension: int | None = (spec.truncate_dim or spec.dimension) if "dense" in spec.outputs else None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The loader's."""
+        return self._loader.runtime
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Encode passages, several batches at a time."""
