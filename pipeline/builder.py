@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import plan as planning
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.errors import (
@@ -23,6 +24,7 @@ from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, save_rejections
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import chunk_tokenizer, load_encoder
+from pipeline.plan import BuildPlan
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Fingerprint, Rejection
 
@@ -96,7 +98,31 @@ def build(
         return _encode(config, encoder, report, started, progress)
 
 
+def plan(config: Config, *, full: bool = False, progress: ProgressFactory = silent) -> BuildPlan:
+    """What `build` would do and cost: reads all sources, writes nothing. Raises what `ingest` raises."""
+    encoder = _encoder(config)
+    with planning.temporary_index() as name:
+        folder = Path(name)
+        staged, rejections = _stage(config, encoder, folder, full, progress)
+        tokenizer = chunk_tokenizer(config.encoder, base=config.base)
+        return planning.estimate(config, folder, staged, rejections, encoder, tokenizer)
+
+
 def _ingest(config: Config, encoder: Encoder, full: bool, strict: bool, progress: ProgressFactory) -> IngestReport:
+    index = config.index_path
+    staged, rejections = _stage(config, encoder, index, full, progress)
+    path = save_rejections(index, staged.base_generation + 1, rejections) if rejections else None
+    if rejections and strict:
+        staging.discard_ingest(index)
+        noun = "document was" if len(rejections) == 1 else "documents were"
+        raise RejectedDocumentsError(f"{len(rejections)} {noun} rejected; {path} lists all, with reasons")
+    return IngestReport(staged, rejections, path)
+
+
+def _stage(
+    config: Config, encoder: Encoder, target: Path, full: bool, progress: ProgressFactory
+) -> tuple[StagedIngest, tuple[Rejection, ...]]:
+    """Compare the sources with the live generation and stage what is new below `target`."""
     index = config.index_path
     if not config.sources:
         raise SourceError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
@@ -110,14 +136,9 @@ def _ingest(config: Config, encoder: Encoder, full: bool, strict: bool, progress
     with progress("ingest", None, "doc") as bar:
         documents = _counted(read_documents(files, config.ingest, run.reject), bar)
         staged = run.stage(
-            index, documents, chunker.chunk, chunker.fingerprint, config.encode.shard_chunks, base, full
+            target, documents, chunker.chunk, chunker.fingerprint, config.encode.shard_chunks, base, full
         )
-    rejections = tuple(run.rejections)
-    path = save_rejections(index, base + 1, rejections) if rejections else None
-    if rejections and strict:
-        staging.clear(index)
-        raise RejectedDocumentsError(f"{len(rejections)} documents were rejected; {path} lists them with reasons")
-    return IngestReport(staged, rejections, path)
+    return staged, tuple(run.rejections)
 
 
 def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]:

@@ -44,7 +44,7 @@ class IngestSettings(Settings):
 class ChunkingSettings(Settings):
     """Sizes in tokens of the encoder's own tokenizer."""
 
-    max_tokens: int = Field(default=256, ge=8)
+    max_tokens: int = Field(default=254, ge=8)
     overlap_tokens: int = Field(default=32, ge=0)
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from pipeline.records import Hit, LegScore, Rejection
 if TYPE_CHECKING:
     from pipeline.builder import BuildReport
     from pipeline.index.staging import StagedIngest
+    from pipeline.plan import BuildPlan
 
 
 def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits: Sequence[Hit]) -> str:
@@ -115,6 +116,18 @@ def staged_line(staged: StagedIngest) -> str:
     )
 
 
+def plan_lines(plan: BuildPlan) -> list[str]:
+    """What a build would do and what it would add to the disk."""
+    lines = [
+        f"would encode {plan.chunks:,} chunks, about {plan.tokens:,} tokens ({plan.added:,} added, "
+        f"{plan.changed:,} changed, {plan.deleted:,} deleted, {plan.unchanged:,} unchanged)",
+        f"dense vectors {_size(plan.dense_bytes)}, lexical weights about {_size(plan.lexical_bytes)}",
+    ]
+    if plan.multivector_bytes:
+        lines.append(f"multi-vectors about {_size(plan.multivector_bytes)}")
+    return lines
+
+
 def rejection_lines(rejections: Sequence[Rejection], rejects_file: Path | None, limit: int = 10) -> list[str]:
     """The first rejected documents, with reasons, and where all of them are listed."""
     lines = [f"rejected {rejection.source}: {rejection.reason}" for rejection in rejections[:limit]]
@@ -122,7 +135,10 @@ def rejection_lines(rejections: Sequence[Rejection], rejects_file: Path | None, 
         lines.append(f"… and {len(rejections) - limit:,} more")
     if rejections:
         noun = "document was" if len(rejections) == 1 else "documents were"
-        lines.append(f"{len(rejections):,} {noun} rejected; all reasons are in {rejects_file}")
+        lines.append(
+            f"{len(rejections):,} {noun} rejected"
+            + (f"; all reasons are in {rejects_file}" if rejects_file else "")
+        )
     return lines
 
 

@@ -18,7 +18,7 @@ sources:
     # exclude: ["drafts/**"]
 
 chunking:
-  max_tokens: 256            # tokens of the encoder's own tokenizer
+  max_tokens: 254            # tokens of the encoder's own tokenizer; the default model reads 256, two of them special
   overlap_tokens: 32
 
 encoder:

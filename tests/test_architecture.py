@@ -19,6 +19,7 @@ LAYERS = [
     {"index", "models"},
     {"ingest", "encode", "query"},
     {"evaluate"},
+    {"plan"},
     {"builder"},
     {"render"},
     {"cli"},

@@ -19,7 +19,9 @@ from pipeline.errors import (
 )
 from pipeline.index import manifest as manifests
 from pipeline.index import store
+from pipeline.ingest.stage import IngestRun
 from pipeline.query.searcher import open_index
+from pipeline.records import Rejection
 from tests.collection import TEXTS, config_for, write_documents
 
 QUERY = "what to do when a build went wrong"
@@ -145,6 +147,13 @@ def test_a_rejected_new_version_keeps_the_old_one(config: Config) -> None:
     assert "rollback.md" in report.rejects_file.read_text("utf-8")
 
 
+def test_documents_below_a_folder_that_cannot_be_read_stay(config: Config) -> None:
+    builder.build(config)
+    run = IngestRun(store.live_documents(config.index_path, store.live_manifest(config.index_path)))
+    run.reject(Rejection("documents/en", "cannot be listed"))
+    assert run.gone() == [name for name in sorted(TEXTS) if name.startswith("ko/")]
+
+
 def test_strict_refuses_and_changes_nothing(config: Config) -> None:
     builder.build(config)
     (config.base / "documents/bad.md").write_bytes(b"\x00\x01\x02")
@@ -166,7 +175,7 @@ def test_no_good_document_publishes_nothing(tmp_path: Path) -> None:
 def test_other_settings_are_refused_until_a_full_build(config: Config) -> None:
     builder.build(config)
     other = config_for(config.base, chunking={"max_tokens": 64, "overlap_tokens": 0})
-    with pytest.raises(IncompatibleIndexError, match=r"chunker max_tokens: 256 → 64.*--full"):
+    with pytest.raises(IncompatibleIndexError, match=r"chunker max_tokens: 254 → 64.*--full"):
         builder.build(other)
     assert builder.build(other, full=True).generation == 2
 

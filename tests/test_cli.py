@@ -55,6 +55,16 @@ def test_build_says_what_it_did(built: Path) -> None:
     assert run(built, "--quiet", "build").output == ""
 
 
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    result = run(tmp_path, "build", "--dry-run")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"would encode {len(TEXTS)} chunks, about ")
+    assert "dense vectors 4.6 kB" in result.stdout  # 6 chunks · 384 dimensions · 2 bytes
+    assert not (tmp_path / "index").exists()
+
+
 def test_query_table(built: Path) -> None:
     result = run(built, "query", "build went wrong", "-k", "2", "--show", "lang")
     assert result.exit_code == 0
@@ -158,7 +168,7 @@ def test_rejects_show_in_output_file_and_exit_code(tmp_path: Path) -> None:
     assert "rejected documents/rows.jsonl:2: " in result.stderr
     listed = [json.loads(line) for line in (tmp_path / "index/rejects/00000001.jsonl").read_text().splitlines()]
     assert sorted(entry["source"] for entry in listed) == ["documents/bad.txt", "documents/rows.jsonl:2"]
-    refused(tmp_path, "build", "--full", "--strict", code=3, says="2 documents were rejected")
+    refused(tmp_path, "build", "--full", "--strict", code=3, says="2 documents were rejected; index/rejects/")
 
 
 def test_mistakes_get_one_line(built: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"chunking": {"max_token": 3}}, "unknown key `chunking.max_token`; did you mean `max_tokens`?"),
         ({"sources": [{"path": "a", "includes": []}]}, "`sources.0.includes`; did you mean `include`?"),
         ({"chunking": {"max_tokens": "12"}}, "`chunking.max_tokens`: input should be a valid integer, got '12'"),
-        ({"chunking": {"overlap_tokens": 256}}, "overlap_tokens=256 must be below chunking.max_tokens=256"),
+        ({"chunking": {"overlap_tokens": 254}}, "overlap_tokens=254 must be below chunking.max_tokens=254"),
         ({"query": {"k": 0}}, "`query.k`: .*greater than or equal to 1, got 0"),
         ({"sources": [{}]}, "`sources.0.path`"),
     ],

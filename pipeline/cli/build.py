@@ -52,11 +52,19 @@ def encode(options: Options) -> None:
 @click.command()
 @click.option("--full", is_flag=True, help="Take nothing over from the live generation: encode everything.")
 @click.option("--strict", is_flag=True, help="Refuse the whole build if any document is rejected.")
+@click.option("--dry-run", is_flag=True, help="Say what would change and how large it would be; write nothing.")
 @click.pass_obj
-def build(options: Options, full: bool, strict: bool) -> None:
+def build(options: Options, full: bool, strict: bool, dry_run: bool) -> None:
     """Bring the index up to date with its sources: ingest, encode, publish."""
     from pipeline import builder
 
+    if dry_run:
+        from pipeline import render
+
+        plan = builder.plan(options.config(), full=full, progress=options.progress())
+        click.echo("\n".join(render.plan_lines(plan)))
+        _tell_rejections(render.rejection_lines(plan.rejections, None))
+        sys.exit(EXIT_REJECTS if plan.rejections else EXIT_OK)
     _finish(options, builder.build(options.config(), full=full, strict=strict, progress=options.progress()))
 
 

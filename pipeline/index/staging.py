@@ -163,6 +163,11 @@ class StagedSource:
             yield from multivector.read_batches(shard / multivector.MULTIVECTOR_FILE)
 
 
+def discard_ingest(index: Path) -> None:
+    """Remove a staged ingest; finished shards stay for the next one."""
+    files.remove_folder(ingest_folder(index))
+
+
 def clear(index: Path) -> None:
     """Remove everything staged."""
     files.remove_folder(index / STAGING)

@@ -50,13 +50,13 @@ class IngestRun:
     def gone(self) -> list[str]:
         """Live documents that the sources no longer have.
 
-        A document of a file that was rejected, wholly or in part, is not gone: its last good version stays live.
+        A document of a file or folder that was rejected, wholly or in part, is not gone: its last version stays.
         """
-        rejected = {rejection.file for rejection in self.rejections}
+        rejected = {rejection.file.rstrip("/") for rejection in self.rejections}
         return sorted(
             doc_id
             for doc_id, document in self._live.items()
-            if doc_id not in self._seen and document.source not in rejected
+            if doc_id not in self._seen and rejected.isdisjoint(_with_parents(document.source))
         )
 
     def stage(
@@ -116,6 +116,11 @@ class IngestRun:
                     pending = []
         if pending:
             yield pending
+
+
+def _with_parents(source: str) -> set[str]:
+    parts = source.split("/")
+    return {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
 
 
 def save_rejections(index: Path, generation: int, rejections: Iterable[Rejection]) -> Path:
