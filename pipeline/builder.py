@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from pipeline.models.contract import Encoder
 from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.plan import BuildPlan
 from pipeline.progress import Progress, ProgressFactory, silent
+from pipeline.query.calibration import Calibration
+from pipeline.query.searcher import Index
+from pipeline.query.trials import calibrate_index, is_stale
 from pipeline.records import Document, Fingerprint, Rejection
 
 
@@ -177,6 +181,7 @@ def _encode(
     new = encoding.write_segments(index, staged, shards, encoder, config.segments, progress)
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
+    manifest = _calibrated(config, encoder, manifest, live, progress)
     manifests.publish(index, manifest)
     staging.clear(index)
     store.collect_garbage(index, config.retain)
@@ -206,6 +211,21 @@ def _manifest(
         encoder=config.encoder.model_dump(mode="json"),
         statistics={},
     )
+
+
+def _calibrated(
+    config: Config, encoder: Encoder, manifest: Manifest, live: Manifest | None, progress: ProgressFactory
+) -> Manifest:
+    """The manifest with a calibration of the fusion: the live one, unless the index has changed much since."""
+    recorded = live.statistics.get("calibration") if live else None
+    if is_stale(Calibration.from_json(recorded), manifest.chunks):
+        with (
+            progress("calibrate fusion", None, "query"),
+            Index(config.index_path, manifest, encoder, config.query, verify=False) as index,
+        ):
+            calibration = calibrate_index(index)
+        recorded = calibration.to_json() if calibration else None
+    return dataclasses.replace(manifest, statistics={"calibration": recorded} if recorded else {})
 
 
 def _summary(manifest: Manifest, report: IngestReport, started: float, published: bool) -> BuildReport:

@@ -117,7 +117,10 @@ class SegmentSettings(Settings):
 
 
 class FusionSettings(Settings):
-    method: Literal["rrf", "minmax"] = "minmax"
+    """`auto` calibrates itself without labels (docs/fusion.md); BGE-M3 gets the weights of its paper."""
+
+    method: Literal["auto", "dbsf", "minmax", "rrf", "theoretical", "weighted", "zscore"] = "auto"
+    preset: Literal["m3-miracl", "m3-mldr"] | None = None
     rrf_k: float = Field(default=60.0, gt=0)
     weights: dict[str, float] = {}
 

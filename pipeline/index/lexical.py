@@ -141,6 +141,15 @@ class InvertedIndex:
                     counts[i] -= np.count_nonzero(deleted[tile.start : tile.start + TILE_CHUNKS][chunks])
         return counts
 
+    def largest_weights(self, token_ids: TokenIds) -> Float32:
+        """For each token, its largest stored weight; zero where it is absent."""
+        result = np.zeros(len(token_ids), np.float32)
+        for tile in self._tiles:
+            for i, token_id in enumerate(token_ids):
+                _, stored = tile.posting_list(token_id)
+                result[i] = max(result[i], stored.max(initial=0))
+        return result
+
     def search(
         self, query: SparseQuery, depth: int, deleted: Mask | None, saturation: Saturation | None
     ) -> tuple[Ordinals, Float32]:

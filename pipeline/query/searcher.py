@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -17,11 +18,23 @@ from pipeline.index.lexical import SparseQuery
 from pipeline.index.manifest import Manifest
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
+from pipeline.query.calibration import Calibration
+from pipeline.query.choice import choose_fusion
 from pipeline.query.fusion import Float64, Fused, LegColumn, fuse
+from pipeline.query.pseudo_queries import dominant_script
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
-from pipeline.records import Encoded, Float32, Hit, LegScore
+from pipeline.records import Float32, Hit, LegScore, SparseRows
 
 MODES = ("hybrid", "dense", "lexical")
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQueries:
+    """Queries ready to be ranked. `dense`: float32 (n, d); `lexical`: n sparse rows; `scripts`: of each text."""
+
+    dense: Float32 | None
+    lexical: SparseRows | None
+    scripts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +125,15 @@ class Index:
             return []
         return self.rank_encoded(self.encode(texts), k, wanted, fusion=fusion, collapse=collapse)
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
+    def encode(self, texts: Sequence[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
         with self._encoding:
-            return self.encoder.encode_queries(texts)
+            encoded = self.encoder.encode_queries(texts)
+        return EncodedQueries(encoded.dense, encoded.lexical, tuple(dominant_script(text) for text in texts))
 
     def rank_encoded(
         self,
-        encoded: Encoded,
+        queries: EncodedQueries,
         k: int | None = None,
         legs: Sequence[str] | None = None,
         *,
@@ -131,7 +145,7 @@ class Index:
         legs = legs or self.legs
         depth = max(self.settings.depth, k)
         while True:
-            results = self._rank(encoded, k, legs, depth, fusion or self.settings.fusion, collapse)
+            results = self._rank(queries, k, legs, depth, fusion or self.settings.fusion, collapse)
             enough = all(len(ranked.order) >= k for ranked in results)
             if not collapse or enough or depth >= self.manifest.chunks:
                 return results
@@ -139,30 +153,39 @@ class Index:
 
     def _rank(
         self,
-        encoded: Encoded,
+        queries: EncodedQueries,
         k: int,
         legs: Sequence[str],
         depth: int,
         fusion: FusionSettings,
         collapse: bool,
     ) -> list[Ranked]:
+        method, weights = choose_fusion(fusion, self.manifest, legs)
         rankings: dict[str, list[Ranking]] = {}
-        queries: list[SparseQuery] = []
-        if "dense" in legs and encoded.dense is not None:
-            rankings["dense"] = self.snapshot.dense(encoded.dense, depth)
-        if "lexical" in legs and encoded.lexical is not None:
-            queries = [self.snapshot.weigh(*encoded.lexical.row(i)) for i in range(len(encoded.lexical))]
-            rankings["lexical"] = [self.snapshot.lexical(query, depth) for query in queries]
-        count = max(len(ranking) for ranking in rankings.values())
+        sparse: list[SparseQuery] = []
+        if "dense" in legs and queries.dense is not None:
+            rankings["dense"] = self.snapshot.dense(queries.dense, depth)
+        if "lexical" in legs and queries.lexical is not None:
+            sparse = [self.snapshot.weigh(*queries.lexical.row(i)) for i in range(len(queries.lexical))]
+            rankings["lexical"] = [self.snapshot.lexical(query, depth) for query in sparse]
         results = []
-        for i in range(count):
+        for i, script in enumerate(queries.scripts):
             ids, columns, best_ranks = self._columns(
                 {leg: ranking[i] for leg, ranking in rankings.items()},
-                encoded.dense[i] if encoded.dense is not None else None,
-                queries[i] if queries else None,
+                queries.dense[i] if queries.dense is not None else None,
+                sparse[i] if sparse else None,
+                bounded=method in ("auto", "theoretical"),
             )
-            results.append(self._fuse(ids, columns, best_ranks, k, fusion, collapse))
+            fused = None
+            if len(columns) > 1:
+                known = self._calibration
+                fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
+            results.append(self._order(ids, columns, best_ranks, fused, k, collapse))
         return results
+
+    @cached_property
+    def _calibration(self) -> Calibration | None:
+        return Calibration.from_json(self.manifest.statistics.get("calibration"))
 
     def _check(self, texts: Sequence[str], k: int, mode: str) -> tuple[str, ...]:
         if k < 1:
@@ -178,7 +201,11 @@ class Index:
         return wanted
 
     def _columns(
-        self, rankings: Mapping[str, Ranking], dense: Float32 | None, lexical: SparseQuery | None
+        self,
+        rankings: Mapping[str, Ranking],
+        dense: Float32 | None,
+        lexical: SparseQuery | None,
+        bounded: bool,
     ) -> tuple[Ids, list[LegColumn], Ids]:
         """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
         union = np.unique(np.concatenate([ranking.ids for ranking in rankings.values()]))
@@ -197,23 +224,20 @@ class Index:
             best = ranking.scores[:depth].astype(np.float64)
             matches_fewer = leg == "lexical" and len(best) < depth
             floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
-            columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
+            bound = self.snapshot.lexical_bound(lexical) if bounded and leg == "lexical" and lexical else 0.0
+            columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor, bound))
         return union, columns, best_ranks
 
-    def _fuse(
+    def _order(
         self,
         ids: Ids,
         columns: Sequence[LegColumn],
         best_ranks: Ids,
+        fused: Fused | None,
         k: int,
-        fusion: FusionSettings,
         collapse: bool,
     ) -> Ranked:
-        fused = None
-        scores = columns[0].scores
-        if len(columns) > 1:
-            fused = fuse(fusion.method, columns, fusion.weights, fusion.rrf_k)
-            scores = fused.scores
+        scores = columns[0].scores if fused is None else fused.scores
         # Fusion ranks the legs' best `depth`. More hits than that follow by their better rank in some leg, so that
         # asking for more never changes the first.
         tail = best_ranks > self.settings.depth

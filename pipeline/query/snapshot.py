@@ -72,6 +72,13 @@ class Snapshot:
             result[inside] = self.segments[number].inverted.scores(query, ordinals, self._saturations[number])
         return result
 
+    def lexical_bound(self, query: SparseQuery) -> float:
+        """No chunk can score higher: every token with the largest contribution it could make."""
+        if self.manifest.lexical.kind == "bm25":
+            return float(query.weights.sum(dtype=np.float64)) * (self.manifest.lexical.k1 + 1)
+        largest = [segment.inverted.largest_weights(query.token_ids) for segment in self.segments]
+        return float((np.max(largest, axis=0).astype(np.float64) * query.weights).sum()) if largest else 0.0
+
     def _by_segment(self, ids: Ids) -> list[tuple[int, Ids, Ids]]:
         groups = []
         for number, (start, end) in enumerate(itertools.pairwise(self._starts)):

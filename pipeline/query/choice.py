@@ -1,0 +1,32 @@
+"""Which fusion a query gets: what is configured, or the weights that a model's paper gives for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.config import FusionSettings
+from pipeline.index.manifest import Manifest
+from pipeline.query.fusion import preset_weights
+
+BGE_M3_PRESET = "m3-miracl"
+
+
+def choose_fusion(
+    fusion: FusionSettings, manifest: Manifest, legs: Sequence[str]
+) -> tuple[str, Mapping[str, float]]:
+    """The method and its weights. `auto` on a pure BGE-M3 index is the published weighting, unless weights are set.
+
+    Raises `QueryError` if a preset has no weights for these legs.
+    """
+    preset: str | None = fusion.preset
+    if preset is None and fusion.method == "auto" and not fusion.weights and _is_bge_m3(manifest):
+        preset = BGE_M3_PRESET
+    if preset is None or len(legs) < 2:
+        return fusion.method, fusion.weights
+    return "weighted", preset_weights(preset, legs) | fusion.weights
+
+
+def _is_bge_m3(manifest: Manifest) -> bool:
+    dense, lexical = (manifest.fingerprints.get(leg, {}) for leg in ("dense", "lexical"))
+    same = all(dense.get(field) == lexical.get(field) for field in ("model", "revision"))
+    return lexical.get("kind") == "bge-m3" and same
