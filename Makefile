@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test torture check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,6 +24,9 @@ demo: $(STAMP) ## build the index of config.yaml over data/handbook and run thre
 
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest
+
+torture: $(STAMP) ## the fault tests in full: every call, thousands of kills (an hour)
+	PIPELINE_TORTURE=1 $(BIN)/python -m pytest tests/faults
 
 check: $(STAMP) ## formatting, lint and types
 	$(BIN)/ruff format --check .

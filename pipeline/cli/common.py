@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,9 +87,31 @@ class Commands(click.Group):
         except errors.PipelineError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(_exit_code(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            click.echo(f"error: {_disk_error(error)}", err=True)
+            sys.exit(EXIT_FAILED)
+        except MemoryError:
+            click.echo("error: out of memory; the live index is as it was; lower encode.shard_chunks", err=True)
+            sys.exit(EXIT_FAILED)
         except KeyboardInterrupt:
             click.echo("interrupted: the live index is as it was; a build resumes at its finished shards", err=True)
             sys.exit(EXIT_INTERRUPTED)
+
+
+def _disk_error(error: OSError) -> str:
+    """One line with the file, the cause and the cure."""
+    what = " ".join((error.strerror or str(error)).split())
+    line = f"{error.filename}: {what}" if error.filename is not None else what
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return f"{line}; free some space and run it again; the live index is as it was"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"{line}; let this user write there, or name another folder; the live index is as it was"
+        case errno.EIO:
+            return f"{line}; the disk may be failing: `pipeline verify` says what is damaged"
+    return line
 
 
 def _exit_code(error: errors.PipelineError) -> int:

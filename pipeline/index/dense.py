@@ -70,6 +70,9 @@ def write(folder: Path, kind: str, dimension: int, count: int, blocks: Iterable[
     rows = None
     if not flat:
         rows = np.lib.format.open_memmap(folder / ROWS_FILE, "w+", np.float16, (count, dimension))
+        with (folder / ROWS_FILE).open("r+b") as file:
+            # A full disk is an error here; found out by writing to the mapping it would kill the process.
+            os.posix_fallocate(file.fileno(), 0, rows.offset + rows.nbytes)
     if flat:
         index.is_trained = True  # both flat kinds have nothing to learn
     done = 0

@@ -48,17 +48,38 @@ def sync_folder(path: Path) -> None:
     sync_file(path)
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents where they are missing, each durably."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of calls that know no file name (a full disk, mostly) get this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a whole file so that `path` holds either its old bytes or the new ones, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        _write_synced(temporary, data)
-        temporary.rename(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with _naming(path):
+        try:
+            _write_synced(temporary, data)
+            temporary.rename(path)
+        except BaseException:
+            _discard(temporary)
+            raise
+        sync_folder(path.parent)
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
@@ -83,12 +104,19 @@ def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray
 def write_new_file(path: Path, data: bytes) -> None:
     """Like `write_file`, but raises `FileExistsError` if `path` exists: one writer wins."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        _write_synced(temporary, data)
-        _link_new(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    with _naming(path):
+        try:
+            _write_synced(temporary, data)
+            _link_new(temporary, path)
+        finally:
+            _discard(temporary)
+        sync_folder(path.parent)
+
+
+def _discard(temporary: Path) -> None:
+    # An error here must not hide the one that led here, nor undo what is done: the next writer sweeps it away.
+    with contextlib.suppress(OSError):
+        temporary.unlink()
 
 
 def _write_synced(path: Path, data: bytes) -> None:
@@ -116,21 +144,22 @@ def new_folder(destination: Path) -> Iterator[Path]:
 
     If `destination` exists by then it is replaced only when it is a leftover that nothing names; callers make sure.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(destination.parent)
     temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.tmp")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for path in sorted(temporary.iterdir()):
-            sync_file(path)
-        sync_folder(temporary)
-        if destination.exists():
-            remove_folder(destination)
-        temporary.rename(destination)
-        sync_folder(destination.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with _naming(destination):
+        temporary.mkdir()
+        try:
+            yield temporary
+            for path in sorted(temporary.iterdir()):
+                sync_file(path)
+            sync_folder(temporary)
+            if destination.exists():
+                remove_folder(destination)
+            temporary.rename(destination)
+            sync_folder(destination.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 @contextlib.contextmanager
@@ -194,7 +223,7 @@ def regular_file(path: Path, size: int) -> Path:
 @contextlib.contextmanager
 def writer_lock(path: Path) -> Iterator[None]:
     """Hold the single writer lock of an index. Raises `IndexLockedError` naming the process that holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:

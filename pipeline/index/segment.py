@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.errors import CorruptIndexError
+from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.index import chunks as chunk_files
 from pipeline.index import dense, files, lexical, multivector
 from pipeline.index.manifest import FileEntry, SegmentEntry
@@ -60,8 +60,7 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
         if rows != source.count:
             raise CorruptIndexError(f"{folder}: {rows} staged chunks where {source.count} were announced")
         if shape.dimension is not None:
-            kind = dense.choose_kind(shape.dense_kind, source.count)
-            dense.write(folder, kind, shape.dimension, source.count, source.dense_blocks())
+            _write_dense(folder, source, shape.dense_kind, shape.dimension)
         if shape.has_lexical:
             path = folder / chunk_files.LEXICAL_FILE
             chunk_files.write_table(path, source.lexical_tables(), LEXICAL_SCHEMA, group_rows=16_384)
@@ -70,6 +69,17 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
             multivector.write(folder / multivector.MULTIVECTOR_FILE, source.multivector_batches())
         entries = tuple(file_entry(path) for path in sorted(folder.iterdir()))
     return SegmentEntry(segment_id=segment_id, chunks=source.count, files=entries)
+
+
+def _write_dense(folder: Path, source: SegmentSource, kind: str, dimension: int) -> None:
+    try:
+        dense.write(folder, dense.choose_kind(kind, source.count), dimension, source.count, source.dense_blocks())
+        dense.DenseIndex(folder, source.count)  # FAISS does not say when its last flush fails
+    except (RuntimeError, CorruptIndexError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise IndexStoreError(
+            f"{folder / dense.INDEX_FILE}: cannot be written whole, is the disk full? ({reason})"
+        ) from None
 
 
 def file_entry(path: Path) -> FileEntry:

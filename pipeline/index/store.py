@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,15 +17,20 @@ from pipeline.index import files
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, Segment, write_deletes
+from pipeline.index.staging import STAGING
 
 _LOCK = ".writer.lock"
 
 log = logging.getLogger(__name__)
 
 
-def lock(index: Path) -> AbstractContextManager[None]:
-    """The single writer lock. Raises `IndexLockedError`."""
-    return files.writer_lock(index / _LOCK)
+@contextmanager
+def lock(index: Path) -> Iterator[None]:
+    """The single writer lock; removes what killed writers left half done. Raises `IndexLockedError`."""
+    with files.writer_lock(index / _LOCK):
+        for folder in (index, index / SEGMENTS, index / STAGING, index / STAGING / "shards"):
+            files.sweep_temporaries(folder)
+        yield
 
 
 def live_manifest(index: Path) -> Manifest | None:

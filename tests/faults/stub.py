@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline import builder
-from pipeline.config import Config, EncoderSettings
+from pipeline.config import Config, EncoderSettings, FusionSettings
 from pipeline.models.bm25 import Bm25Encoder
 from pipeline.models.registry import MixedEncoder
 from pipeline.query import searcher
 from pipeline.query.searcher import open_index
-from pipeline.records import Encoded, Fingerprint
+from pipeline.records import Chunk, Document, Encoded, Fingerprint
 from tests.collection import config_for
 
 DIMENSION = 32
@@ -46,15 +47,37 @@ def load_stub(settings: EncoderSettings, **_: Any) -> MixedEncoder:
     return MixedEncoder(HashedEncoder(), Bm25Encoder(settings.bm25))  # type: ignore[arg-type]
 
 
+class OneChunk:
+    """A chunker that loads no tokenizer: a document of this test is one chunk."""
+
+    fingerprint = Fingerprint.of(kind="stub")
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def chunk(self, document: Document) -> Iterator[Chunk]:
+        yield Chunk(
+            chunk_id=f"{document.doc_id}#0",
+            doc_id=document.doc_id,
+            ordinal=0,
+            start=0,
+            end=len(document.text),
+            text=document.text,
+            metadata=document.metadata,
+            doc_hash=document.content_hash,
+            source=document.source,
+        )
+
+
 @contextmanager
 def patched() -> Iterator[None]:
-    """The stub in builds and in searches."""
-    before = builder.load_encoder, searcher.load_encoder
-    builder.load_encoder = searcher.load_encoder = load_stub  # type: ignore[assignment]
-    try:
+    """The stubs in builds and in searches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builder, "load_encoder", load_stub)
+        patch.setattr(searcher, "load_encoder", load_stub)
+        patch.setattr(builder, "chunk_tokenizer", lambda *_, **__: None)
+        patch.setattr(builder, "Chunker", OneChunk)
         yield
-    finally:
-        builder.load_encoder, searcher.load_encoder = before
 
 
 def write_texts(base: Path, version: int, count: int = 24) -> None:
@@ -92,5 +115,5 @@ def answers(index: Path, generation: int | None = None) -> Answers:
                 (hit.chunk_id, hit.score, hit.dense and hit.dense.score, hit.lexical and hit.lexical.score)
                 for hit in hits
             ]
-            for hits in opened.search_many(QUERIES, 50)
+            for hits in opened.search_many(QUERIES, 50, fusion=FusionSettings(method="minmax"))
         ]

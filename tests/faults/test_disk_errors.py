@@ -1,0 +1,184 @@
+"""A full or failing disk: one clean error, the live generation as it was, and the next build succeeds."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from pipeline import builder
+from pipeline.cli import cli
+from pipeline.config import Config
+from pipeline.index import store
+from pipeline.index.compact import compact
+from pipeline.index.schemas import chunks_to_table
+from pipeline.index.segment import SegmentShape, write_segment
+from pipeline.index.verify import verify
+from pipeline.records import Chunk
+from tests.faults import processes, stub
+from tests.faults.calls import failing, watched
+from tests.faults.counts import step
+
+JOBS: dict[str, Callable[[Config], object]] = {
+    "build": builder.build,
+    "ingest": builder.ingest,
+    "compact": lambda config: compact(config.index_path, retain=2),
+    "rollback": lambda config: store.rollback(config.index_path),
+}
+
+
+def two_generations(base: Path) -> tuple[Config, list[stub.Answers]]:
+    """An index of versions 0 and 1, its sources at version 2, and what each version answers."""
+    config = stub.stub_config(base)
+    expected = []
+    for version in range(3):
+        stub.write_texts(base, version)
+        builder.build(config)
+        expected.append(stub.answers(config.index_path))
+    (config.index_path / "manifest-00000003.json").unlink()
+    with store.lock(config.index_path):
+        store.collect_garbage(config.index_path, 2)
+    return config, expected
+
+
+class Repeated:
+    """Runs a job on fresh copies of one index and checks what is left of each."""
+
+    def __init__(self, base: Path) -> None:
+        self.config, self.expected = two_generations(base)
+        self.index = self.config.index_path
+        self._template = base / "template"
+        shutil.copytree(self.index, self._template)
+
+    def attempt(self, work: Callable[[], object], what: str) -> processes.Ending:
+        shutil.rmtree(self.index)
+        shutil.copytree(self._template, self.index)
+        ending = processes.run(work)
+        assert ending.clean, f"{what}: {ending}"
+        assert verify(self.index, deep=True).problems == (), what
+        assert stub.answers(self.index) in self.expected, what
+        builder.build(self.config)
+        assert stub.answers(self.index) == self.expected[2], what
+        return ending
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_an_error_at_every_call(base: Path, job: str, error: int) -> None:
+    repeated = Repeated(base)
+    at, failed = 0, 0
+    while True:
+
+        def work(at: int = at) -> None:
+            with watched(failing(at, error, lasting=error == errno.ENOSPC)) as made:
+                JOBS[job](repeated.config)
+            if len(made) <= at:
+                raise FileExistsError("every call was reached")
+
+        ending = repeated.attempt(work, f"{job}, {errno.errorcode[error]} at call {at}")
+        if ending.error and "every call was reached" in ending.error:
+            break
+        failed += ending.error is not None
+        at += step({"build": 29, "ingest": 7, "compact": 15}.get(job, 3))
+    assert failed > 0
+
+
+@pytest.mark.parametrize("job", ["build", "compact"])
+def test_files_that_may_not_grow(base: Path, job: str) -> None:
+    """RLIMIT_FSIZE reaches the writers in C++ too: Parquet, Arrow and FAISS files are cut off mid-way."""
+    repeated = Repeated(base)
+    largest = max(path.stat().st_size for path in repeated.index.rglob("*") if path.is_file())
+    for limit in [*range(0, largest, step(8) * 251), largest - 1]:
+
+        def work(limit: int = limit) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            JOBS[job](repeated.config)
+
+        repeated.attempt(work, f"{job} with files of at most {limit} bytes")
+
+
+@pytest.mark.parametrize("kind", ["SQfp16", "Flat", "IVF2,SQ8"])
+def test_faiss_files_that_may_not_grow(base: Path, kind: str) -> None:
+    """FAISS writes with stdio and does not say when the last flush fails: no cut-off file gets a checksum."""
+
+    class Wide:
+        count = 60
+
+        def chunk_tables(self) -> Iterator[object]:
+            text = [Chunk(f"d{i}#0", f"d{i}", 0, 0, 1, "x") for i in range(self.count)]
+            yield chunks_to_table(text)
+
+        def dense_blocks(self) -> Iterator[np.ndarray]:
+            rows = np.random.default_rng(0).standard_normal((self.count, 300)).astype(np.float32)
+            yield rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    write_segment(base, "whole", Wide(), SegmentShape(300, kind, False))  # type: ignore[arg-type]
+    files = {path.name: path.stat().st_size for path in (base / "segments/whole").iterdir()}
+    size = files["dense.faiss"]
+    assert size > files["chunks.parquet"]
+    limits = {size - 1, size - 100, size - 4097, *range(files["chunks.parquet"], size, step(4) * 977)}
+    for limit in sorted(limits):
+
+        def work(limit: int = limit) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            write_segment(base, "cut", Wide(), SegmentShape(300, kind, False))  # type: ignore[arg-type]
+
+        ending = processes.run(work)
+        assert ending.clean, ending
+        assert ending.error, limit
+        assert not (base / "segments/cut").exists()
+
+
+@contextlib.contextmanager
+def tiny_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A file system of this size, where tests may mount one."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        done = False
+    if not done:
+        pytest.skip("tests may not mount a file system here; RLIMIT_FSIZE stands in")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["auto", "IVF2,SQ8"])
+def test_a_disk_that_really_is_full(tmp_path: Path, kind: str) -> None:
+    stub.write_texts(tmp_path, 0, 200)
+    ended = []
+    for kilobytes in [*range(8, 700, 8 * step(9)), 4000]:
+        with tiny_disk(tmp_path / f"disk-{kilobytes}", kilobytes) as disk:
+            segments = {"max_chunks": 60, "dense": kind}
+            config = stub.stub_config(tmp_path, index=str(disk / "index"), segments=segments)
+            ending = processes.run(lambda config=config: builder.build(config))  # type: ignore[misc]
+            assert ending.clean, ending
+            ended.append(ending.finished)
+            if ending.finished:
+                assert verify(disk / "index", deep=True).problems == ()
+    assert ended[0] is False
+    assert ended[-1] is True
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS])
+def test_the_command_line_says_it_in_one_line(base: Path, code: int) -> None:
+    stub.write_texts(base, 0)
+    (base / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    with watched(failing(12, code)):
+        result = CliRunner().invoke(cli, ["--config", str(base / "config.yaml"), "build"])
+    assert result.exit_code == 1, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert str(base / "index") in line
+    assert ("the live index is as it was" in line) == (code != errno.EIO)

@@ -1,0 +1,159 @@
+"""kill -9 anywhere: afterwards there is exactly the old or the new generation, and the next build succeeds."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import builder
+from pipeline.config import Config
+from pipeline.index import manifest as manifests
+from pipeline.index import store
+from pipeline.index.compact import compact
+from pipeline.index.repair import repair
+from pipeline.index.verify import verify
+from tests.faults import processes, stub
+from tests.faults.calls import killing, watched
+from tests.faults.counts import count, step
+
+VERSIONS = 4
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
+    """What each version of the collection answers, from an undisturbed full build."""
+    result = []
+    for version in range(VERSIONS):
+        base = tmp_path_factory.mktemp("expected")
+        stub.write_texts(base, version)
+        builder.build(stub.stub_config(base))
+        result.append(stub.answers(base / "index"))
+    return result
+
+
+def night(config: Config) -> None:
+    """Everything a scheduled job does to an index."""
+    builder.build(config)
+    compact(config.index_path, retain=2)
+    with store.lock(config.index_path):
+        store.collect_garbage(config.index_path, 1)
+
+
+def sound_answers(index: Path) -> stub.Answers:
+    """The answers of the live generation, after every generation there is was verified deep."""
+    for generation in manifests.generations(index):
+        assert verify(index, generation, deep=True).problems == ()
+    return stub.answers(index)
+
+
+def no_litter(config: Config) -> None:
+    """Nothing of an interrupted job is left once one went through."""
+    index = config.index_path
+    names = {path.name for path in index.iterdir()} - {"segments", ".writer.lock", "rejects", "reports"}
+    assert names == {f"manifest-{number:08d}.json" for number in manifests.generations(index)}
+    assert not list(index.rglob("*.tmp"))
+
+
+def test_killed_at_random_moments(base: Path, expected: list[stub.Answers]) -> None:
+    config = stub.stub_config(base)
+    stub.write_texts(base, 0)
+    night(config)
+    started = time.monotonic()
+    stub.write_texts(base, 1)
+    night(config)
+    length = time.monotonic() - started
+    rng = random.Random(20261123)
+    killed = 0
+    for turn in range(count(12, 1000)):
+        before, after = expected[(turn + 1) % VERSIONS], expected[(turn + 2) % VERSIONS]
+        stub.write_texts(base, (turn + 2) % VERSIONS)
+        ending = processes.run(lambda: night(config), kill_after=rng.uniform(0, 1.2 * length))
+        killed += ending.signal == signal.SIGKILL
+        assert ending.signal == signal.SIGKILL or ending.finished, ending
+        assert sound_answers(config.index_path) in (before, after)
+        night(config)
+        assert sound_answers(config.index_path) == after
+        no_litter(config)
+    assert killed > count(12, 1000) // 3
+
+
+def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.Answers]) -> None:
+    """The first build of all, killed until one goes through; shards that were finished are not encoded again."""
+    config = stub.stub_config(base)
+    stub.write_texts(base, 1)
+    rng = random.Random(7)
+    for _ in range(count(4, 200)):
+        for _ in range(3):
+            processes.run(lambda: builder.build(config), kill_after=rng.uniform(0.0, 0.15))
+            if manifests.generations(config.index_path):
+                break
+        builder.build(config)
+        assert sound_answers(config.index_path) == expected[1]
+        for path in config.index_path.glob("manifest-*"):
+            path.unlink()
+
+
+JOBS: dict[str, Callable[[Config], object]] = {
+    "build": builder.build,
+    "full": lambda config: builder.build(config, full=True),
+    "ingest": builder.ingest,
+    "compact": lambda config: compact(config.index_path, retain=1),
+    "rollback": lambda config: store.rollback(config.index_path),
+    "repair": lambda config: repair(config.index_path, drop_damaged=True),
+}
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_killed_before_every_write_sync_rename_and_link(base: Path, expected: list[stub.Answers], job: str) -> None:
+    config = stub.stub_config(base)
+    for version in range(2):
+        stub.write_texts(base, version)
+        builder.build(config)
+    stub.write_texts(base, 2)
+    if job == "repair":
+        damaged = sorted(config.index_path.glob("segments/*/dense.faiss"))[0]
+        damaged.write_bytes(damaged.read_bytes()[::-1])
+    template = base / "template"
+    shutil.copytree(config.index_path, template)
+    allowed = [expected[0], expected[1], expected[2]]
+    at = 0
+    while True:
+        shutil.rmtree(config.index_path)
+        shutil.copytree(template, config.index_path)
+
+        def killed(at: int = at) -> None:
+            with watched(killing(at)):
+                JOBS[job](config)
+
+        ending = processes.run(killed)
+        if job == "repair":
+            repair(config.index_path, drop_damaged=True)
+        else:
+            assert sound_answers(config.index_path) in allowed, f"{job} killed at call {at}"
+        builder.build(config)
+        assert verify(config.index_path, deep=True).problems == ()
+        assert stub.answers(config.index_path) == expected[2], f"{job} killed at call {at}"
+        if ending.finished:
+            break
+        assert ending.signal == signal.SIGKILL, ending
+        at += step({"build": 17, "full": 23, "ingest": 5, "compact": 11}.get(job, 3))
+    assert at > 8
+
+
+def test_a_job_killed_every_night_does_not_fill_the_disk(base: Path) -> None:
+    config = stub.stub_config(base)
+    stub.write_texts(base, 0)
+
+    def killed() -> None:
+        with watched(killing(12)):
+            builder.build(config)
+
+    for _ in range(5):
+        assert processes.run(killed).signal == signal.SIGKILL
+        assert len(list(base.rglob("*.tmp"))) <= 2
