@@ -158,15 +158,38 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class LegScore:
-    """A hit's score in one leg, and its 1-based rank there; rank `None`: not among that leg's candidates."""
+    """A hit's score in one leg, and its 1-based rank there; rank `None`: not among that leg's candidates.
+
+    `normalized` is the score as the fusion saw it; `contribution` = `normalized` · `weight` is its part in the
+    fused score. The three are `None` unless an explanation was asked for.
+    """
 
     score: float
     rank: int | None
+    normalized: float | None = None
+    weight: float | None = None
+    contribution: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMatch:
+    """A token that query and passage share; `contribution` = `passage_weight` · `query_weight`.
+
+    For BM25 `query_weight` is count · idf and `passage_weight` the saturated term frequency.
+    """
+
+    token: str
+    query_weight: float
+    passage_weight: float
+    contribution: float
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent."""
+    """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent.
+
+    `matches`: the shared tokens, heaviest first; empty unless an explanation was asked for.
+    """
 
     rank: int
     score: float
@@ -180,6 +203,7 @@ class Hit:
     metadata: Metadata
     source: str
     legs: Mapping[str, LegScore]
+    matches: tuple[TokenMatch, ...] = ()
 
     @property
     def dense(self) -> LegScore | None:

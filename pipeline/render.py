@@ -34,11 +34,17 @@ def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits
 
 
 def _hit_record(hit: Hit) -> dict[str, Any]:
-    record = {field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name != "legs"}
+    skipped = {"legs", "matches"}
+    record = {
+        field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
+    }
     record["metadata"] = dict(hit.metadata)
     for leg in ("dense", "lexical"):
         score = hit.legs.get(leg)
-        record[leg] = None if score is None else {"score": score.score, "rank": score.rank}
+        values = {} if score is None else dataclasses.asdict(score)
+        record[leg] = {name: value for name, value in values.items() if value is not None or name == "rank"} or None
+    if hit.matches:
+        record["matches"] = [dataclasses.asdict(match) for match in hit.matches]
     return record
 
 
@@ -90,7 +96,20 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     shift = 1 if part.cut_before else 0
     for start, end in part.marks:
         body.stylize("bold yellow", start + shift, end + shift)
-    return text.append_text(body)
+    text.append_text(body)
+    for line in _explanation(hit):
+        text.append(f"\n{line}", style="green")
+    return text
+
+
+def _explanation(hit: Hit) -> list[str]:
+    lines = [
+        f"{name}: {leg.normalized:.4f} (of {leg.score:.4f}) · weight {leg.weight:.3f} = {leg.contribution:.4f}"
+        for name, leg in hit.legs.items()
+        if leg.contribution is not None
+    ]
+    words = [f"{m.token} {m.query_weight:.2f} · {m.passage_weight:.2f}" for m in hit.matches]
+    return [*lines, f"tokens: {', '.join(words)}"] if words else lines
 
 
 def report_line(report: BuildReport) -> str:

@@ -18,7 +18,7 @@ sources:
     # exclude: ["drafts/**"]
 
 chunking:
-  max_tokens: 254            # tokens of the encoder's own tokenizer; the default model reads 256, two of them special
+  max_tokens: 254            # tokens of the encoder's tokenizer; the default model reads no more
   overlap_tokens: 32
 
 encoder:

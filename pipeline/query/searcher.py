@@ -20,10 +20,11 @@ from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
 from pipeline.query.calibration import Calibration
 from pipeline.query.choice import choose_fusion
-from pipeline.query.fusion import Float64, Fused, LegColumn, fuse
+from pipeline.query.fusion import Fused, LegColumn, fuse
+from pipeline.query.hits import Ranked, to_hits
 from pipeline.query.pseudo_queries import dominant_script
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
-from pipeline.records import Float32, Hit, LegScore, SparseRows
+from pipeline.records import Float32, Hit, SparseRows
 
 MODES = ("hybrid", "dense", "lexical")
 
@@ -35,18 +36,6 @@ class EncodedQueries:
     dense: Float32 | None
     lexical: SparseRows | None
     scripts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One query's candidates. `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first;
-    `scores`: float64, one for each id; `fused`: how they came about, `None` with a single leg."""
-
-    ids: Ids
-    order: Ids
-    scores: Float64
-    columns: tuple[LegColumn, ...]
-    fused: Fused | None
 
 
 class Index:
@@ -88,9 +77,10 @@ class Index:
         *,
         fusion: FusionSettings | None = None,
         collapse: bool = False,
+        explain: bool = False,
     ) -> list[Hit]:
         """The best `k` chunks for one query, best first. See `search_many`."""
-        return self.search_many([text], k, mode, fusion=fusion, collapse=collapse)[0]
+        return self.search_many([text], k, mode, fusion=fusion, collapse=collapse, explain=explain)[0]
 
     def search_many(
         self,
@@ -100,15 +90,18 @@ class Index:
         *,
         fusion: FusionSettings | None = None,
         collapse: bool = False,
+        explain: bool = False,
     ) -> list[list[Hit]]:
         """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
 
         `mode`: `hybrid`, `dense` or `lexical`. `collapse`: only the best chunk of each document. Fewer hits come
         back when the index is smaller than `k`, or when a lexical query shares no token with more chunks.
+        `explain`: say how each score came about (`LegScore.contribution`, `Hit.matches`).
         Raises `QueryError` for an empty query, k < 1 or an unknown mode.
         """
         ranked = self.rank(texts, k, mode, fusion=fusion, collapse=collapse)
-        return [self._hits(one) for one in ranked]
+        names = [self.encoder.describe_tokens(text) if explain else None for text in texts]
+        return [to_hits(self.snapshot, one, tokens) for one, tokens in zip(ranked, names, strict=True)]
 
     def rank(
         self,
@@ -180,7 +173,7 @@ class Index:
             if len(columns) > 1:
                 known = self._calibration
                 fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
-            results.append(self._order(ids, columns, best_ranks, fused, k, collapse))
+            results.append(self._order(ids, columns, best_ranks, fused, sparse[i] if sparse else None, k, collapse))
         return results
 
     @cached_property
@@ -234,6 +227,7 @@ class Index:
         columns: Sequence[LegColumn],
         best_ranks: Ids,
         fused: Fused | None,
+        query: SparseQuery | None,
         k: int,
         collapse: bool,
     ) -> Ranked:
@@ -251,33 +245,7 @@ class Index:
                     seen.add(doc_id)
                     kept.append(position)
             order = np.array(kept, np.int64)
-        return Ranked(ids, order[:k], scores, tuple(columns), fused)
-
-    def _hits(self, ranked: Ranked) -> list[Hit]:
-        hits = []
-        for rank, position in enumerate(ranked.order, 1):
-            chunk = self.snapshot.chunk(int(ranked.ids[position]))
-            legs = {
-                column.name: LegScore(float(column.scores[position]), int(column.ranks[position]) or None)
-                for column in ranked.columns
-            }
-            hits.append(
-                Hit(
-                    rank=rank,
-                    score=float(ranked.scores[position]),
-                    chunk_id=chunk.chunk_id,
-                    doc_id=chunk.doc_id,
-                    ordinal=chunk.ordinal,
-                    start=chunk.start,
-                    end=chunk.end,
-                    text=chunk.text,
-                    headings=chunk.headings,
-                    metadata=chunk.metadata,
-                    source=chunk.source,
-                    legs=legs,
-                )
-            )
-        return hits
+        return Ranked(ids, order[:k], scores, tuple(columns), fused, query)
 
 
 def open_index(

@@ -72,6 +72,11 @@ class Snapshot:
             result[inside] = self.segments[number].inverted.scores(query, ordinals, self._saturations[number])
         return result
 
+    def lexical_contributions(self, query: SparseQuery, number: int) -> Float32:
+        """What each of the query's tokens adds to one chunk's lexical score: float32 (tokens,)."""
+        ((segment, _, ordinals),) = self._by_segment(np.array([number]))
+        return self.segments[segment].inverted.contributions(query, ordinals, self._saturations[segment])[:, 0]
+
     def lexical_bound(self, query: SparseQuery) -> float:
         """No chunk can score higher: every token with the largest contribution it could make."""
         if self.manifest.lexical.kind == "bm25":

@@ -83,6 +83,25 @@ def test_lexical_query_without_a_known_word_finds_nothing(index: Index) -> None:
     assert len(index.search("xyzzy", 3)) == 3
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_an_explanation_adds_up(index: Index, method: str) -> None:
+    fusion = FusionSettings(method=method, weights={"dense": 2.0})
+    for hit in index.search("ranking of segments", 30, fusion=fusion, explain=True):
+        parts = [leg.contribution for leg in hit.legs.values() if leg.contribution is not None]
+        assert sum(parts) == pytest.approx(hit.score)
+        for leg in hit.legs.values():
+            assert leg.normalized is not None
+            assert leg.weight is not None
+            assert leg.normalized * leg.weight == pytest.approx(leg.contribution)
+        assert hit.lexical is not None
+        assert sum(match.contribution for match in hit.matches) == pytest.approx(hit.lexical.score, rel=1e-5)
+        assert {match.token for match in hit.matches} <= {"rank", "of", "segment"}
+    plain = index.search("ranking of segments", 30, fusion=fusion)
+    assert all(hit.matches == () for hit in plain)
+    alone = index.search("ranking of segments", 3, "lexical", explain=True)
+    assert all(hit.legs["lexical"].contribution == hit.score for hit in alone)
+
+
 def test_more_than_there_is(index: Index) -> None:
     assert len(index.search("anything", 10_000)) == 341
 

@@ -1,0 +1,80 @@
+"""From ranked chunk numbers to hits: texts, component scores and, if asked, where the score comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.index.lexical import SparseQuery
+from pipeline.query.fusion import Float64, Fused, LegColumn
+from pipeline.query.snapshot import Ids, Snapshot
+from pipeline.records import Hit, LegScore, TokenMatch
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One query's candidates.
+
+    `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first; `scores`: float64, one for each
+    id; `fused`: how they came about, `None` with a single leg; `query`: the lexical side's weighted tokens.
+    """
+
+    ids: Ids
+    order: Ids
+    scores: Float64
+    columns: tuple[LegColumn, ...]
+    fused: Fused | None
+    query: SparseQuery | None
+
+
+def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None) -> list[Hit]:
+    """The hits of one query. `tokens`: readable form of its token ids, for an explanation; `None`: none wanted."""
+    hits = []
+    for rank, position in enumerate(ranked.order, 1):
+        number = int(ranked.ids[position])
+        chunk = snapshot.chunk(number)
+        explained = tokens is not None
+        legs = {c.name: _leg(ranked, row, int(position), explained) for row, c in enumerate(ranked.columns)}
+        hits.append(
+            Hit(
+                rank=rank,
+                score=float(ranked.scores[position]),
+                chunk_id=chunk.chunk_id,
+                doc_id=chunk.doc_id,
+                ordinal=chunk.ordinal,
+                start=chunk.start,
+                end=chunk.end,
+                text=chunk.text,
+                headings=chunk.headings,
+                metadata=chunk.metadata,
+                source=chunk.source,
+                legs=legs,
+                matches=_matches(snapshot, ranked.query, number, tokens) if tokens is not None else (),
+            )
+        )
+    return hits
+
+
+def _leg(ranked: Ranked, row: int, position: int, explained: bool) -> LegScore:
+    column, fused = ranked.columns[row], ranked.fused
+    score, rank = float(column.scores[position]), int(column.ranks[position]) or None
+    if not explained:
+        return LegScore(score, rank)
+    if fused is None:
+        return LegScore(score, rank, score, 1.0, score)
+    normalized, contribution = fused.normalized[row, position], fused.contributions[row, position]
+    return LegScore(score, rank, float(normalized), fused.weights[row], float(contribution))
+
+
+def _matches(
+    snapshot: Snapshot, query: SparseQuery | None, number: int, tokens: Mapping[int, str]
+) -> tuple[TokenMatch, ...]:
+    if query is None:
+        return ()
+    added = snapshot.lexical_contributions(query, number)
+    matches = [
+        TokenMatch(tokens.get(int(token), f"token {token}"), float(weight), float(part / weight), float(part))
+        for token, weight, part in zip(query.token_ids, query.weights, added, strict=True)
+        if part > 0
+    ]
+    return tuple(sorted(matches, key=lambda match: (-match.contribution, match.token)))
