@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import plan as planning
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
+from pipeline.encode.pool import Pool
 from pipeline.errors import (
     IndexStoreError,
     RejectedDocumentsError,
@@ -31,6 +32,9 @@ from pipeline.query.calibration import Calibration
 from pipeline.query.searcher import Index
 from pipeline.query.trials import calibrate_index, is_stale
 from pipeline.records import Document, Fingerprint, Rejection
+
+MULTIVECTOR_SHARD_CHUNKS = 512
+"""A shard is encoded in memory: with a float32 vector a token, 512 chunks of 256 tokens of BGE-M3 take 0.5 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def _stage(
     with progress("ingest", None, "doc") as bar:
         documents = _counted(read_documents(files, config.ingest, run.reject), bar)
         staged = run.stage(
-            target, documents, chunker.chunk, chunker.fingerprint, config.encode.shard_chunks, base, full
+            target, documents, chunker.chunk, chunker.fingerprint, _shard_chunks(config, encoder), base, full
         )
     return staged, tuple(run.rejections)
 
@@ -153,6 +157,18 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
 
 def _encoder(config: Config) -> Encoder:
     return load_encoder(config.encoder, base=config.base, batch_tokens=config.encode.batch_tokens)
+
+
+def _shard_chunks(config: Config, encoder: Encoder) -> int:
+    chunks = config.encode.shard_chunks
+    return min(chunks, MULTIVECTOR_SHARD_CHUNKS) if encoder.gives_multivectors else chunks
+
+
+def _runner(config: Config) -> encoding.ShardRunner | None:
+    if not config.encode.devices:
+        return None
+    devices = tuple(config.encode.devices)
+    return Pool(devices, config.encoder, config.segments, config.base, config.encode.batch_tokens).encode
 
 
 def _check(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
@@ -177,7 +193,7 @@ def _encode(
     if live is not None and staged.nothing_to_do:
         staging.clear(index)
         return _summary(live, report, started, published=False)
-    shards = encoding.encode_staged(index, staged, encoder, config.segments, progress)
+    shards = encoding.encode_staged(index, staged, encoder, config.segments, progress, _runner(config))
     new = encoding.write_segments(index, staged, shards, encoder, config.segments, progress)
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)

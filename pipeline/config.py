@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +16,9 @@ DEFAULT_NAME = "config.yaml"
 
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+
+_DEVICE = r"^(cpu|mps|cuda(:\d+)?)$"
 
 
 class SourceSettings(Settings):
@@ -106,8 +109,11 @@ class EncoderSettings(Settings):
 
 
 class EncodeSettings(Settings):
+    """`devices`: one process for each encodes; none: everything happens here, on `encoder.device`."""
+
     shard_chunks: int = Field(default=4096, ge=1)
     batch_tokens: int | None = Field(default=None, ge=64)
+    devices: list[Annotated[str, Field(pattern=_DEVICE)]] = []
 
 
 class SegmentSettings(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory, silent
 from pipeline.records import Encoded, Fingerprint
+
+ShardRunner = Callable[[Sequence[tuple[Path, Path]]], Iterator[int]]
+"""Encodes (part, shard folder) pairs, in any order; yields the number of each pair when its shard is complete."""
 
 
 def fingerprints(encoder: Encoder, settings: SegmentSettings) -> dict[str, Fingerprint]:
@@ -76,18 +79,30 @@ def encode_staged(
     encoder: Encoder,
     settings: SegmentSettings,
     progress: ProgressFactory = silent,
+    run: ShardRunner | None = None,
 ) -> dict[str, Path]:
-    """Encode every staged part that has no finished shard. Returns the shard folder of each part, by part name."""
+    """Encode every staged part that has no finished shard. Returns the shard folder of each part, by part name.
+
+    `run` does it elsewhere (`Pool.encode`); by default it happens here, part by part.
+    """
     folder = staging.ingest_folder(index)
     prints = list(fingerprints(encoder, settings).values())
-    shards = {}
+    shards: dict[str, Path] = {}
+    parts: dict[Path, list[Path]] = {}  # parts of the same texts share a shard
+    for part in staged.parts:
+        path = folder / part.name
+        shard = shards[part.name] = staging.shard_folder(index, staging.shard_key(path, prints))
+        parts.setdefault(shard, []).append(path)
+
+    def one_by_one(tasks: Sequence[tuple[Path, Path]]) -> Iterator[int]:
+        for number, (part, shard) in enumerate(tasks):
+            encode_shard(part, shard, encoder, settings)
+            yield number
+
+    tasks = [(paths[0], shard) for shard, paths in parts.items()]
     with progress("encode", staged.chunks, "chunk") as bar:
-        for part in staged.parts:
-            path = folder / part.name
-            shard = staging.shard_folder(index, staging.shard_key(path, prints))
-            encode_shard(path, shard, encoder, settings)
-            bar.update(pq.read_metadata(path).num_rows)
-            shards[part.name] = shard
+        for number in (run or one_by_one)(tasks):
+            bar.update(sum(pq.read_metadata(path).num_rows for path in parts[tasks[number][1]]))
     return shards
 
 
