@@ -1,0 +1,37 @@
+"""Documents point to things that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check", "format", "bench", "help"])
+def test_the_makefile_has_what_the_documents_promise(target: str) -> None:
+    assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+def test_the_sample_collection_holds_together() -> None:
+    import json
+
+    pages = {p.relative_to(ROOT / "data/handbook").as_posix() for p in (ROOT / "data/handbook").rglob("*.md")}
+    queries = [json.loads(line) for line in (ROOT / "data/queries.jsonl").read_text("utf-8").splitlines()]
+    judged = [line.split("\t") for line in (ROOT / "data/qrels.tsv").read_text("utf-8").splitlines()[1:]]
+    assert len(pages) >= 30
+    assert len(queries) >= 60
+    assert {query["_id"] for query in queries} == {row[0] for row in judged}
+    assert {row[1] for row in judged} <= pages
+    korean = [query for query in queries if query["metadata"]["lang"] == "ko"]
+    assert len(korean) * 2 == len(queries)
