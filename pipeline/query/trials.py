@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 MOST_TRIALS = 250
 FEWEST_TRIALS = 48
-TRIAL_SHARE = 0.03
+TRIAL_SHARE = 0.02
 """Pseudo-queries: this share of the chunks, but at least `FEWEST_TRIALS` and at most `MOST_TRIALS`. Each costs the
-encoding of one passage and one short query, so the whole stays below 5% of encoding the collection, except for
-fewer than about 1,000 chunks, where it is some tenths of a second."""
+encoding of a passage and of a short query, so that all of them stay below 5% of encoding the collection; with fewer
+than some 1,500 chunks they are more, but take no longer than encoding 60 chunks."""
+SCRIPT_TRIALS = 32
+"""Each script that is common enough gets this many, even if there are more than the share then."""
 DEPTH = 100
 """How many of each leg's best are a pseudo-query's candidates."""
 POOL = 4
@@ -103,7 +105,7 @@ def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
         groups.setdefault(one.query.script, []).append(one)
     groups = {script: groups[script] for script in sorted(groups) if len(groups[script]) >= LEAST_TRIALS}
     turns = itertools.zip_longest(*groups.values())
-    return [one for turn in turns for one in turn if one is not None][: max(count, LEAST_TRIALS * len(groups))]
+    return [one for turn in turns for one in turn if one is not None][: max(count, SCRIPT_TRIALS * len(groups))]
 
 
 def _trials(index: Index, samples: Sequence[Sample]) -> Iterator[Trial]:

@@ -49,8 +49,8 @@ def objective(slopes: Float64, trials: Sequence[Trial]) -> float:
 
 @pytest.mark.parametrize("truth", [(2.0, 1.0), (0.5, 3.0), (1.0, 1.0, 2.0)])
 def test_the_slopes_that_made_the_trials_are_found(truth: tuple[float, ...]) -> None:
-    slopes = fit_slopes(drawn(truth, 3000, noise=UNRELATED))
-    assert slopes == pytest.approx(truth, rel=0.15, abs=0.1)
+    slopes = fit_slopes(drawn(truth, 1500, noise=UNRELATED))
+    assert slopes == pytest.approx(truth, rel=0.2, abs=0.15)
 
 
 def test_no_slopes_nearby_are_better() -> None:

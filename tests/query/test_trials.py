@@ -16,6 +16,7 @@ from pipeline.query.searcher import Index, open_index
 from pipeline.query.trials import (
     FEWEST_TRIALS,
     MOST_TRIALS,
+    SCRIPT_TRIALS,
     PassageScorer,
     Sample,
     balanced,
@@ -45,12 +46,12 @@ KOREAN = ["검색", "결과", "색인", "문서", "질의", "순위", "가중치
 def documents() -> dict[str, str]:
     rng = np.random.default_rng(0)
     texts = {}
-    for i in range(90):
-        name, verb = rng.choice(SUBJECTS), rng.choice(VERBS)
-        words = rng.choice(SUBJECTS + VERBS, 30)
-        texts[f"en{i:03}.txt"] = f"the {name} of number {i} {verb} " + " ".join([*words, name, verb, str(i)] * 2)
     for i in range(60):
-        texts[f"ko{i:03}.txt"] = " ".join([*rng.choice(KOREAN, 20), f"{i}번"] * 2)
+        name, verb = rng.choice(SUBJECTS), rng.choice(VERBS)
+        words = rng.choice(SUBJECTS + VERBS, 12)
+        texts[f"en{i:03}.txt"] = f"the {name} of number {i} {verb} " + " ".join([*words, name, verb, str(i)] * 2)
+    for i in range(40):
+        texts[f"ko{i:03}.txt"] = " ".join([*rng.choice(KOREAN, 8), f"{i}번"] * 2)
     return texts
 
 
@@ -124,7 +125,7 @@ def test_texts_too_short_for_a_window_leave_the_calibration_empty(tmp_path: Path
 
 def test_how_many_trials() -> None:
     assert trials_wanted(10) == FEWEST_TRIALS
-    assert trials_wanted(4000) == 120
+    assert trials_wanted(6000) == 120
     assert trials_wanted(10_000_000) == MOST_TRIALS
 
 
@@ -137,7 +138,7 @@ def test_scripts_take_turns_and_rare_ones_are_left_out() -> None:
     assert sum(one.query.script == "hangul" for one in drawn) == LEAST_TRIALS + 5
     assert not any(one.query.script == "thai" for one in drawn)
     three = [one for script in ("latin", "han", "kana") for one in some(script, 60)]
-    assert len(balanced(three, 48)) == 3 * LEAST_TRIALS
+    assert len(balanced(three, 48)) == 3 * SCRIPT_TRIALS
 
 
 def test_a_calibration_goes_stale_as_the_index_grows() -> None:
