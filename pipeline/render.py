@@ -51,7 +51,7 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
 def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], show: Sequence[str]) -> None:
     """One query's hits as a table that fits the terminal."""
     if not hits:
-        console.print("no hits: none of the query's words is in the index")
+        console.print("no hits: none of the query's words is in the index, or the filter leaves nothing")
         return
     tokens = index.encoder.describe_tokens(query)
     legs = list(hits[0].legs)

@@ -33,6 +33,7 @@ ROOMS = {
     "openvino": {"models"},
     "httpx2": {"models"},
     "click": {"cli"},
+    "duckdb": {"query/filters.py"},
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},
     "pickle": set(),

@@ -212,7 +212,7 @@ def test_configuration_mistakes(tmp_path: Path, text: str, says: str) -> None:
 def test_a_lexical_query_without_a_known_word_says_so(built: Path) -> None:
     result = run(built, "query", "xyzzyq", "--mode", "lexical")
     assert result.exit_code == 0
-    assert "no hits: none of the query's words is in the index" in result.stdout
+    assert "no hits: none of the query's words is in the index, or the filter leaves nothing" in result.stdout
 
 
 def test_a_damaged_index_is_one_line(built: Path, tmp_path: Path) -> None:

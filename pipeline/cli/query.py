@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--generation", type=int, help="An earlier generation. Default: the live one.")
 @click.option("--collapse", is_flag=True, help="Only the best chunk of each document.")
+@click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")
 @click.option("--explain", is_flag=True, help="Show how each score came about: normalised scores, weights, tokens.")
 @click.option("--show", multiple=True, metavar="FIELD", help="A metadata field to show as a column. Repeatable.")
 @click.option("--batch", metavar="FILE", help="Queries from a file: JSONL (_id, text), id<TAB>text or plain lines.")
@@ -38,6 +39,7 @@ def query(
     index_path: str | None,
     generation: int | None,
     collapse: bool,
+    where: str | None,
     explain: bool,
     show: tuple[str, ...],
     batch: str | None,
@@ -50,7 +52,12 @@ def query(
     queries = _queries(text, batch)
     with options.open_index(index_path, generation) as index:
         results = index.search_many(
-            [q.text for q in queries], k, mode, collapse=collapse or run_path is not None, explain=explain
+            [q.text for q in queries],
+            k,
+            mode,
+            collapse=collapse or run_path is not None,
+            explain=explain,
+            where=where,
         )
         used = mode or index.settings.mode
         if run_path is not None:

@@ -16,6 +16,7 @@ from pipeline.errors import QueryError
 from pipeline.index import manifest as manifests
 from pipeline.index.lexical import SparseQuery
 from pipeline.index.manifest import Manifest
+from pipeline.index.segment import Mask
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
 from pipeline.query.calibration import Calibration
@@ -78,9 +79,11 @@ class Index:
         fusion: FusionSettings | None = None,
         collapse: bool = False,
         explain: bool = False,
+        where: str | None = None,
     ) -> list[Hit]:
         """The best `k` chunks for one query, best first. See `search_many`."""
-        return self.search_many([text], k, mode, fusion=fusion, collapse=collapse, explain=explain)[0]
+        (hits,) = self.search_many([text], k, mode, fusion=fusion, collapse=collapse, explain=explain, where=where)
+        return hits
 
     def search_many(
         self,
@@ -91,15 +94,17 @@ class Index:
         fusion: FusionSettings | None = None,
         collapse: bool = False,
         explain: bool = False,
+        where: str | None = None,
     ) -> list[list[Hit]]:
         """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
 
         `mode`: `hybrid`, `dense` or `lexical`. `collapse`: only the best chunk of each document. Fewer hits come
         back when the index is smaller than `k`, or when a lexical query shares no token with more chunks.
-        `explain`: say how each score came about (`LegScore.contribution`, `Hit.matches`).
+        `explain`: say how each score came about (`LegScore.contribution`, `Hit.matches`). `where`: an SQL condition
+        on the chunks' metadata that is applied before ranking, for example `lang = 'ko' and year >= 2024`.
         Raises `QueryError` for an empty query, k < 1 or an unknown mode.
         """
-        ranked = self.rank(texts, k, mode, fusion=fusion, collapse=collapse)
+        ranked = self.rank(texts, k, mode, fusion=fusion, collapse=collapse, where=where)
         names = [self.encoder.describe_tokens(text) if explain else None for text in texts]
         return [to_hits(self.snapshot, one, tokens) for one, tokens in zip(ranked, names, strict=True)]
 
@@ -111,12 +116,13 @@ class Index:
         *,
         fusion: FusionSettings | None = None,
         collapse: bool = False,
+        where: str | None = None,
     ) -> list[Ranked]:
         """Like `search_many`, but numbers instead of records: no text is read from disk."""
         wanted = self._check(texts, self.settings.k if k is None else k, mode or self.settings.mode)
         if not texts:
             return []
-        return self.rank_encoded(self.encode(texts), k, wanted, fusion=fusion, collapse=collapse)
+        return self.rank_encoded(self.encode(texts), k, wanted, fusion=fusion, collapse=collapse, where=where)
 
     def encode(self, texts: Sequence[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
@@ -132,13 +138,15 @@ class Index:
         *,
         fusion: FusionSettings | None = None,
         collapse: bool = False,
+        where: str | None = None,
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has."""
         k = self.settings.k if k is None else k
         legs = legs or self.legs
         depth = max(self.settings.depth, k)
+        kept = self.snapshot.kept_by(where) if where is not None else None
         while True:
-            results = self._rank(queries, k, legs, depth, fusion or self.settings.fusion, collapse)
+            results = self._rank(queries, k, legs, depth, fusion or self.settings.fusion, collapse, kept)
             enough = all(len(ranked.order) >= k for ranked in results)
             if not collapse or enough or depth >= self.manifest.chunks:
                 return results
@@ -152,15 +160,16 @@ class Index:
         depth: int,
         fusion: FusionSettings,
         collapse: bool,
+        kept: Sequence[Mask] | None,
     ) -> list[Ranked]:
         method, weights = choose_fusion(fusion, self.manifest, legs)
         rankings: dict[str, list[Ranking]] = {}
         sparse: list[SparseQuery] = []
         if "dense" in legs and queries.dense is not None:
-            rankings["dense"] = self.snapshot.dense(queries.dense, depth)
+            rankings["dense"] = self.snapshot.dense(queries.dense, depth, kept)
         if "lexical" in legs and queries.lexical is not None:
             sparse = [self.snapshot.weigh(*queries.lexical.row(i)) for i in range(len(queries.lexical))]
-            rankings["lexical"] = [self.snapshot.lexical(query, depth) for query in sparse]
+            rankings["lexical"] = [self.snapshot.lexical(query, depth, kept) for query in sparse]
         results = []
         for i, script in enumerate(queries.scripts):
             ids, columns, best_ranks = self._columns(

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from pipeline.index.lexical import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
-from pipeline.index.segment import Segment
+from pipeline.index.segment import Mask, Segment
+from pipeline.query.filters import ChunkFilter
 from pipeline.records import Chunk, Float32
 
 Ids = npt.NDArray[np.int64]
@@ -45,16 +46,38 @@ class Snapshot:
         """Stop the search threads."""
         self._pool.shutdown(wait=False)
 
-    def dense(self, queries: Float32, depth: int) -> list[Ranking]:
+    def kept_by(self, condition: str) -> list[Mask]:
+        """For each segment, which chunks satisfy an SQL condition (`filters.ChunkFilter`). Raises `QueryError`."""
+        return self._filter.masks(condition)
+
+    @cached_property
+    def _filter(self) -> ChunkFilter:
+        return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
+
+    def _excluded(self, kept: Sequence[Mask] | None) -> list[Mask | None]:
+        """For each segment, the chunks that no leg may return: deleted, or not kept by the filter."""
+        if kept is None:
+            return [segment.deleted for segment in self.segments]
+        return [
+            ~keep if segment.deleted is None else ~keep | segment.deleted
+            for segment, keep in zip(self.segments, kept, strict=True)
+        ]
+
+    def dense(self, queries: Float32, depth: int, kept: Sequence[Mask] | None = None) -> list[Ranking]:
         """The best `depth` chunks of each query by inner product. `queries`: float32 (q, d)."""
-        parts = [segment.dense.search(queries, depth, segment.deleted, self._pool) for segment in self.segments]
+        parts = [
+            segment.dense.search(queries, depth, excluded, self._pool)
+            for segment, excluded in zip(self.segments, self._excluded(kept), strict=True)
+        ]
         return [self._merge([part[i] for part in parts], depth) for i in range(len(queries))]
 
-    def lexical(self, query: SparseQuery, depth: int) -> Ranking:
+    def lexical(self, query: SparseQuery, depth: int, kept: Sequence[Mask] | None = None) -> Ranking:
         """The best `depth` chunks that share a token with the query."""
         parts = [
-            segment.inverted.search(query, depth, segment.deleted, saturation)
-            for segment, saturation in zip(self.segments, self._saturations, strict=True)
+            segment.inverted.search(query, depth, excluded, saturation)
+            for segment, excluded, saturation in zip(
+                self.segments, self._excluded(kept), self._saturations, strict=True
+            )
         ]
         return self._merge(parts, depth)
 

@@ -1,0 +1,85 @@
+"""Metadata filters: an SQL condition over the chunks' columns, by DuckDB with no access to anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.errors import MissingDependencyError, QueryError
+from pipeline.index.chunks import ChunkStore
+
+Mask = npt.NDArray[np.bool_]
+CHUNK_COLUMNS = ("chunk_id", "doc_id", "source", "ordinal")
+
+
+class ChunkFilter:
+    """Evaluates conditions on the chunks of a snapshot; the columns are read once and kept.
+
+    Columns: `chunk_id`, `doc_id`, `source`, `ordinal`, and every metadata key (a key of the same name is hidden). A
+    key's type is that of its values: whole numbers, numbers, truth values, lists of strings, else strings; a chunk
+    without the key has NULL.
+    """
+
+    def __init__(self, stores: Sequence[ChunkStore], sizes: Sequence[int]) -> None:
+        self._sizes = sizes
+        columns: dict[str, list[Any]] = {name: [] for name in CHUNK_COLUMNS}
+        metadata: list[Mapping[str, Any]] = []
+        for store in stores:
+            for name in CHUNK_COLUMNS:
+                columns[name].extend(store.column(name).tolist())
+            metadata.extend(json.loads(value) for value in store.column("metadata"))
+        table = {name: pa.array(values) for name, values in columns.items()}
+        for key in sorted({key for record in metadata for key in record} - set(CHUNK_COLUMNS)):
+            table[key] = _typed([record.get(key) for record in metadata])
+        table["__row"] = pa.array(np.arange(len(metadata)))
+        self._table = pa.table(table)
+        self._names = [name for name in self._table.column_names if name != "__row"]
+
+    def masks(self, condition: str) -> list[Mask]:
+        """For each segment, which chunks satisfy the condition. Raises `QueryError` pointing at what is wrong."""
+        duckdb = _duckdb()
+        limits = {"enable_external_access": "false", "autoinstall_known_extensions": "false"}
+        try:
+            with duckdb.connect(":memory:", config=limits) as connection:
+                connection.execute("SET lock_configuration = true")
+                rows = connection.from_arrow(self._table).filter(condition).project("__row").fetchall()
+        except duckdb.Error as error:
+            raise QueryError(f"filter {condition!r}: {self._reason(error)}") from None
+        kept = np.zeros(len(self._table), np.bool_)
+        kept[[row[0] for row in rows]] = True
+        return np.split(kept, np.cumsum(self._sizes)[:-1])
+
+    def _reason(self, error: Exception) -> str:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{' '.join(lines)[:300]} (columns: {', '.join(self._names)})"
+
+
+def _typed(values: Sequence[Any]) -> pa.Array:
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, bool) for value in known):
+        return pa.array(values, pa.bool_())
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
+    if known and numbers:
+        whole = all(isinstance(value, int) for value in known)
+        return pa.array(values, pa.int64() if whole else pa.float64())
+    if known and all(isinstance(value, list) for value in known):
+        lists = [None if value is None else [_text(one) for one in value] for value in values]
+        return pa.array(lists, pa.list_(pa.string()))
+    return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError:
+        raise MissingDependencyError("filters need duckdb: pip install duckdb") from None
+    return duckdb
