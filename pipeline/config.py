@@ -123,7 +123,7 @@ class SegmentSettings(Settings):
 
 
 class FusionSettings(Settings):
-    """`auto` calibrates itself without labels (docs/fusion.md); BGE-M3 gets the weights of its paper."""
+    """`auto` calibrates itself without labels (docs/adr/0003-fusion.md); BGE-M3 gets the weights of its paper."""
 
     method: Literal["auto", "dbsf", "minmax", "rrf", "theoretical", "weighted", "zscore"] = "auto"
     preset: Literal["m3-miracl", "m3-mldr"] | None = None
