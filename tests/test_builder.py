@@ -131,6 +131,10 @@ def test_a_reader_keeps_its_generation(config: Config) -> None:
             write_documents(config.base / "documents", {"en/rollback.md": f"Version {round_}", "en/new.md": "New."})
             builder.build(config, full=True)
         assert index.search(QUERY) == expected
+        assert len(list((config.index_path / "segments").iterdir())) == 2
+    del index
+    with store.lock(config.index_path):
+        store.collect_garbage(config.index_path, 1)
     assert manifests.generations(config.index_path) == [4]
     assert len(list((config.index_path / "segments").iterdir())) == 1
 

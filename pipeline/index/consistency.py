@@ -36,9 +36,6 @@ def check(index: Path, manifest: Manifest, sound: Mapping[str, set[str]]) -> Ite
         for name, reason in checker.findings():
             yield f"{prefix}/{name}", reason
     name = f"manifest-{manifest.generation:08d}.json"
-    counted = sum(entry.chunks - entry.deleted_chunks for entry in manifest.segments)
-    if manifest.chunks != counted:
-        yield name, f"says {manifest.chunks} chunks, its segments have {counted}"
     if live.complete and len(live.documents) != manifest.documents:
         yield name, f"says {manifest.documents} documents, the chunks have {len(live.documents)}"
 
@@ -65,12 +62,10 @@ class _SegmentCheck:
             name = self.entry.deletes.name
             try:
                 deleted[self._deleted_ordinals(name)] = True
-            except (CorruptIndexError, ValueError, OSError, MemoryError) as error:
+            except CorruptIndexError as error:
                 yield name, _reason(error)
         elif self.entry.deletes is not None:
             self.live.complete = False
-        elif self.entry.deleted_chunks:
-            yield CHUNKS_FILE, f"{self.entry.deleted_chunks} deleted chunks, but no file names them"
         if CHUNKS_FILE in self.sound:
             yield from _guarded(CHUNKS_FILE, lambda: self._chunks(deleted))
         else:
@@ -169,7 +164,7 @@ def _guarded(name: str, findings: Callable[[], Iterator[Finding]]) -> Iterator[F
     """The findings, and a file that cannot be read to its end as one more."""
     try:
         yield from findings()
-    except (CorruptIndexError, pa.ArrowException, OSError, ValueError, RuntimeError, MemoryError) as error:
+    except Exception as error:  # whatever a library says to a file made to mislead it
         yield name, _reason(error)
 
 

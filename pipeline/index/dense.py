@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ConfigError, CorruptIndexError
+from pipeline.index import files
 from pipeline.records import Float32
 
 INDEX_FILE = "dense.faiss"
@@ -47,6 +49,8 @@ def _load_faiss() -> Any:
 
 
 faiss = _load_faiss()
+_READING = threading.Lock()
+"""FAISS has one limit for the whole process."""
 
 
 def choose_kind(setting: str, chunks: int) -> str:
@@ -114,8 +118,10 @@ class DenseIndex:
         """Open the files of a segment. Raises `CorruptIndexError`."""
         path = folder / INDEX_FILE
         try:
-            self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
-        except RuntimeError as error:
+            with _READING:
+                faiss.set_deserialization_vector_byte_limit(path.stat().st_size)  # no part is larger than the whole
+                self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
+        except (RuntimeError, MemoryError, OSError) as error:
             raise CorruptIndexError(f"{path}: FAISS cannot read it ({_last_line(error)})") from None
         if self._index.ntotal != chunks:
             raise CorruptIndexError(f"{path}: {self._index.ntotal} vectors where the manifest says {chunks} chunks")
@@ -129,7 +135,7 @@ class DenseIndex:
                 for start in range(0, chunks, _VIEW_ROWS)
             ]
         else:
-            self.rows = np.load(folder / ROWS_FILE, mmap_mode="r", allow_pickle=False)
+            self.rows = files.map_array(folder / ROWS_FILE, np.float16, 2)
             if self.rows.shape != (chunks, self.dimension):
                 raise CorruptIndexError(f"{folder / ROWS_FILE}: shape {self.rows.shape} does not fit {path}")
             self._views = [(0, self._index)]

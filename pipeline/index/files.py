@@ -11,6 +11,7 @@ import fcntl
 import io
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,16 +90,22 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
     write_file(path, buffer.getvalue())
 
 
-def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[Any]:
-    """Read an .npy file of this type and number of dimensions, whose header fits its size. Raises
+def map_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[Any]:
+    """Map an .npy file of this type and number of dimensions, whose shape fits its size. Raises
     `CorruptIndexError`."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapping refuses a shape beyond the file's end
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
-        raise CorruptIndexError(f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`") from None
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a header is a Python literal: anything its parser raises may come out
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CorruptIndexError(f"{path}: cannot be read ({reason}); `pipeline repair` tells what to do") from None
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
         raise CorruptIndexError(f"{path}: not a {dimensions}-dimensional array of {np.dtype(dtype)}")
-    return np.array(array)
+    return array
+
+
+def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[Any]:
+    """Like `map_array`, but in memory."""
+    return np.array(map_array(path, dtype, dimensions))
 
 
 def write_new_file(path: Path, data: bytes) -> None:
@@ -220,6 +227,50 @@ def regular_file(path: Path, size: int) -> Path:
     return path
 
 
+def hold_folder(path: Path) -> int | None:
+    """Keep a folder from being collected as garbage until the returned descriptor is closed.
+
+    `None` where folders cannot be locked (some network file systems). Raises `CorruptIndexError` if it is gone.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        reason = "a symlink or no folder" if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror
+        raise CorruptIndexError(f"{path}: {reason}; copy the index again or `pipeline build --full`") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno == errno.EWOULDBLOCK:
+            raise CorruptIndexError(f"{path}: is being collected as garbage; open a newer generation") from None
+        return None
+    return descriptor
+
+
+def remove_unheld_folder(path: Path) -> bool:
+    """Remove a folder unless a reader holds it; says whether it is gone."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno == errno.EWOULDBLOCK:
+                return False
+        remove_folder(path)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    """The process that wrote its number into a lock file; it does so a moment after it has got the lock."""
+    for _ in range(20):
+        if holder := os.pread(descriptor, 32, 0).decode("ascii", "replace").strip():
+            return holder
+        time.sleep(0.01)
+    return "unknown"
+
+
 @contextlib.contextmanager
 def writer_lock(path: Path) -> Iterator[None]:
     """Hold the single writer lock of an index. Raises `IndexLockedError` naming the process that holds it."""
@@ -231,7 +282,7 @@ def writer_lock(path: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = _holder(descriptor)
             raise IndexLockedError(
                 f"{path.parent}: process {holder} is writing to this index; wait for it to finish or stop it"
             ) from None

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
+from pipeline.index import files
 from pipeline.index.schemas import POSTINGS_SCHEMA, as_array
 from pipeline.records import Float32, SparseRows
 
@@ -121,14 +122,20 @@ class InvertedIndex:
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-            self.lengths: Float32 = np.load(folder / LENGTHS_FILE, mmap_mode="r", allow_pickle=False)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline repair` rebuilds it") from None
         if reader.schema != POSTINGS_SCHEMA or len(batches) != -(-chunks // TILE_CHUNKS):
             raise CorruptIndexError(f"{path}: does not hold {chunks} chunks; `pipeline repair` rebuilds it")
+        self.lengths: Float32 = files.map_array(folder / LENGTHS_FILE, np.float32, 1)
         if self.lengths.shape != (chunks,):
             raise CorruptIndexError(f"{folder / LENGTHS_FILE}: does not hold {chunks} lengths")
         self._tiles = [_open_tile(i * TILE_CHUNKS, batch, path) for i, batch in enumerate(batches)]
+
+    def check_ordinals(self) -> None:
+        """Raise `CorruptIndexError` if a posting names a chunk that is not there. Reads every posting."""
+        for tile in self._tiles:
+            if len(tile.chunks) and int(tile.chunks.max()) >= self.chunks - tile.start:
+                raise CorruptIndexError("its postings name chunks that the segment does not have")
 
     def document_frequencies(self, token_ids: TokenIds, deleted: Mask | None) -> npt.NDArray[np.int64]:
         """For each token, in how many live chunks it stands."""
@@ -222,7 +229,13 @@ def _at_least_kth(scores: Float32, k: int) -> npt.NDArray[np.bool_] | slice:
 
 
 def _open_tile(start: int, batch: pa.RecordBatch, path: Path) -> _Tile:
+    try:
+        batch.validate()
+    except pa.ArrowException as error:
+        raise CorruptIndexError(f"{path}: invalid record batch ({error}); `pipeline repair` rebuilds it") from None
     chunks, weights = batch.column("chunks"), batch.column("weights")
+    if any(column.null_count for column in (*batch.columns, chunks.values, weights.values)):
+        raise CorruptIndexError(f"{path}: has null postings; `pipeline repair` rebuilds it")
     offsets = as_array(chunks.offsets)
     tile = _Tile(
         start=start,
@@ -232,7 +245,8 @@ def _open_tile(start: int, batch: pa.RecordBatch, path: Path) -> _Tile:
         weights=as_array(weights.values),
     )
     sound = (
-        np.array_equal(offsets, as_array(weights.offsets))
+        len(offsets) == batch.num_rows + 1
+        and np.array_equal(offsets, as_array(weights.offsets))
         and len(tile.chunks) == len(tile.weights) == int(offsets[-1])
         and int(offsets[0]) == 0
         and bool((np.diff(offsets) > 0).all())

@@ -18,6 +18,7 @@ from pipeline.index import files
 from pipeline.records import Fingerprint
 
 FORMAT_VERSION = 1
+_MOST_CHUNKS = 2**31 - 1
 _NAME = re.compile(r"manifest-(\d{8})\.json")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[a-z]{1,12})?")
 
@@ -115,13 +116,14 @@ def load(index: Path, generation: int) -> Manifest:
     `IndexNotFoundError`."""
     path = manifest_path(index, generation)
     try:
-        payload = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        payload = json.loads(data)
     except FileNotFoundError:
         known = ", ".join(map(str, generations(index))) or "none"
         raise IndexNotFoundError(f"{index}: no generation {generation}; there are: {known}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise _corrupt(path, f"cannot be read: {error}") from None
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or not data.endswith(b"}\n"):
         raise _corrupt(path, "is not a manifest")
     version = payload.get("format_version")
     if isinstance(version, int) and version != FORMAT_VERSION:
@@ -141,6 +143,7 @@ def load(index: Path, generation: int) -> Manifest:
     if manifest.generation != generation:
         raise _corrupt(path, f"says it is generation {manifest.generation}")
     _check_names(path, manifest)
+    _check_counts(path, manifest)
     return manifest
 
 
@@ -165,6 +168,21 @@ def _check_names(path: Path, manifest: Manifest) -> None:
         for name in [segment.segment_id, *(entry.name for entry in entries)]:
             if not _SAFE_NAME.fullmatch(name):
                 raise _corrupt(path, f"names an unacceptable file {name!r}")
+
+
+def _check_counts(path: Path, manifest: Manifest) -> None:
+    for segment in manifest.segments:
+        if not 0 <= segment.deleted_chunks <= segment.chunks <= _MOST_CHUNKS:
+            raise _corrupt(
+                path, f"segment {segment.segment_id}: {segment.deleted_chunks} of {segment.chunks} deleted"
+            )
+        if (segment.deletes is None) != (segment.deleted_chunks == 0):
+            raise _corrupt(path, f"segment {segment.segment_id}: no file names its deleted chunks, or it has none")
+    counted = sum(segment.chunks - segment.deleted_chunks for segment in manifest.segments)
+    if manifest.chunks != counted:
+        raise _corrupt(path, f"says {manifest.chunks} chunks, its segments have {counted}")
+    if not 0 <= manifest.documents <= manifest.chunks:
+        raise _corrupt(path, f"says {manifest.documents} documents in {manifest.chunks} chunks")
 
 
 def _corrupt(path: Path, why: str) -> CorruptIndexError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,6 +105,10 @@ class Segment:
         """Check presence and size of every file, and checksums if `verify`. Raises `CorruptIndexError`."""
         self.entry = entry
         self.folder = index / SEGMENTS / entry.segment_id
+        self._verified = verify
+        held = files.hold_folder(self.folder)
+        if held is not None:
+            weakref.finalize(self, os.close, held)
         for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]:
             path = files.regular_file(self.folder / file.name, file.size)
             if verify and files.checksum(path) != file.checksum:
@@ -110,15 +116,15 @@ class Segment:
                     f"{path}: its checksum does not match the manifest; "
                     "copy the index again or `pipeline build --full`"
                 )
+        self.deleted = self._read_deleted()
+        """True where a chunk is gone; `None` if none is. Read at once: no later generation may name the file."""
 
     @property
     def chunks(self) -> int:
         """Number of chunks, deleted ones included."""
         return self.entry.chunks
 
-    @cached_property
-    def deleted(self) -> Mask | None:
-        """True where a chunk is gone; `None` if none is."""
+    def _read_deleted(self) -> Mask | None:
         if self.entry.deletes is None:
             return None
         path = self.folder / self.entry.deletes.name
@@ -142,7 +148,10 @@ class Segment:
     @cached_property
     def inverted(self) -> lexical.InvertedIndex:
         """The lexical leg."""
-        return lexical.InvertedIndex(self.folder, self.chunks)
+        inverted = lexical.InvertedIndex(self.folder, self.chunks)
+        if self._verified:
+            inverted.check_ordinals()
+        return inverted
 
     @cached_property
     def multivectors(self) -> multivector.MultiVectorIndex:

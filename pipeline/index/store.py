@@ -130,7 +130,7 @@ def rollback(index: Path, target: int | None = None) -> Manifest:
 def collect_garbage(index: Path, retain: int) -> list[str]:
     """Remove manifests beyond the newest `retain`, and what no remaining one names. Call with the lock held.
 
-    Returns the names of removed segments. A reader that has such a segment open keeps its mapped files.
+    Returns the names of removed segments. A segment that a reader has open stays until a later collection.
     """
     numbers = manifests.generations(index)
     for number in numbers[:-retain]:
@@ -155,8 +155,8 @@ def collect_garbage(index: Path, retain: int) -> list[str]:
     files.sweep_temporaries(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name not in named:
-            files.remove_folder(path)
-            removed.append(path.name)
+            if files.remove_unheld_folder(path):
+                removed.append(path.name)
             continue
         files.sweep_temporaries(path)
         for file in path.iterdir():

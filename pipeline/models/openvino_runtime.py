@@ -43,7 +43,7 @@ class OpenVinoEncoder:
 
     def __init__(self, folder: Path, mode: Mode, outputs: Iterable[str], precision: str | None = None) -> None:
         try:
-            self._embeddings = np.load(folder / EMBEDDINGS_FILE, mmap_mode="r")
+            self._embeddings = np.load(folder / EMBEDDINGS_FILE, mmap_mode="r", allow_pickle=False)
             self._compiled = _compile(folder, mode, frozenset(outputs), precision or cpu_precision())
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

@@ -12,7 +12,7 @@ from types import TracebackType
 import numpy as np
 
 from pipeline.config import EncoderSettings, FusionSettings, QuerySettings
-from pipeline.errors import QueryError
+from pipeline.errors import CorruptIndexError, IndexNotFoundError, QueryError
 from pipeline.index import manifest as manifests
 from pipeline.index.lexical import SparseQuery
 from pipeline.index.manifest import Manifest
@@ -274,8 +274,25 @@ def open_index(
     Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`, `EncoderError`.
     """
     folder = Path(path)
-    manifest = manifests.load(folder, generation or manifests.latest_generation(folder))
+    while True:
+        number = generation or manifests.latest_generation(folder)
+        try:
+            return _open(folder, number, encoder, base, settings or QuerySettings(), verify)
+        except (CorruptIndexError, IndexNotFoundError):
+            if generation is not None or manifests.latest_generation(folder) == number:
+                raise  # else a writer published and collected this generation just now
+
+
+def _open(
+    folder: Path,
+    generation: int,
+    encoder: EncoderSettings | None,
+    base: Path,
+    settings: QuerySettings,
+    verify: bool,
+) -> Index:
+    manifest = manifests.load(folder, generation)
     loaded = load_encoder(encoder or EncoderSettings.model_validate(manifest.encoder), base=base)
     legs = {"dense": loaded.dense_fingerprint, "lexical": loaded.lexical_fingerprint}
     manifests.check_fingerprints(folder, manifest, legs)
-    return Index(folder, manifest, loaded, settings or QuerySettings(), verify)
+    return Index(folder, manifest, loaded, settings, verify)

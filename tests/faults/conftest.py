@@ -13,7 +13,7 @@ import pytest
 from tests.faults import stub
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _stub() -> Iterator[None]:
     with stub.patched():
         yield

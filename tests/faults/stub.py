@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import pytest
 
 from pipeline import builder
 from pipeline.config import Config, EncoderSettings, FusionSettings
+from pipeline.index import manifest as manifests
+from pipeline.index.manifest import Manifest
+from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.models.bm25 import Bm25Encoder
 from pipeline.models.registry import MixedEncoder
 from pipeline.query import searcher
-from pipeline.query.searcher import open_index
+from pipeline.query.searcher import Index, open_index
 from pipeline.records import Chunk, Document, Encoded, Fingerprint
 from tests.collection import config_for
 
@@ -110,10 +114,29 @@ Answers = list[list[tuple[str, float, float | None, float | None]]]
 def answers(index: Path, generation: int | None = None) -> Answers:
     """What the index says to all queries, every score included."""
     with open_index(index, generation=generation) as opened:
-        return [
-            [
-                (hit.chunk_id, hit.score, hit.dense and hit.dense.score, hit.lexical and hit.lexical.score)
-                for hit in hits
-            ]
-            for hits in opened.search_many(QUERIES, 50, fusion=FusionSettings(method="minmax"))
+        return ask(opened)
+
+
+def ask(opened: Index) -> Answers:
+    """What an open index says to all queries. A fixed fusion: the default one calibrates itself on samples."""
+    return [
+        [
+            (hit.chunk_id, hit.score, hit.dense and hit.dense.score, hit.lexical and hit.lexical.score)
+            for hit in hits
         ]
+        for hits in opened.search_many(QUERIES, 50, fusion=FusionSettings(method="minmax"))
+    ]
+
+
+def sign(index: Path, change: Callable[[Manifest], Manifest] = lambda m: m) -> None:
+    """Publish the live manifest again, with `change` and with the checksums that the files have now."""
+    live = manifests.load(index, manifests.latest_generation(index))
+    segments = tuple(
+        dataclasses.replace(
+            entry,
+            files=tuple(file_entry(index / SEGMENTS / entry.segment_id / file.name) for file in entry.files),
+            deletes=entry.deletes and file_entry(index / SEGMENTS / entry.segment_id / entry.deletes.name),
+        )
+        for entry in live.segments
+    )
+    manifests.publish(index, change(dataclasses.replace(live, generation=live.generation + 1, segments=segments)))

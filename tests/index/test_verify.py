@@ -18,11 +18,10 @@ from pipeline import builder
 from pipeline.cli import cli
 from pipeline.errors import IndexNotFoundError
 from pipeline.index import dense, lexical, schemas
-from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
-from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.index.verify import verify
 from tests.faults import stub
+from tests.faults.stub import sign
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +38,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def index(built: Path, tmp_path: Path) -> Path:
     return shutil.copytree(built, tmp_path / "index")
-
-
-def sign(index: Path, change: Callable[[Manifest], Manifest] = lambda m: m) -> None:
-    """Publish the live manifest again, with `change` and with the checksums that the files have now."""
-    live = manifests.load(index, manifests.latest_generation(index))
-    segments = tuple(
-        dataclasses.replace(
-            entry,
-            files=tuple(file_entry(index / SEGMENTS / entry.segment_id / file.name) for file in entry.files),
-            deletes=entry.deletes and file_entry(index / SEGMENTS / entry.segment_id / entry.deletes.name),
-        )
-        for entry in live.segments
-    )
-    manifests.publish(index, change(dataclasses.replace(live, generation=live.generation + 1, segments=segments)))
 
 
 def first(index: Path, name: str) -> Path:
@@ -199,12 +184,12 @@ def test_deep_finds_postings_of_other_weights(index: Path) -> None:
         (lambda m: dataclasses.replace(m, chunks=m.chunks + 1), "chunks, its segments have"),
         (lambda m: dataclasses.replace(m, documents=m.documents - 1), "documents, the chunks have"),
         (lambda m: dataclasses.replace(m, dimension=7), "dimensions where the manifest says 7"),
-        (lambda m: dataclasses.replace(m, segments=(m.segments[0], *m.segments)), "is live twice"),
+        (lambda m: dataclasses.replace(m, segments=m.segments * 2, chunks=2 * m.chunks), "is live twice"),
         (
             lambda m: dataclasses.replace(
                 m, segments=(dataclasses.replace(m.segments[0], deletes=None), *m.segments[1:])
             ),
-            "no file names them",
+            "no file names its deleted",
         ),
     ],
 )

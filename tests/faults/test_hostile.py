@@ -1,0 +1,192 @@
+"""Files made to do harm, their checksums right: refused or read as they are; the process lives."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import random
+import shutil
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pipeline
+from pipeline import builder
+from pipeline.errors import CorruptIndexError
+from pipeline.index import manifest as manifests
+from pipeline.index.verify import verify
+from tests.faults import processes, stub
+from tests.faults.counts import count
+from tests.faults.test_damage import KINDS, live_file
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("hostile")
+    for version, kind in enumerate(["auto", "auto", "IVF1,SQ8"]):
+        stub.write_texts(base, version)
+        builder.build(stub.stub_config(base, segments={"max_chunks": 12, "dense": kind}))
+    return base / "index"
+
+
+@pytest.fixture
+def index(built: Path, base: Path) -> Path:
+    return shutil.copytree(built, base / "index")
+
+
+def poisons(data: bytes, kind: str) -> Iterator[tuple[str, bytes]]:
+    """Huge, negative and random numbers all over the places where formats keep their counts."""
+    rng = random.Random(kind)
+    values = [struct.pack("<q", v) for v in (-1, 2**62, 2**31 - 1, 2**31, 2**40, 0)]
+    edges = [*range(0, min(len(data) - 8, 256)), *range(max(0, len(data) - 700), len(data) - 8)]
+    for _ in range(count(8, 1500)):
+        position = rng.choice(edges) if rng.random() < 0.7 else rng.randrange(max(1, len(data) - 8))
+        value = rng.choice([*values, rng.randbytes(8), rng.randbytes(1)])
+        poisoned = bytearray(data)
+        poisoned[position : position + len(value)] = value
+        yield f"{value.hex()} at {position} of {len(data)}", bytes(poisoned)
+    for _ in range(count(1, 50)):
+        start, end = sorted(rng.choices(range(len(data)), k=2))
+        yield f"without bytes {start} to {end}", data[:start] + data[end:]
+    yield "noise", rng.randbytes(len(data))
+    yield "nothing", b""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "manifest"])
+def test_poisoned_files_with_right_checksums(index: Path, kind: str) -> None:
+    path = live_file(index, kind)
+    data = path.read_bytes()
+    for what, poisoned in poisons(data, kind):
+        path.write_bytes(poisoned)
+        stub.sign(index)
+        ending = processes.run(lambda: stub.answers(index))
+        assert ending.clean, f"{kind}, {what}: {ending.signal} {ending.error}"
+        ending = processes.run(lambda: verify(index, deep=True))
+        assert ending.finished, f"verify of {kind}, {what}: {ending.signal} {ending.error}"
+        manifests.manifest_path(index, 4).unlink()
+
+
+def _rename(name: str) -> Callable[[manifests.Manifest], manifests.Manifest]:
+    def change(live: manifests.Manifest) -> manifests.Manifest:
+        entry = live.segments[0]
+        files = (dataclasses.replace(entry.files[0], name=name), *entry.files[1:])
+        return dataclasses.replace(live, segments=(dataclasses.replace(entry, files=files), *live.segments[1:]))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "name", ["../../secret", "/etc/passwd", "..", ".", "", "a/b", "a\0b", ".hidden", "x" * 300]
+)
+def test_paths_that_leave_the_folder(index: Path, name: str) -> None:
+    stub.sign(index, _rename(name))
+    with pytest.raises(CorruptIndexError, match="unacceptable"):
+        stub.answers(index)
+    manifests.manifest_path(index, 4).unlink()
+    stub.sign(
+        index,
+        lambda live: dataclasses.replace(
+            live, segments=(dataclasses.replace(live.segments[0], segment_id=name), *live.segments[1:])
+        ),
+    )
+    with pytest.raises(CorruptIndexError, match="unacceptable"):
+        stub.answers(index)
+    assert not verify(index).ok
+
+
+def test_symlinks(index: Path, base: Path) -> None:
+    path = live_file(index, "dense.faiss")
+    path.rename(base / "outside")
+    path.symlink_to(base / "outside")
+    with pytest.raises(CorruptIndexError, match="not a plain file"):
+        stub.answers(index)
+    path.unlink()
+    (base / "outside").rename(path)
+    folder = path.parent
+    folder.rename(base / "folder")
+    folder.symlink_to(base / "folder")
+    with pytest.raises(CorruptIndexError, match="symlink"):
+        stub.answers(index)
+    assert not verify(index).ok
+
+
+@pytest.mark.parametrize("value", [-1, 0, 1, 13, 2**31, 2**40, 2**62, 2**80])
+@pytest.mark.parametrize("field", ["chunks", "deleted_chunks", "dimension", "documents", "live"])
+def test_counts_in_the_manifest(index: Path, field: str, value: int) -> None:
+    def change(live: manifests.Manifest) -> manifests.Manifest:
+        if field in ("dimension", "documents", "live"):
+            return dataclasses.replace(live, **{{"live": "chunks"}.get(field, field): value})  # type: ignore[arg-type]
+        entry = dataclasses.replace(live.segments[0], **{field: value})  # type: ignore[arg-type]
+        return dataclasses.replace(live, segments=(entry, *live.segments[1:]))
+
+    stub.sign(index, change)
+    ending = processes.run(lambda: stub.answers(index))
+    assert ending.clean, ending
+    ending = processes.run(lambda: verify(index, deep=True))
+    assert ending.finished, ending
+    assert not verify(index, deep=True).ok or value in (0, 13)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "1e999", "NaN", '"\\ud800"', "\ufeff{}", ""])
+def test_manifests_that_are_none(index: Path, text: str) -> None:
+    manifests.manifest_path(index, 3).write_text(text, "utf-8")
+    with pytest.raises(CorruptIndexError):
+        stub.answers(index)
+    assert not verify(index).ok
+
+
+def test_an_array_of_objects_is_not_unpickled(index: Path) -> None:
+    path = live_file(index, "deletes-*.npy")
+    np.save(path, np.array([Trap()], dtype=object), allow_pickle=True)
+    stub.sign(index)
+    with pytest.raises(CorruptIndexError):
+        stub.answers(index)
+    assert not Trap.sprung
+
+
+class Trap:
+    """Springs when it is unpickled."""
+
+    sprung = False
+
+    def __reduce__(self) -> Any:
+        return (setattr, (Trap, "sprung", True))
+
+
+def sources() -> list[Path]:
+    return sorted(Path(pipeline.__file__).parent.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_nothing_pickles(path: Path) -> None:
+    """No pickle and no relative of it is imported; NumPy and torch are told to refuse it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or ""]
+        assert not {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"} & set(names), path
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        if called in ("np.load", "numpy.load"):
+            assert given.get("allow_pickle") == "False", f"{path}:{node.lineno}"
+        if called in ("np.save", "np.savez", "numpy.save"):
+            assert given.get("allow_pickle", "False") == "False", f"{path}:{node.lineno}"
+        if called == "torch.load":
+            assert given.get("weights_only") == "True", f"{path}:{node.lineno}"
+        if called == "yaml.load":
+            assert given.get("Loader"), f"{path}:{node.lineno}"
+        assert called not in ("eval", "exec", "yaml.unsafe_load", "yaml.full_load"), f"{path}:{node.lineno}"
+
+
+def test_manifests_are_plain_json(built: Path) -> None:
+    for path in built.glob("manifest-*.json"):
+        assert json.loads(path.read_text("utf-8"))["format_version"] == 1

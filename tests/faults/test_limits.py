@@ -1,0 +1,160 @@
+"""Too little memory, an encoder that answers nonsense or dies: a clean failure, and the index as it was."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import builder
+from pipeline.config import Config
+from pipeline.errors import EncoderError
+from pipeline.index.compact import compact
+from pipeline.index.verify import verify
+from pipeline.records import Encoded, SparseRows
+from tests.faults import processes, stub
+from tests.faults.counts import step
+
+JOBS: dict[str, Callable[[Config], object]] = {
+    "ingest": builder.ingest,
+    "build": lambda config: builder.build(config, full=True),
+    "compact": lambda config: compact(config.index_path),
+    "verify": lambda config: verify(config.index_path, deep=True),
+    "query": lambda config: stub.answers(config.index_path),
+}
+
+
+def address_space() -> int:
+    """Bytes of address space this process has mapped."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[0]) * resource.getpagesize()
+
+
+@pytest.mark.parametrize("job", sorted(JOBS))
+def test_a_memory_limit(base: Path, job: str) -> None:
+    config = stub.stub_config(base)
+    for version in range(2):
+        stub.write_texts(base, version, 60)
+        builder.build(config)
+    before = stub.answers(config.index_path)
+    stub.write_texts(base, 2, 60)
+    for megabytes in [*range(0, 120, 3 * step(6)), 4000]:
+
+        def work(megabytes: int = megabytes) -> None:
+            limit = address_space() + (megabytes << 20)
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            JOBS[job](config)
+
+        ending = processes.run(work)
+        assert ending.clean, f"{job} with {megabytes} MB more: {ending}"
+        if job == "build" and ending.finished:
+            before = stub.answers(config.index_path)
+        assert verify(config.index_path, deep=True).problems == ()
+        assert stub.answers(config.index_path) == before
+    assert ending.finished
+
+
+def _nan(encoded: Encoded) -> Encoded:
+    assert encoded.dense is not None
+    encoded.dense[0, 0] = np.nan
+    return encoded
+
+
+def _infinite(encoded: Encoded) -> Encoded:
+    assert encoded.dense is not None
+    encoded.dense[-1, 0] = np.inf
+    return encoded
+
+
+def _long(encoded: Encoded) -> Encoded:
+    assert encoded.dense is not None
+    return Encoded(dense=encoded.dense * 2, lexical=encoded.lexical)
+
+
+def _few(encoded: Encoded) -> Encoded:
+    assert encoded.dense is not None
+    return Encoded(dense=encoded.dense[1:], lexical=encoded.lexical)
+
+
+def _weights(value: float) -> Callable[[Encoded], Encoded]:
+    def spoil(encoded: Encoded) -> Encoded:
+        rows = encoded.lexical
+        assert rows is not None
+        weights = rows.weights.copy()
+        weights[0] = value
+        return Encoded(dense=encoded.dense, lexical=SparseRows(rows.indptr, rows.token_ids, weights))
+
+    return spoil
+
+
+SPOILED: dict[str, Callable[[Encoded], Encoded]] = {
+    "nan": _nan,
+    "infinite": _infinite,
+    "long": _long,
+    "few": _few,
+    "no vectors": lambda encoded: Encoded(lexical=encoded.lexical),
+    "no weights": lambda encoded: Encoded(dense=encoded.dense),
+    "negative weight": _weights(-1),
+    "nan weight": _weights(np.nan),
+    "zero weight": _weights(0),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SPOILED))
+def test_an_answer_that_is_none_is_refused_before_anything_is_written(
+    base: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    config = stub.stub_config(base)
+    stub.write_texts(base, 0)
+    builder.build(config)
+    before = stub.answers(config.index_path)
+    stub.write_texts(base, 1)
+    sound = stub.load_stub
+
+    def spoiled(*arguments: object, **options: object) -> object:
+        encoder = sound(*arguments, **options)  # type: ignore[arg-type]
+        encode = encoder.encode_documents
+        encoder.encode_documents = lambda texts: SPOILED[name](encode(texts))  # type: ignore[method-assign]
+        return encoder
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "load_encoder", spoiled)
+        with pytest.raises(EncoderError):
+            builder.build(config)
+    assert not list(config.index_path.glob("staging/shards/*"))
+    assert verify(config.index_path, deep=True).problems == ()
+    assert stub.answers(config.index_path) == before
+    assert builder.build(config).published
+
+
+def test_an_encoder_that_dies_loses_one_shard(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = stub.stub_config(base)
+    stub.write_texts(base, 0)
+    calls: list[int] = []
+    sound = stub.load_stub
+
+    def counted(limit: int) -> Callable[..., object]:
+        def load(*arguments: object, **options: object) -> object:
+            encoder = sound(*arguments, **options)  # type: ignore[arg-type]
+            encode = encoder.encode_documents
+
+            def once(texts: list[str]) -> Encoded:
+                if len(calls) == limit:
+                    raise EncoderError("the worker died")
+                calls.append(len(texts))
+                return encode(texts)
+
+            encoder.encode_documents = once  # type: ignore[method-assign, assignment]
+            return encoder
+
+        return load
+
+    monkeypatch.setattr(builder, "load_encoder", counted(4))
+    with pytest.raises(EncoderError, match="worker died"):
+        builder.build(config)
+    monkeypatch.setattr(builder, "load_encoder", counted(1000))
+    builder.build(config)
+    assert calls[:6] == [4] * 6
