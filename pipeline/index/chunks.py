@@ -64,13 +64,19 @@ class ChunkStore:
             raise CorruptIndexError(f"{self.path}: {metadata.num_rows} rows where the manifest says {chunks}")
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
+        if min(sizes, default=0) < 0 or self._starts[-1] != chunks:
+            raise CorruptIndexError(f"{self.path}: row groups of {sizes} rows where the manifest says {chunks}")
         self._group = lru_cache(_CACHED_GROUPS)(self._read_group)
 
     def _read_group(self, group: int) -> pa.Table:
         try:
-            return self._file.read_row_group(group, use_threads=False)
+            table = self._file.read_row_group(group, use_threads=False)
+            table.validate(full=True)
         except (pa.ArrowException, OSError) as error:
             raise CorruptIndexError(f"{self.path}: row group {group} cannot be read ({error})") from None
+        if table.num_rows != self._starts[group + 1] - self._starts[group]:
+            raise CorruptIndexError(f"{self.path}: row group {group} has {table.num_rows} rows")
+        return table
 
     def fetch(self, ordinals: Iterable[int]) -> list[Chunk]:
         """The chunks at these ordinals of the segment, in the order asked for."""
@@ -78,15 +84,20 @@ class ChunkStore:
         for ordinal in ordinals:
             group = int(np.searchsorted(self._starts, ordinal, side="right")) - 1
             row = self._group(group).slice(ordinal - int(self._starts[group]), 1)
-            result.extend(table_to_chunks(row))
+            try:
+                result.extend(table_to_chunks(row))
+            except (ValueError, TypeError) as error:
+                raise CorruptIndexError(f"{self.path}: chunk {ordinal} is malformed ({error})") from None
         return result
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """A whole column in chunk order, an object array."""
         try:
             values = self._file.read(columns=[name], use_threads=False).column(name).to_pylist()
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
+        if len(values) != self._starts[-1] or None in values:
+            raise CorruptIndexError(f"{self.path}: column {name} has {len(values)} values, or null ones")
         return np.array(values, dtype=object)
 
     @cached_property
