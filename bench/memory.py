@@ -21,22 +21,22 @@ ROOT = Path(__file__).resolve().parent.parent
 
 CHILD = """
 import sys
-from pathlib import Path
 if sys.argv[2] == "stub":
     import numpy as np
-    import pipeline.models.registry as registry
-    from pipeline.models.bm25 import Bm25Encoder
-    from pipeline.models.embedded import EmbeddedEncoder
+    import pipeline.builder as builder
+    from pipeline.models.registry import load_encoder
     from pipeline.records import Encoded
 
-    class Stub(EmbeddedEncoder):
-        def encode_documents(self, texts):
-            rows = np.random.default_rng(0).standard_normal((len(texts), self.dimension)).astype(np.float32)
-            return Encoded(dense=rows / np.linalg.norm(rows, axis=1, keepdims=True))
+    def random_rows(texts):
+        rows = np.random.default_rng(0).standard_normal((len(texts), 384)).astype(np.float32)
+        return Encoded(dense=rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
-    import pipeline.builder as builder
-    def load(settings):
-        return registry.MixedEncoder(Stub(), Bm25Encoder(settings.bm25))
+    def load(settings, **options):
+        encoder = load_encoder(settings, **options)
+        encoder.dense_encoder.encode_documents = random_rows
+        encoder.dense_encoder.encode_queries = random_rows
+        return encoder
+
     builder.load_encoder = load
 from pipeline.cli import main
 sys.argv = ["pipeline", "--config", sys.argv[1], "--quiet", "build"]
