@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index import multivector, store
 from pipeline.index.chunks import CHUNKS_FILE, lexical_blocks, read_blocks
@@ -93,6 +94,10 @@ def _alive(segment: Segment, tables: Iterable[Any]) -> Iterator[Any]:
     alive = _mask(segment)
     done = 0
     for table in tables:
+        try:
+            table.validate(full=True)
+        except pa.ArrowException as error:
+            raise CorruptIndexError(f"{segment.folder}: cannot be merged ({error})") from None
         yield table.filter(pa.array(alive[done : done + table.num_rows]))
         done += table.num_rows
 

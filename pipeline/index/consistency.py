@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import dense, files, lexical
+from pipeline.index import dense, files, lexical, multivector
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, lexical_blocks, read_blocks
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, table_to_sparse, text_hash
@@ -25,6 +25,10 @@ Finding = tuple[str, str]
 _BLOCK_ROWS = 16_384
 _NORM_TOLERANCE = 0.011
 """Encoders are held to 0.01 (`check_encoded`); storing as fp16 adds at most 2^-11 a component."""
+
+_MULTIVECTOR_ROWS = 256
+_QUANTISED_TOLERANCE = 0.03
+"""int8 with a scale for each vector moves a component by at most 1/254 of the largest one."""
 
 
 def check(index: Path, manifest: Manifest, sound: Mapping[str, set[str]]) -> Iterator[Finding]:
@@ -74,6 +78,8 @@ class _SegmentCheck:
             yield from _guarded(LEXICAL_FILE, self._lexical)
         if dense.INDEX_FILE in self.sound and not {dense.ROWS_FILE} & (self._names() - self.sound):
             yield from _guarded(dense.INDEX_FILE, self._dense)
+        if multivector.MULTIVECTOR_FILE in self.sound:
+            yield from _guarded(multivector.MULTIVECTOR_FILE, self._multivectors)
 
     def _names(self) -> set[str]:
         return {file.name for file in self.entry.files}
@@ -154,6 +160,16 @@ class _SegmentCheck:
                     f"{norms[wrong[0]]:.4f}",
                 )
 
+    def _multivectors(self) -> Iterator[Finding]:
+        index = multivector.MultiVectorIndex(self.folder, self.entry.chunks)
+        for start in range(0, self.entry.chunks, _MULTIVECTOR_ROWS):
+            rows = index.vectors(range(start, min(start + _MULTIVECTOR_ROWS, self.entry.chunks)))
+            norms = np.linalg.norm(rows.vectors.astype(np.float64), axis=1)
+            wrong = np.flatnonzero(~(np.abs(norms - 1) <= _QUANTISED_TOLERANCE))
+            if len(wrong):
+                name = multivector.MULTIVECTOR_FILE
+                yield name, f"{len(wrong)} token vectors of chunks {start} and on are not of length 1"
+
 
 def derive_lexical(folder: Path, into: Path) -> None:
     """Write the derived lexical files of a segment (postings, lengths) from its durable rows."""
@@ -195,5 +211,9 @@ def _same_content(left: Path, right: Path) -> bool:
         mine, theirs = pa.ipc.open_file(one), pa.ipc.open_file(other)
         if mine.num_record_batches != theirs.num_record_batches or mine.schema != theirs.schema:
             return False
-        pairs = ((mine.get_batch(i), theirs.get_batch(i)) for i in range(mine.num_record_batches))
-        return all(a.equals(b) for a, b in pairs)
+        for i in range(mine.num_record_batches):
+            batch = theirs.get_batch(i)
+            batch.validate(full=True)  # offsets made to mislead would be followed out of the file
+            if not batch.equals(mine.get_batch(i)):
+                return False
+        return True

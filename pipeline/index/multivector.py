@@ -99,7 +99,12 @@ class MultiVectorIndex:
             self._dtype = np.dtype({"int8": np.int8, "fp16": np.float16}[self.precision])
         except (KeyError, ValueError):
             raise CorruptIndexError(f"{path}: not a multi-vector file; `pipeline build --full`") from None
-        self._batches = [self._reader.get_batch(i) for i in range(self._reader.num_record_batches)]
+        try:
+            self._batches = [self._reader.get_batch(i) for i in range(self._reader.num_record_batches)]
+            for batch in self._batches:
+                batch.validate(full=True)
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline build --full`") from None
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
         if int(self._starts[-1]) != chunks:
             raise CorruptIndexError(f"{path}: holds {self._starts[-1]} chunks where the manifest says {chunks}")

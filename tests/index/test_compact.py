@@ -142,6 +142,7 @@ def test_multivectors_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     before = stored()
     compact(config.index_path)
     assert stored() == before
+    assert verify(config.index_path, deep=True).problems == ()
 
 
 def test_live_rows_count_what_they_give(tmp_path: Path) -> None:
