@@ -25,7 +25,7 @@ demo: $(STAMP) ## build the index of config.yaml over data/handbook and run thre
 test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest
 
-torture: $(STAMP) ## the fault tests in full: every call, thousands of kills (an hour)
+torture: $(STAMP) ## the fault tests in full: every call, a thousand kills (half an hour)
 	PIPELINE_TORTURE=1 $(BIN)/python -m pytest tests/faults
 
 check: $(STAMP) ## formatting, lint and types

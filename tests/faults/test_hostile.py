@@ -44,13 +44,13 @@ def poisons(data: bytes, kind: str) -> Iterator[tuple[str, bytes]]:
     rng = random.Random(kind)
     values = [struct.pack("<q", v) for v in (-1, 2**62, 2**31 - 1, 2**31, 2**40, 0)]
     edges = [*range(0, min(len(data) - 8, 256)), *range(max(0, len(data) - 700), len(data) - 8)]
-    for _ in range(count(8, 1500)):
+    for _ in range(count(8, 400)):
         position = rng.choice(edges) if rng.random() < 0.7 else rng.randrange(max(1, len(data) - 8))
         value = rng.choice([*values, rng.randbytes(8), rng.randbytes(1)])
         poisoned = bytearray(data)
         poisoned[position : position + len(value)] = value
         yield f"{value.hex()} at {position} of {len(data)}", bytes(poisoned)
-    for _ in range(count(1, 50)):
+    for _ in range(count(1, 20)):
         start, end = sorted(rng.choices(range(len(data)), k=2))
         yield f"without bytes {start} to {end}", data[:start] + data[end:]
     yield "noise", rng.randbytes(len(data))
