@@ -41,6 +41,7 @@ bench: $(STAMP) ## run the benchmarks (minutes)
 	$(BIN)/python bench/cold_start.py
 	$(BIN)/python bench/encode.py
 	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/search.py
 
 clean: ## remove the environment and built indexes
 	rm -rf $(VENV) indexes/*/ .mypy_cache .ruff_cache .hypothesis build *.egg-info

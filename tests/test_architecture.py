@@ -34,6 +34,7 @@ ROOMS = {
     "httpx2": {"models"},
     "click": {"cli"},
     "duckdb": {"query/filters.py"},
+    "numba": {"index/kernel.py"},
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},
     "pickle": set(),

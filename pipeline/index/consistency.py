@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import dense, files, lexical, multivector
+from pipeline.index import dense, files, multivector, postings
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, lexical_blocks, read_blocks
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, table_to_sparse, text_hash
@@ -173,7 +173,7 @@ class _SegmentCheck:
 
 def derive_lexical(folder: Path, into: Path) -> None:
     """Write the derived lexical files of a segment (postings, lengths) from its durable rows."""
-    lexical.write(into, (table_to_sparse(table) for table in lexical_blocks(folder)))
+    postings.write(into, (table_to_sparse(table) for table in lexical_blocks(folder)))
 
 
 def _guarded(name: str, findings: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -1,32 +1,29 @@
 """The lexical leg of a segment: an inverted index, memory-mapped, scored exactly.
 
-Postings are cut into tiles of 65,536 chunks so that the score accumulator of a tile stays in the processor's cache
-and a chunk needs 16 bits. Scores are float32 sums in ascending order of token id: they are the same bits whether a
-chunk is found by a search or scored on its own, and however chunks are spread over tiles and segments.
+Scores are float32 sums in ascending order of token id: they are the same bits whether a chunk is found by a search
+or scored on its own, and however chunks are spread over tiles and segments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import threading
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import files
-from pipeline.index.schemas import POSTINGS_SCHEMA, as_array
-from pipeline.records import Float32, SparseRows
+from pipeline.index import kernel, postings
+from pipeline.index.postings import Ordinals, Tile, TokenIds
+from pipeline.records import Float32
 
-POSTINGS_FILE = "postings.arrow"
-LENGTHS_FILE = "lengths.npy"
-TILE_CHUNKS = 65_536
+_WORTH_A_THREAD = 2
+"""Tiles a thread must have to save more time than it costs."""
 
 Mask = npt.NDArray[np.bool_]
-Ordinals = npt.NDArray[np.int64]
-TokenIds = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,121 +44,65 @@ class Saturation:
     norms: Float32
 
 
-@dataclass(frozen=True, slots=True)
-class _Tile:
-    start: int
-    token_ids: TokenIds
-    offsets: npt.NDArray[np.int32]
-    chunks: npt.NDArray[np.uint16]
-    weights: Float32
-
-    def posting_list(self, token_id: np.uint64) -> tuple[npt.NDArray[np.uint16], Float32]:
-        """Chunks of this tile that have the token, and their weights."""
-        row = int(np.searchsorted(self.token_ids, token_id))
-        if row == len(self.token_ids) or self.token_ids[row] != token_id:
-            return self.chunks[:0], self.weights[:0]
-        part = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
-        return self.chunks[part], self.weights[part]
-
-
-def write(folder: Path, blocks: Iterable[SparseRows]) -> None:
-    """Write postings and lengths of a segment from its rows in chunk order. Memory: one tile."""
-    lengths: list[Float32] = []
-    with pa.OSFile(str(folder / POSTINGS_FILE), "wb") as sink, pa.ipc.new_file(sink, POSTINGS_SCHEMA) as writer:
-        for tile in _tiles(blocks):
-            counts = np.diff(tile.indptr)
-            rows = np.repeat(np.arange(len(tile)), counts)
-            lengths.append(np.bincount(rows, weights=tile.weights, minlength=len(tile)).astype(np.float32))
-            writer.write_batch(_invert(tile, rows.astype(np.uint16)))
-    np.save(folder / LENGTHS_FILE, np.concatenate(lengths) if lengths else np.zeros(0, np.float32))
-
-
-def _tiles(blocks: Iterable[SparseRows]) -> Iterator[SparseRows]:
-    pending: list[SparseRows] = []
-    held = 0
-    for block in blocks:
-        while held + len(block) >= TILE_CHUNKS:
-            head, block = _split(block, TILE_CHUNKS - held)
-            yield SparseRows.concatenate([*pending, head])
-            pending, held = [], 0
-        pending.append(block)
-        held += len(block)
-    if held:
-        yield SparseRows.concatenate(pending)
-
-
-def _split(rows: SparseRows, at: int) -> tuple[SparseRows, SparseRows]:
-    cut = int(rows.indptr[at])
-    head = SparseRows(rows.indptr[: at + 1], rows.token_ids[:cut], rows.weights[:cut])
-    tail = SparseRows(rows.indptr[at:] - cut, rows.token_ids[cut:], rows.weights[cut:])
-    return head, tail
-
-
-def _invert(tile: SparseRows, rows: npt.NDArray[np.uint16]) -> pa.RecordBatch:
-    order = np.argsort(tile.token_ids, kind="stable")
-    token_ids = tile.token_ids[order]
-    starts = np.flatnonzero(np.r_[True, token_ids[1:] != token_ids[:-1]]) if len(order) else np.zeros(0, np.int64)
-    offsets = pa.array(np.r_[starts, len(order)].astype(np.int32))
-    return pa.RecordBatch.from_arrays(
-        [
-            pa.array(token_ids[starts]),
-            pa.ListArray.from_arrays(offsets, pa.array(rows[order])),
-            pa.ListArray.from_arrays(offsets, pa.array(tile.weights[order])),
-        ],
-        schema=POSTINGS_SCHEMA,
-    )
-
-
 class InvertedIndex:
     """An open lexical leg. `lengths`: float32 (chunks,), the sum of each chunk's stored weights."""
 
     def __init__(self, folder: Path, chunks: int) -> None:
         """Open the files of a segment. Raises `CorruptIndexError`."""
-        path = folder / POSTINGS_FILE
         self.chunks = chunks
-        try:
-            reader = pa.ipc.open_file(pa.memory_map(str(path)))
-            batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline repair` rebuilds it") from None
-        if reader.schema != POSTINGS_SCHEMA or len(batches) != -(-chunks // TILE_CHUNKS):
-            raise CorruptIndexError(f"{path}: does not hold {chunks} chunks; `pipeline repair` rebuilds it")
-        self.lengths: Float32 = files.map_array(folder / LENGTHS_FILE, np.float32, 1)
-        if self.lengths.shape != (chunks,):
-            raise CorruptIndexError(f"{folder / LENGTHS_FILE}: does not hold {chunks} lengths")
-        self._tiles = [_open_tile(i * TILE_CHUNKS, batch, path) for i, batch in enumerate(batches)]
+        self._postings = postings.Postings(folder, chunks)
+        self._tiles = self._postings.tiles
+        self.lengths: Float32 = postings.read_lengths(folder, chunks)
+        self._checked = False
 
     def check_ordinals(self) -> None:
-        """Raise `CorruptIndexError` if a posting names a chunk that is not there. Reads every posting."""
+        """Raise `CorruptIndexError` if a posting names a chunk that is not there. Reads every posting, once."""
+        if self._checked:
+            return
         for tile in self._tiles:
-            if len(tile.chunks) and int(tile.chunks.max()) >= self.chunks - tile.start:
+            if int(tile.chunks.max()) >= self.chunks - tile.start:
                 raise CorruptIndexError("its postings name chunks that the segment does not have")
+        self._checked = True
 
     def document_frequencies(self, token_ids: TokenIds, deleted: Mask | None) -> npt.NDArray[np.int64]:
         """For each token, in how many live chunks it stands."""
         counts = np.zeros(len(token_ids), np.int64)
         for tile in self._tiles:
-            for i, token_id in enumerate(token_ids):
-                chunks, _ = tile.posting_list(token_id)
-                counts[i] += len(chunks)
-                if deleted is not None and len(chunks):
-                    counts[i] -= np.count_nonzero(deleted[tile.start : tile.start + TILE_CHUNKS][chunks])
+            starts, ends = tile.spans(token_ids)
+            counts += ends - starts
+            if deleted is not None:
+                gone = deleted[tile.start : tile.start + postings.TILE_CHUNKS]
+                for i, (chunks, _) in enumerate(tile.posting_lists(token_ids)):
+                    counts[i] -= np.count_nonzero(gone[chunks])
         return counts
 
     def largest_weights(self, token_ids: TokenIds) -> Float32:
         """For each token, its largest stored weight; zero where it is absent."""
         result = np.zeros(len(token_ids), np.float32)
         for tile in self._tiles:
-            for i, token_id in enumerate(token_ids):
-                _, stored = tile.posting_list(token_id)
+            for i, (_, stored) in enumerate(tile.posting_lists(token_ids)):
                 result[i] = max(result[i], stored.max(initial=0))
         return result
 
     def search(
-        self, query: SparseQuery, depth: int, deleted: Mask | None, saturation: Saturation | None
+        self,
+        query: SparseQuery,
+        depth: int,
+        deleted: Mask | None,
+        saturation: Saturation | None,
+        pool: Executor | None = None,
     ) -> tuple[Ordinals, Float32]:
-        """Chunks that share a token with the query, best first: ordinals and scores, ties at the cut included."""
-        found = [self._search_tile(tile, query, depth, deleted, saturation) for tile in self._tiles]
+        """Chunks that share a token with the query, best first: ordinals and scores, ties at the cut included.
+
+        With a `pool`, its threads share the tiles once the compiled kernel is ready and there is much to read.
+        """
+        compiled = kernel.available()
+        if compiled is None:
+            kernel.count(self.postings_read(query))
+            found = [self._search_tile(tile, query, depth, deleted, saturation) for tile in self._tiles]
+        else:
+            self.check_ordinals()
+            found = self._search_shared(compiled, query, depth, deleted, saturation, pool)
         ordinals = np.concatenate([part[0] for part in found]) if found else np.zeros(0, np.int64)
         scores = np.concatenate([part[1] for part in found]) if found else np.zeros(0, np.float32)
         kept = _at_least_kth(scores, depth)
@@ -169,16 +110,60 @@ class InvertedIndex:
         order = np.lexsort((ordinals, -scores))
         return ordinals[order], scores[order]
 
-    def _search_tile(
-        self, tile: _Tile, query: SparseQuery, depth: int, deleted: Mask | None, saturation: Saturation | None
+    def postings_read(self, query: SparseQuery) -> int:
+        """How many postings a search for the query reads."""
+        return sum(int((ends - starts).sum()) for starts, ends in (t.spans(query.token_ids) for t in self._tiles))
+
+    def _search_shared(
+        self,
+        compiled: kernel.Kernel,
+        query: SparseQuery,
+        depth: int,
+        deleted: Mask | None,
+        saturation: Saturation | None,
+        pool: Executor | None,
+    ) -> list[tuple[Ordinals, Float32]]:
+        """The tiles shared among this thread and the pool's."""
+
+        def search(tiles: Ordinals) -> tuple[Ordinals, Float32]:
+            return self._search_compiled(compiled, tiles, query, depth, deleted, saturation)
+
+        tiles = np.arange(len(self._tiles))
+        threads = min(os.cpu_count() or 1, len(tiles) // _WORTH_A_THREAD) if pool else 1
+        if pool is None or threads < 2:
+            return [search(tiles)]
+        shares = [np.ascontiguousarray(tiles[i::threads]) for i in range(threads)]
+        others = [pool.submit(search, share) for share in shares[1:]]
+        return [search(shares[0]), *(other.result() for other in others)]
+
+    def _search_compiled(
+        self,
+        compiled: kernel.Kernel,
+        tiles: Ordinals,
+        query: SparseQuery,
+        depth: int,
+        deleted: Mask | None,
+        saturation: Saturation | None,
     ) -> tuple[Ordinals, Float32]:
-        accumulator = np.zeros(min(TILE_CHUNKS, self.chunks - tile.start), np.float32)
-        for token_id, weight in zip(query.token_ids, query.weights, strict=True):
-            chunks, stored = tile.posting_list(token_id)
+        """What `_search_tile` finds, over several tiles."""
+        room = len(tiles) * postings.TILE_CHUNKS  # reserved, not touched: all chunks may tie
+        ordinals, bits = np.empty(room, np.int64), np.empty(room, np.int32)
+        gone = deleted if deleted is not None else np.zeros(0, np.bool_)
+        wanted = (*_arguments(query, saturation), gone, min(depth, self.chunks))
+        count = compiled.search(
+            *self._postings.views, tiles, *wanted, _scratch.scores, _scratch.bits, ordinals, bits
+        )
+        return ordinals[:count], bits[:count].view(np.float32)
+
+    def _search_tile(
+        self, tile: Tile, query: SparseQuery, depth: int, deleted: Mask | None, saturation: Saturation | None
+    ) -> tuple[Ordinals, Float32]:
+        accumulator = np.zeros(min(postings.TILE_CHUNKS, self.chunks - tile.start), np.float32)
+        for (chunks, stored), weight in zip(tile.posting_lists(query.token_ids), query.weights, strict=True):
             if len(chunks):
                 accumulator[chunks] += _contribution(tile.start, chunks, stored, weight, saturation)
         if deleted is not None:
-            accumulator[deleted[tile.start : tile.start + TILE_CHUNKS]] = 0
+            accumulator[deleted[tile.start : tile.start + postings.TILE_CHUNKS]] = 0
         matched = np.flatnonzero(accumulator > 0)
         scores = accumulator[matched]
         kept = _at_least_kth(scores, depth)
@@ -187,13 +172,18 @@ class InvertedIndex:
     def contributions(self, query: SparseQuery, ordinals: Ordinals, saturation: Saturation | None) -> Float32:
         """What each token adds to each chunk's score: float32 (tokens, chunks); zero where a token is absent."""
         result = np.zeros((len(query.token_ids), len(ordinals)), np.float32)
+        compiled = kernel.available()
+        if compiled is not None:
+            self.check_ordinals()
+            compiled.contributions(*self._postings.views, *_arguments(query, saturation), ordinals, result)
+            return result
         for tile in self._tiles:
-            inside = np.flatnonzero((ordinals >= tile.start) & (ordinals < tile.start + TILE_CHUNKS))
+            inside = np.flatnonzero((ordinals >= tile.start) & (ordinals < tile.start + postings.TILE_CHUNKS))
             if not len(inside):
                 continue
             local = (ordinals[inside] - tile.start).astype(np.uint16)
-            for i, (token_id, weight) in enumerate(zip(query.token_ids, query.weights, strict=True)):
-                chunks, stored = tile.posting_list(token_id)
+            lists = zip(tile.posting_lists(query.token_ids), query.weights, strict=True)
+            for i, ((chunks, stored), weight) in enumerate(lists):
                 if not len(chunks):
                     continue
                 positions = np.minimum(np.searchsorted(chunks, local), len(chunks) - 1)
@@ -210,12 +200,29 @@ class InvertedIndex:
         return total
 
 
+class _Scratch(threading.local):
+    """A thread's accumulator for one tile; all zero between searches."""
+
+    def __init__(self) -> None:
+        self.scores = np.zeros(1 << 16, np.float32)
+        self.bits = self.scores.view(np.int32)
+
+
+_scratch = _Scratch()
+
+
+def _arguments(query: SparseQuery, saturation: Saturation | None) -> tuple[TokenIds, Float32, Float32, np.float32]:
+    if saturation is None:
+        return query.token_ids, query.weights, np.zeros(0, np.float32), np.float32(1)
+    return query.token_ids, query.weights, saturation.norms, np.float32(saturation.k1 + 1)
+
+
 def _contribution(
     start: int, chunks: npt.NDArray[np.uint16], stored: Float32, weight: np.float32, saturation: Saturation | None
 ) -> Float32:
     if saturation is None:
         return stored * weight
-    norms = saturation.norms[start : start + TILE_CHUNKS][chunks]
+    norms = saturation.norms[start : start + postings.TILE_CHUNKS][chunks]
     result: Float32 = (stored * np.float32(saturation.k1 + 1)) / (stored + norms) * weight
     return result
 
@@ -226,32 +233,3 @@ def _at_least_kth(scores: Float32, k: int) -> npt.NDArray[np.bool_] | slice:
     cut = np.partition(scores, len(scores) - k)[len(scores) - k]
     kept: npt.NDArray[np.bool_] = scores >= cut
     return kept
-
-
-def _open_tile(start: int, batch: pa.RecordBatch, path: Path) -> _Tile:
-    try:
-        batch.validate()
-    except pa.ArrowException as error:
-        raise CorruptIndexError(f"{path}: invalid record batch ({error}); `pipeline repair` rebuilds it") from None
-    chunks, weights = batch.column("chunks"), batch.column("weights")
-    if any(column.null_count for column in (*batch.columns, chunks.values, weights.values)):
-        raise CorruptIndexError(f"{path}: has null postings; `pipeline repair` rebuilds it")
-    offsets = as_array(chunks.offsets)
-    tile = _Tile(
-        start=start,
-        token_ids=as_array(batch.column("token_id")),
-        offsets=offsets,
-        chunks=as_array(chunks.values),
-        weights=as_array(weights.values),
-    )
-    sound = (
-        len(offsets) == batch.num_rows + 1
-        and np.array_equal(offsets, as_array(weights.offsets))
-        and len(tile.chunks) == len(tile.weights) == int(offsets[-1])
-        and int(offsets[0]) == 0
-        and bool((np.diff(offsets) > 0).all())
-        and bool((tile.token_ids[1:] > tile.token_ids[:-1]).all())
-    )
-    if not sound:
-        raise CorruptIndexError(f"{path}: inconsistent posting lists; `pipeline repair` rebuilds it")
-    return tile

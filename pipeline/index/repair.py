@@ -20,8 +20,8 @@ from pipeline.index import dense, files, store
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, ChunkStore
 from pipeline.index.consistency import derive_lexical
-from pipeline.index.lexical import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.index.verify import damaged_files, segment_file
 

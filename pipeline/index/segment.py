@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.index import chunks as chunk_files
-from pipeline.index import dense, files, lexical, multivector
+from pipeline.index import dense, files, lexical, multivector, postings
 from pipeline.index.manifest import FileEntry, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
 from pipeline.records import Float32
@@ -66,7 +66,7 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
         if shape.has_lexical:
             path = folder / chunk_files.LEXICAL_FILE
             chunk_files.write_table(path, source.lexical_tables(), LEXICAL_SCHEMA, group_rows=16_384)
-            lexical.write(folder, (table_to_sparse(table) for table in chunk_files.lexical_blocks(folder)))
+            postings.write(folder, (table_to_sparse(table) for table in chunk_files.lexical_blocks(folder)))
         if shape.has_multivectors:
             multivector.write(folder / multivector.MULTIVECTOR_FILE, source.multivector_batches())
         entries = tuple(file_entry(path) for path in sorted(folder.iterdir()))

@@ -11,8 +11,8 @@ from pipeline.index import consistency, files
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE
 from pipeline.index.dense import INDEX_FILE
-from pipeline.index.lexical import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
+from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS
 
 

@@ -74,7 +74,7 @@ class Snapshot:
     def lexical(self, query: SparseQuery, depth: int, kept: Sequence[Mask] | None = None) -> Ranking:
         """The best `depth` chunks that share a token with the query."""
         parts = [
-            segment.inverted.search(query, depth, excluded, saturation)
+            segment.inverted.search(query, depth, excluded, saturation, self._pool)
             for segment, excluded, saturation in zip(
                 self.segments, self._excluded(kept), self._saturations, strict=True
             )

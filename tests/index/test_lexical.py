@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import lexical
+from pipeline.index import postings
 from pipeline.index.lexical import InvertedIndex, Saturation, SparseQuery
 from pipeline.records import SparseRows
 
@@ -36,8 +36,8 @@ def test_search_is_the_dot_product_of_every_row(
     blocks = [SparseRows.from_dicts(rows[a:b]) for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
     deleted = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lexical, "TILE_CHUNKS", 8)
-        lexical.write(Path(folder), blocks)
+        patch.setattr(postings, "TILE_CHUNKS", 8)
+        postings.write(Path(folder), blocks)
         index = InvertedIndex(Path(folder), len(rows))
         sparse = query_of(query)
         ordinals, scores = index.search(sparse, len(rows), deleted, None)
@@ -58,7 +58,7 @@ def test_search_is_the_dot_product_of_every_row(
 
 def test_bm25_by_hand(tmp_path: Path) -> None:
     # k1 = 1.2, b = 0.75, lengths 3 and 1, mean 2: norms 1.2 · (0.25 + 0.75 · 1.5) = 1.65 and 0.75.
-    lexical.write(tmp_path, [SparseRows.from_dicts([{7: 2.0, 9: 1.0}, {7: 1.0}])])
+    postings.write(tmp_path, [SparseRows.from_dicts([{7: 2.0, 9: 1.0}, {7: 1.0}])])
     index = InvertedIndex(tmp_path, 2)
     saturation = Saturation(1.2, np.array([1.65, 0.75], np.float32))
     ordinals, scores = index.search(query_of({7: 0.5}), 10, None, saturation)
@@ -68,14 +68,14 @@ def test_bm25_by_hand(tmp_path: Path) -> None:
 
 
 def test_ties_at_the_cut_are_all_kept(tmp_path: Path) -> None:
-    lexical.write(tmp_path, [SparseRows.from_dicts([{1: 1.0}, {1: 2.0}, {1: 1.0}, {1: 1.0}])])
+    postings.write(tmp_path, [SparseRows.from_dicts([{1: 1.0}, {1: 2.0}, {1: 1.0}, {1: 1.0}])])
     ordinals, _ = InvertedIndex(tmp_path, 4).search(query_of({1: 1.0}), 2, None, None)
     assert ordinals.tolist() == [1, 0, 2, 3]
 
 
 def test_truncated_postings_are_refused(tmp_path: Path) -> None:
-    lexical.write(tmp_path, [SparseRows.from_dicts([{1: 1.0}])])
-    path = tmp_path / lexical.POSTINGS_FILE
+    postings.write(tmp_path, [SparseRows.from_dicts([{1: 1.0}])])
+    path = tmp_path / postings.POSTINGS_FILE
     content = path.read_bytes()
     for size in (0, 1, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:size])

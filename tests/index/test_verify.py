@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from pipeline import builder
 from pipeline.cli import cli
 from pipeline.errors import IndexNotFoundError
-from pipeline.index import dense, lexical, schemas
+from pipeline.index import dense, postings, schemas
 from pipeline.index.manifest import Manifest
 from pipeline.index.verify import verify
 from tests.faults import stub
@@ -171,7 +171,7 @@ def test_deep_finds_postings_of_other_weights(index: Path) -> None:
     rows = [schemas.table_to_sparse(pq.read_table(other / "lexical.parquet"))]
     rows[0] = dataclasses.replace(rows[0], weights=rows[0].weights * np.float32(1.0001))
     kept = (other / "lengths.npy").read_bytes()
-    lexical.write(other, rows)
+    postings.write(other, rows)
     (other / "lengths.npy").write_bytes(kept)
     sign(index)
     problems = verify(index, deep=True).problems

@@ -1,0 +1,251 @@
+"""One store of bench/search.py's table, in a process of its own: builds it, asks it, prints one line of JSON.
+
+Usage: python bench/stores.py pipeline|faiss|bm25s|lancedb|qdrant|txtai FOLDER (with data.npz and queries.npz)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from search import percentiles
+
+from pipeline.index import kernel, manifest
+from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
+from pipeline.index.segment import SegmentShape, write_segment
+from pipeline.records import SparseRows
+
+TOP = 10
+Modes = dict[str, Callable[[int], object]]
+
+
+class Data:
+    """The same vectors and words for every store."""
+
+    def __init__(self, folder: Path) -> None:
+        loaded, asked = np.load(folder / "data.npz"), np.load(folder / "queries.npz")
+        self.rows = SparseRows(loaded["indptr"], loaded["token_ids"], loaded["counts"])
+        self.vectors = loaded["vectors"]
+        self.queries = asked["vectors"]
+        self.query_tokens = asked["token_ids"]
+
+    def words(self, i: int) -> list[str]:
+        """A chunk's words, repeated as often as they stand in it."""
+        ids, counts = self.rows.row(i)
+        return [f"t{t}" for t, count in zip(ids.tolist(), counts.tolist(), strict=True) for _ in range(int(count))]
+
+    def texts(self) -> Iterator[str]:
+        return (" ".join(self.words(i)) for i in range(len(self.rows)))
+
+    def question(self, i: int) -> str:
+        return " ".join(f"t{t}" for t in self.query_tokens[i].tolist())
+
+
+class Source:
+    """The data as the content of one segment."""
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        self.count = len(data.rows)
+
+    def _blocks(self) -> Iterator[range]:
+        return (range(i, min(i + 8192, self.count)) for i in range(0, self.count, 8192))
+
+    def chunk_tables(self) -> Iterator[pa.Table]:
+        for block in self._blocks():
+            texts = [" ".join(self.data.words(i)) for i in block]
+            names = [f"d{i:07d}" for i in block]
+            yield pa.table(
+                {
+                    "chunk_id": names,
+                    "doc_id": names,
+                    "ordinal": [0] * len(names),
+                    "start": [0] * len(names),
+                    "end": [len(text) for text in texts],
+                    "text": texts,
+                    "headings": [[]] * len(names),
+                    "metadata": ["{}"] * len(names),
+                    "source": ["bench"] * len(names),
+                    "doc_hash": names,
+                    "text_hash": [text_hash(text) for text in texts],
+                },
+                schema=CHUNK_SCHEMA,
+            )
+
+    def dense_blocks(self) -> Iterator[Any]:
+        return (self.data.vectors[block.start : block.stop] for block in self._blocks())
+
+    def lexical_tables(self) -> Iterator[pa.Table]:
+        for block in self._blocks():
+            rows = [self.data.rows.row(i) for i in block]
+            yield pa.table(
+                {"token_ids": [r[0] for r in rows], "weights": [r[1] for r in rows]}, schema=LEXICAL_SCHEMA
+            )
+
+    def multivector_batches(self) -> Iterator[pa.RecordBatch]:
+        return iter(())
+
+
+def pipeline(data: Data, folder: Path) -> Modes:
+    from pipeline.config import QuerySettings
+    from pipeline.models.contract import Encoder
+    from pipeline.query.searcher import EncodedQueries, Index
+
+    class NoEncoder:
+        """Queries come encoded."""
+
+    entry = write_segment(folder, "0" * 32, Source(data), SegmentShape(data.vectors.shape[1], "auto", True))
+    made = manifest.Manifest(
+        generation=1,
+        created_at="2000-01-01T00:00:00Z",
+        documents=len(data.rows),
+        chunks=len(data.rows),
+        segments=(entry,),
+        fingerprints={"dense": {"bench": "1"}, "lexical": {"bench": "1"}, "chunker": {"bench": "1"}},
+        dimension=data.vectors.shape[1],
+        lexical=manifest.LexicalParameters("bm25", 1.2, 0.75),
+        encoder={},
+        statistics={},
+    )
+    encoder: Encoder = NoEncoder()  # type: ignore[assignment]
+    index = Index(folder, made, encoder, QuerySettings(), verify=False)
+    kernel.load()
+    asked = []
+    for vector, tokens in zip(data.queries, data.query_tokens, strict=True):
+        weights = np.ones(len(tokens), np.float32)
+        lexical = SparseRows(np.array([0, len(tokens)]), np.sort(tokens), weights)
+        asked.append(EncodedQueries(vector[None], lexical, ("Latin",)))
+
+    def mode(legs: tuple[str, ...]) -> Callable[[int], object]:
+        return lambda i: index.rank_encoded(asked[i], TOP, legs)
+
+    return {"dense": mode(("dense",)), "lexical": mode(("lexical",)), "hybrid": mode(("dense", "lexical"))}
+
+
+def faiss(data: Data, folder: Path) -> Modes:
+    import faiss as library
+
+    index = library.IndexFlatIP(data.vectors.shape[1])
+    index.add(data.vectors)
+    return {"dense": lambda i: index.search(data.queries[i : i + 1], TOP)}
+
+
+def bm25s(data: Data, folder: Path) -> Modes:
+    import bm25s as library
+
+    index = library.BM25()
+    index.index([data.words(i) for i in range(len(data.rows))], show_progress=False)
+    questions = [[data.question(i).split()] for i in range(len(data.queries))]
+    return {"lexical": lambda i: index.retrieve(questions[i], k=TOP, show_progress=False, n_threads=1)}
+
+
+def lancedb(data: Data, folder: Path) -> Modes:
+    import lancedb as library
+    from lancedb.rerankers import RRFReranker
+
+    rows = pa.table(
+        {
+            "id": pa.array(range(len(data.rows))),
+            "text": list(data.texts()),
+            "vector": pa.FixedSizeListArray.from_arrays(data.vectors.ravel(), data.vectors.shape[1]),
+        }
+    )
+    table = library.connect(folder / "lancedb").create_table("chunks", rows)
+    table.create_fts_index("text", stem=False, remove_stop_words=False)
+    fuse = RRFReranker()
+
+    def hybrid(i: int) -> object:
+        search = table.search(query_type="hybrid").vector(data.queries[i]).text(data.question(i))
+        return search.distance_type("dot").rerank(fuse).limit(TOP).select(["id"]).to_arrow()
+
+    return {"hybrid": hybrid}
+
+
+def qdrant(data: Data, folder: Path) -> Modes:
+    import warnings
+
+    from qdrant_client import QdrantClient, models
+
+    warnings.simplefilter("ignore")
+    client = QdrantClient(path=str(folder / "qdrant"))
+    client.create_collection(
+        "chunks",
+        vectors_config={"dense": models.VectorParams(size=data.vectors.shape[1], distance=models.Distance.DOT)},
+        sparse_vectors_config={"lexical": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+    )
+    for start in range(0, len(data.rows), 1000):
+        points = []
+        for i in range(start, min(start + 1000, len(data.rows))):
+            ids, counts = data.rows.row(i)
+            sparse = models.SparseVector(indices=ids.astype(int).tolist(), values=counts.tolist())
+            points.append(models.PointStruct(id=i, vector={"dense": data.vectors[i].tolist(), "lexical": sparse}))
+        client.upsert("chunks", points)
+
+    def hybrid(i: int) -> object:
+        tokens = data.query_tokens[i].astype(int).tolist()
+        sparse = models.SparseVector(indices=tokens, values=[1.0] * len(tokens))
+        legs = [
+            models.Prefetch(query=data.queries[i].tolist(), using="dense", limit=100),
+            models.Prefetch(query=sparse, using="lexical", limit=100),
+        ]
+        fusion = models.FusionQuery(fusion=models.Fusion.RRF)
+        return client.query_points("chunks", prefetch=legs, query=fusion, limit=TOP)
+
+    return {"hybrid": hybrid}
+
+
+def txtai(data: Data, folder: Path) -> Modes:
+    from txtai import Embeddings
+
+    vectors = {data.question(i): data.queries[i] for i in range(len(data.queries))}
+
+    def transform(texts: list[Any]) -> Any:
+        return np.stack([vectors[text] if text in vectors else known[text] for text in texts])
+
+    known: dict[str, Any] = {}
+    texts = list(data.texts())
+    known.update(zip(texts, data.vectors, strict=True))
+    index = Embeddings(method="external", transform=transform, hybrid=True, content=False)
+    index.index((i, text, None) for i, text in enumerate(texts))
+    return {"hybrid": lambda i: index.search(data.question(i), TOP)}
+
+
+STORES: dict[str, tuple[str, Callable[[Data, Path], Modes], int]] = {
+    "pipeline": ("this index", pipeline, 200),
+    "faiss": ("faiss.IndexFlatIP", faiss, 200),
+    "bm25s": ("bm25s", bm25s, 200),
+    "lancedb": ("LanceDB", lancedb, 100),
+    "qdrant": ("Qdrant local mode", qdrant, 10),
+    "txtai": ("txtai", txtai, 100),
+}
+
+
+def peak_mb() -> float:
+    """Memory of this process now, the pages of mapped files included."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def main() -> None:
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    label, make, most = STORES[name]
+    data = Data(folder)
+    before = peak_mb()
+    target = folder / name
+    target.mkdir()
+    started = time.perf_counter()
+    modes = make(data, target)
+    built = time.perf_counter() - started
+    numbers = list(range(min(most, len(data.queries))))
+    measured = {mode: percentiles(run, numbers) for mode, run in modes.items()}
+    print(json.dumps({"name": label, "modes": measured, "build_s": built, "peak_mb": peak_mb() - before}))
+
+
+if __name__ == "__main__":
+    main()
