@@ -60,9 +60,12 @@ class ChunkingSettings(Settings):
 
 
 class Bm25Settings(Settings):
+    """`korean`: words in Hangul become syllable bigrams, or morphemes (the extra `korean`)."""
+
     k1: float = Field(default=1.2, ge=0)
     b: float = Field(default=0.75, ge=0, le=1)
     stemmer: str | None = "english"
+    korean: Literal["bigrams", "morphemes"] = "bigrams"
 
 
 class EndpointSection(Settings):

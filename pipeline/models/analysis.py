@@ -2,8 +2,9 @@
 
 NFKC, casefold, then Unicode words (letters, marks, numbers, underscore). Inside a word, runs of Han and kana, and
 runs of Hangul, become character bigrams (a run of one character gives itself); the rest of a word stays whole, and
-is stemmed when all its letters are Latin. A term's id is xxh3-64 of its UTF-8 bytes, the same on every machine, so
-that segments built apart can be searched together.
+is stemmed when all its letters are Latin. Runs of Hangul may be cut by another function instead (`korean.py`).
+A term's id is xxh3-64 of its UTF-8 bytes, the same on every machine, so that segments built apart can be searched
+together.
 """
 
 from __future__ import annotations
@@ -56,14 +57,18 @@ class Analyzer:
     """Cuts texts into terms. Holds a bounded cache, so use one per thread.
 
     `stemmer`: a Snowball algorithm for words in Latin script (`english`, `german`, …), or `None` for no stemming.
+    `hangul`: cuts a run of Hangul into terms; by default into bigrams.
     Raises `EncoderError` for a stemmer that Snowball does not have.
     """
 
-    def __init__(self, stemmer: str | None = "english") -> None:
+    def __init__(
+        self, stemmer: str | None = "english", hangul: Callable[[str], Iterable[str]] | None = None
+    ) -> None:
         self._ascii: _Matcher = re.compile(r"[a-z0-9_]+")
         self._unicode: _Matcher | None = None
         self._is_latin: Callable[[str], object] | None = None
         self._stem = _stemmer(stemmer)
+        self._hangul = hangul
         self._runs: dict[str, tuple[tuple[str, int], ...]] = {}
 
     def terms(self, text: str) -> list[str]:
@@ -113,6 +118,9 @@ class Analyzer:
             regex = _regex()
             self._is_latin = regex.compile(r"[\p{Latin}\p{M}\p{N}_]+").fullmatch
             self._is_bigrams = regex.compile(f"[{_HAN_KANA}{_HANGUL}]").match
+            self._is_hangul = regex.compile(_HANGUL).match
+        if self._hangul is not None and self._is_hangul(run):
+            return self._hangul(run)
         if self._is_bigrams(run):
             return (run,) if len(run) == 1 else (run[i : i + 2] for i in range(len(run) - 1))
         return (self._stem(run),) if self._is_latin(run) else (run,)

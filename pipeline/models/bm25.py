@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from pipeline.config import Bm25Settings
 from pipeline.models.analysis import ANALYZER_VERSION, HASH_NAME, Analyzer
 from pipeline.models.contract import LexicalScoring, Runtime
+from pipeline.models.korean import MorphemeCutter, morpheme_version
 from pipeline.records import Encoded, Fingerprint
 
 
 class Bm25Encoder:
     """Lexical only: `Encoded.lexical` holds term frequencies (float32) keyed by the hash of the term.
 
-    `k1` and `b` are scoring alone, so they are not in the fingerprint: changing them needs no new build.
+    `k1` and `b` are scoring alone, so they are not in the fingerprint: changing them needs no new build. How Korean
+    is cut is in it, with the analyser's version, as another version may give other terms.
+    Raises `MissingDependencyError` where `korean: morphemes` is configured and its packages are not installed.
     """
 
     dense_fingerprint: Fingerprint | None = None
@@ -26,9 +29,10 @@ class Bm25Encoder:
 
     def __init__(self, settings: Bm25Settings | None = None) -> None:
         settings = settings or Bm25Settings()
-        self._analyzer = Analyzer(settings.stemmer)
+        korean = {"korean": morpheme_version()} if settings.korean == "morphemes" else {}
+        self._analyzer = Analyzer(settings.stemmer, MorphemeCutter() if korean else None)
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
-            kind="bm25", analyzer=ANALYZER_VERSION, stemmer=settings.stemmer or "none", hash=HASH_NAME
+            kind="bm25", analyzer=ANALYZER_VERSION, stemmer=settings.stemmer or "none", hash=HASH_NAME, **korean
         )
         self.gives_multivectors = False
         self.lexical_scoring = LexicalScoring("bm25", k1=settings.k1, b=settings.b)
@@ -42,5 +46,5 @@ class Bm25Encoder:
         return Encoded(lexical=self._analyzer.rows(texts))
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
-        """`{term id: term}`; terms are stemmed words and bigrams."""
+        """`{term id: term}`; terms are stemmed words, bigrams and morphemes."""
         return self._analyzer.describe(text)
