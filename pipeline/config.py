@@ -153,6 +153,7 @@ class Config(Settings):
     segments: SegmentSettings = SegmentSettings()
     query: QuerySettings = QuerySettings()
     retain: int = Field(default=3, ge=1)
+    max_delete_ratio: float = Field(default=0.5, ge=0, le=1)
     base: Path = Field(default=Path(), exclude=True)
 
     @property

@@ -3,7 +3,8 @@
     PipelineError
     ├── ConfigError                 config.yaml: unknown key, wrong type, values that contradict each other
     ├── SourceError                 a source folder or file that cannot be read at all
-    │   └── RejectedDocumentsError  documents were rejected and the build is strict
+    │   ├── RejectedDocumentsError  documents were rejected and the build is strict
+    │   └── DeletionGuardError      more documents are missing than `max_delete_ratio` allows to delete
     ├── EncoderError                an encoder cannot be loaded or gave an unusable answer
     │   └── MissingDependencyError  an optional package is not installed; says how to install it
     ├── IndexStoreError             something about an index folder
@@ -32,6 +33,10 @@ class SourceError(PipelineError):
 
 class RejectedDocumentsError(SourceError):
     """Documents were rejected and `strict` was asked for."""
+
+
+class DeletionGuardError(SourceError):
+    """More documents are missing from the sources than `max_delete_ratio` allows to delete."""
 
 
 class EncoderError(PipelineError):

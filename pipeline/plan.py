@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,19 +11,41 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.config import Config
-from pipeline.index import multivector, staging
+from pipeline.config import Config, SegmentSettings
+from pipeline.encode import stage as encoding
+from pipeline.errors import IndexStoreError
+from pipeline.index import multivector, staging, store
+from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.models.contract import Encoder
 from pipeline.records import Rejection
 
 _SAMPLED_CHUNKS = 512
 _LEXICAL_BYTES_PER_TOKEN = 16
+_MEASURABLE_CHUNKS = 64
+"""A build that encodes fewer chunks than this spends its time on loading the model and says little of the rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingRate:
+    """How long an encoder took for how many chunks."""
+
+    chunks: int
+    seconds: float
+
+    @property
+    def chunks_per_second(self) -> float:
+        """Chunks encoded in a second; 0 if nothing was measured."""
+        return self.chunks / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """What a build would change, and the sizes it would add. `tokens` and all bytes are estimates from a sample."""
+    """What a build would change and add to the disk. `tokens` and all bytes are estimates from a sample.
+
+    `rate`: of the last build with the same encoder, `None` if there was none. `refusal`: why a build would be
+    refused without `--allow-deletes`, if so.
+    """
 
     added: int
     changed: int
@@ -34,6 +57,13 @@ class BuildPlan:
     lexical_bytes: int
     multivector_bytes: int
     rejections: tuple[Rejection, ...]
+    rate: EncodingRate | None
+    refusal: str | None
+
+    @property
+    def seconds(self) -> float | None:
+        """Estimated time to encode, or `None` if nothing is known of it."""
+        return self.chunks / self.rate.chunks_per_second if self.rate else None
 
 
 def temporary_index() -> tempfile.TemporaryDirectory[str]:
@@ -67,7 +97,56 @@ def estimate(
         lexical_bytes=tokens * _LEXICAL_BYTES_PER_TOKEN if encoder.lexical_fingerprint is not None else 0,
         multivector_bytes=tokens * token_bytes if encoder.gives_multivectors else 0,
         rejections=rejections,
+        rate=known_rate(config, encoder),
+        refusal=deletion_refusal(staged, config.max_delete_ratio),
     )
+
+
+def deletion_refusal(staged: StagedIngest, max_delete_ratio: float) -> str | None:
+    """Why a staged ingest deletes too much, or `None`: a source that is not mounted looks like mass deletion."""
+    before = staged.unchanged + staged.changed + staged.deleted + staged.held
+    if staged.full or staged.deleted <= max_delete_ratio * before:
+        return None
+    return (
+        f"{staged.deleted:,} of {before:,} documents are missing from the sources, more than max_delete_ratio="
+        f"{max_delete_ratio:g} allows; check that every source is mounted, or delete them with `--allow-deletes`"
+    )
+
+
+def waiting_chunks(index: Path, staged: StagedIngest, encoder: Encoder, settings: SegmentSettings) -> int:
+    """How many staged chunks no finished shard holds yet."""
+    prints = list(encoding.fingerprints(encoder, settings).values())
+    waiting: dict[Path, int] = {}
+    for part in staged.parts:
+        path = staging.ingest_folder(index) / part.name
+        shard = staging.shard_folder(index, staging.shard_key(path, prints))
+        if not shard.exists():
+            waiting[shard] = pq.read_metadata(path).num_rows
+    return sum(waiting.values())
+
+
+def with_rate(manifest: Manifest, measured: EncodingRate, live: Manifest | None) -> Manifest:
+    """The manifest with the rate of this build, or the live one's if this one encoded too little to tell."""
+    earlier = live.statistics.get("encoding") if live else None
+    tells = measured.seconds > 0 and measured.chunks >= (_MEASURABLE_CHUNKS if earlier else 1)
+    recorded = dataclasses.asdict(measured) if tells else earlier
+    statistics = manifest.statistics | ({"encoding": recorded} if recorded else {})
+    return dataclasses.replace(manifest, statistics=statistics)
+
+
+def known_rate(config: Config, encoder: Encoder) -> EncodingRate | None:
+    """The rate that the live generation recorded, if the same encoder made it."""
+    try:
+        live = store.live_manifest(config.index_path)
+    except IndexStoreError:
+        return None  # a full build may stand before a damaged index, and only the estimate is lost
+    if live is None or "encoding" not in live.statistics:
+        return None
+    prints = encoding.fingerprints(encoder, config.segments)
+    if any(live.fingerprint(part) != prints.get(part) for part in ("dense", "lexical", "multivector")):
+        return None
+    rate = EncodingRate(**live.statistics["encoding"])
+    return rate if rate.chunks_per_second > 0 else None
 
 
 def _sample(index: Path, staged: StagedIngest) -> Iterator[str]:

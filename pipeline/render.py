@@ -19,7 +19,7 @@ from pipeline.query.snippet import snippet
 from pipeline.records import Hit, LegScore, Rejection
 
 if TYPE_CHECKING:
-    from pipeline.builder import BuildReport
+    from pipeline.commit import BuildReport
     from pipeline.index.staging import StagedIngest
     from pipeline.plan import BuildPlan
 
@@ -136,7 +136,7 @@ def staged_line(staged: StagedIngest) -> str:
 
 
 def plan_lines(plan: BuildPlan) -> list[str]:
-    """What a build would do and what it would add to the disk."""
+    """What a build would do, what it would add to the disk, and how long it would take."""
     lines = [
         f"would encode {plan.chunks:,} chunks, about {plan.tokens:,} tokens ({plan.added:,} added, "
         f"{plan.changed:,} changed, {plan.deleted:,} deleted, {plan.unchanged:,} unchanged)",
@@ -144,7 +144,21 @@ def plan_lines(plan: BuildPlan) -> list[str]:
     ]
     if plan.multivector_bytes:
         lines.append(f"multi-vectors about {_size(plan.multivector_bytes)}")
+    if plan.chunks and plan.rate is not None and plan.seconds is not None:
+        rate = plan.rate.chunks_per_second
+        lines.append(
+            f"about {duration(plan.seconds)} to encode, at the {rate:,.1f} chunks a second of the last build"
+        )
+    elif plan.chunks:
+        lines.append("time unknown: no build with this encoder has been measured here yet")
     return lines
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def rejection_lines(rejections: Sequence[Rejection], rejects_file: Path | None, limit: int = 10) -> list[str]:

@@ -14,12 +14,14 @@ import pipeline
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
     {"records", "errors", "progress", "__init__", "__main__"},
+    {"stopwatch"},
     {"config"},
     {"starter"},
     {"index", "models"},
     {"ingest", "encode", "query"},
     {"evaluate"},
     {"plan"},
+    {"commit"},
     {"builder"},
     {"render"},
     {"cli"},

@@ -11,6 +11,7 @@ from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import (
     CorruptIndexError,
+    DeletionGuardError,
     IncompatibleIndexError,
     IndexLockedError,
     IndexStoreError,
@@ -230,3 +231,47 @@ def test_an_interrupted_build_leaves_the_old_generation_and_resumes(
         builder.build(small)
     assert len(encoded) == 6
     assert np.isin([f"more/{i}.md#0" for i in range(12)], [a[0] for a in answers(config, 50)]).all()
+
+
+def test_mass_deletion_is_refused(config: Config) -> None:
+    """Four of six are more than half; three of six are not."""
+    builder.build(config)
+    before = answers(config)
+    texts = list(TEXTS)
+    for name in texts[:4]:
+        (config.base / "documents" / name).unlink()
+    assert "4 of 6 documents are missing" in str(builder.plan(config).refusal)
+    with pytest.raises(DeletionGuardError, match=r"4 of 6 documents .*max_delete_ratio=0\.5.*--allow-deletes"):
+        builder.build(config)
+    assert answers(config) == before
+    write_documents(config.base / "documents", {texts[0]: TEXTS[texts[0]]})
+    assert builder.build(config).deleted == 3
+    write_documents(config.base / "documents", {"new.md": "New."})
+    for name in [texts[0], *texts[4:]]:
+        (config.base / "documents" / name).unlink()
+    report = builder.build(config, allow_deletes=True)
+    assert (report.deleted, report.documents) == (3, 1)
+
+
+def test_held_documents_do_not_count_as_deleted(config: Config) -> None:
+    """A share of zero allows no deletion at all, and a document that became unreadable is none."""
+    builder.build(config)
+    strictest = config.model_copy(update={"max_delete_ratio": 0.0})
+    (config.base / "documents/en/rollback.md").write_bytes(b"\x00\x01\x02")
+    assert not builder.build(strictest).published
+    (config.base / "documents/en/fusion.md").unlink()
+    with pytest.raises(DeletionGuardError, match="1 of 6"):
+        builder.build(strictest)
+
+
+def test_a_plan_estimates_time_from_the_last_build(config: Config) -> None:
+    assert builder.plan(config).rate is None
+    builder.build(config)
+    write_documents(config.base / "documents", {f"{n}.md": f"Text {n}." for n in range(3)})
+    plan = builder.plan(config)
+    assert plan.rate is not None
+    assert plan.rate.chunks == len(TEXTS)
+    assert plan.seconds == pytest.approx(3 / len(TEXTS) * plan.rate.seconds)
+    builder.build(config)  # three chunks say less than six did
+    assert builder.plan(config).rate == plan.rate
+    assert builder.plan(config_for(config.base, encoder={"model": "none"}), full=True).rate is None

@@ -62,7 +62,21 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith(f"would encode {len(TEXTS)} chunks, about ")
     assert "dense vectors 4.6 kB" in result.stdout  # 6 chunks · 384 dimensions · 2 bytes
+    assert "time unknown" in result.stdout
     assert not (tmp_path / "index").exists()
+
+
+def test_a_build_that_would_delete_too_much_is_refused(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\nmax_delete_ratio: 0.1\n")
+    assert run(tmp_path, "build").exit_code == 0
+    (tmp_path / "documents/en/fusion.md").unlink()
+    refused(tmp_path, "build", code=6, says="index: 1 of 6 documents are missing .*--allow-deletes")
+    result = run(tmp_path, "build", "--dry-run")
+    assert (result.exit_code, "1 deleted" in result.stdout) == (6, True)
+    assert "would be refused: 1 of 6" in result.stderr
+    assert run(tmp_path, "build", "--dry-run", "--allow-deletes").exit_code == 0
+    assert run(tmp_path, "build", "--allow-deletes").exit_code == 0
 
 
 def test_query_table(built: Path) -> None:

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REJECTS, Options
+from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_REJECTS, Options
 
 if TYPE_CHECKING:
-    from pipeline.builder import BuildReport
+    from pipeline.commit import BuildReport
+
+_ALLOW_DELETES = click.option(
+    "--allow-deletes", is_flag=True, help="Delete even more documents than `max_delete_ratio` allows."
+)
 
 
 @click.command()
@@ -28,12 +32,15 @@ def init(folder: str) -> None:
 @click.command()
 @click.option("--full", is_flag=True, help="Take nothing over from the live generation: encode everything.")
 @click.option("--strict", is_flag=True, help="Refuse the whole run if any document is rejected.")
+@_ALLOW_DELETES
 @click.pass_obj
-def ingest(options: Options, full: bool, strict: bool) -> None:
+def ingest(options: Options, full: bool, strict: bool, allow_deletes: bool) -> None:
     """Read the sources and stage the chunks of new and changed documents."""
     from pipeline import builder, render
 
-    report = builder.ingest(options.config(), full=full, strict=strict, progress=options.progress())
+    report = builder.ingest(
+        options.config(), full=full, strict=strict, allow_deletes=allow_deletes, progress=options.progress()
+    )
     if not options.quiet:
         click.echo(render.staged_line(report.staged))
     _tell_rejections(render.rejection_lines(report.rejections, report.rejects_file))
@@ -52,9 +59,10 @@ def encode(options: Options) -> None:
 @click.command()
 @click.option("--full", is_flag=True, help="Take nothing over from the live generation: encode everything.")
 @click.option("--strict", is_flag=True, help="Refuse the whole build if any document is rejected.")
-@click.option("--dry-run", is_flag=True, help="Say what would change and how large it would be; write nothing.")
+@_ALLOW_DELETES
+@click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @click.pass_obj
-def build(options: Options, full: bool, strict: bool, dry_run: bool) -> None:
+def build(options: Options, full: bool, strict: bool, allow_deletes: bool, dry_run: bool) -> None:
     """Bring the index up to date with its sources: ingest, encode, publish."""
     from pipeline import builder
 
@@ -64,8 +72,14 @@ def build(options: Options, full: bool, strict: bool, dry_run: bool) -> None:
         plan = builder.plan(options.config(), full=full, progress=options.progress())
         click.echo("\n".join(render.plan_lines(plan)))
         _tell_rejections(render.rejection_lines(plan.rejections, None))
+        if plan.refusal and not allow_deletes:
+            click.echo(f"would be refused: {plan.refusal}", err=True)
+            sys.exit(EXIT_REFUSED)
         sys.exit(EXIT_REJECTS if plan.rejections else EXIT_OK)
-    _finish(options, builder.build(options.config(), full=full, strict=strict, progress=options.progress()))
+    report = builder.build(
+        options.config(), full=full, strict=strict, allow_deletes=allow_deletes, progress=options.progress()
+    )
+    _finish(options, report)
 
 
 def _finish(options: Options, report: BuildReport) -> None:

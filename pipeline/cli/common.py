@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.progress import Progress, ProgressFactory
     from pipeline.query.searcher import Index
 
-EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED = range(6)
+EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED, EXIT_REFUSED = range(7)
 EXIT_INTERRUPTED = 130
 
 
@@ -120,6 +120,8 @@ def _exit_code(error: errors.PipelineError) -> int:
             return EXIT_BAD_CONFIGURATION
         case errors.RejectedDocumentsError():
             return EXIT_REJECTS
+        case errors.DeletionGuardError():
+            return EXIT_REFUSED
         case errors.IndexLockedError():
             return EXIT_LOCKED
     return EXIT_FAILED
