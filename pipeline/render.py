@@ -20,6 +20,7 @@ from pipeline.records import Hit, LegScore, Rejection
 
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
+    from pipeline.evaluate.significance import Comparison
     from pipeline.index.staging import StagedIngest
     from pipeline.plan import BuildPlan
 
@@ -260,6 +261,18 @@ def measures_table(console: Console, measures: Mapping[str, Mapping[str, float]]
     table = Table("", *names)
     for run, values in measures.items():
         table.add_row(run, *(f"{values[name]:.4f}" for name in names))
+    console.print(table)
+
+
+def comparisons_table(console: Console, comparisons: Sequence[Comparison]) -> None:
+    """Runs against another one: difference, p, and queries better, equal and worse."""
+    table = Table(
+        "", "measure", "difference", "p", "better / equal / worse", title=f"against {comparisons[0].against}"
+    )
+    for one in comparisons:
+        style = "" if one.p >= 0.05 else "green" if one.difference > 0 else "red"
+        counts = f"{one.better:,} / {one.equal:,} / {one.worse:,}"
+        table.add_row(one.run, one.measure, f"{one.difference:+.4f}", f"{one.p:.4f}", counts, style=style)
     console.print(table)
 
 

@@ -128,6 +128,26 @@ def test_evaluate_built_index(built: Path, tmp_path: Path) -> None:
     assert "nDCG@10" in run(built, *arguments).stdout
 
 
+def test_evaluate_writes_runs_tables_and_plots(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text('{"_id": "1", "text": "rank fusion"}\n')
+    (tmp_path / "qrels.txt").write_text("1 0 en/fusion.md 1\n1 0 gone.md 1\n")
+    files = ("--queries", str(tmp_path / "q.jsonl"), "--qrels", str(tmp_path / "qrels.txt"))
+    outputs = ("--save-run", str(tmp_path / "runs"), "--per-query", str(tmp_path / "table.tsv"))
+    result = run(built, "evaluate", *files, *outputs, "--fusion", "rrf", "--plot", str(tmp_path / "plot.svg"))
+    assert "1 judged documents are not in the index and count as not found: gone.md" in result.stderr
+    assert "paired randomisation test" in result.stdout
+    names = ["dense", "hybrid", "hybrid-rrf", "lexical"]
+    assert sorted(path.stem for path in (tmp_path / "runs").iterdir()) == names
+    assert len((tmp_path / "table.tsv").read_text().splitlines()) == 1 + len(names)
+    assert "<svg" in (tmp_path / "plot.svg").read_text()
+    again = ("evaluate", *files, "--baseline", str(tmp_path / "runs/hybrid.trec"), "--mode", "hybrid", "--json")
+    record = json.loads(run(built, *again).stdout)
+    assert record["measures"]["baseline"] == record["measures"]["hybrid"]
+    assert {one["p"] for one in record["comparisons"]} == {1.0}
+    assert record["missing_documents"] == ["gone.md"]
+    refused(built, "evaluate", *files, "--plot", "plot.pdf", code=1, says="a plot is")
+
+
 def test_evaluate_beir(tmp_path: Path) -> None:
     beir = tmp_path / "beir"
     (beir / "qrels").mkdir(parents=True)

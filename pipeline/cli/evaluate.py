@@ -15,6 +15,7 @@ from pipeline.cli.common import Options, console
 
 if TYPE_CHECKING:
     from pipeline.evaluate.runs import Evaluation
+    from pipeline.query.batch import Query
     from pipeline.query.searcher import Index
 
 
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 @click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--measure", "names", multiple=True, metavar="NAME", help="Any ir-measures name. Repeatable.")
+@click.option("--mode", "modes", multiple=True, metavar="MODE", help="dense, lexical or hybrid. Repeatable.")
+@click.option("--fusion", "fusions", multiple=True, metavar="METHOD", help="Also the hybrid so fused. Repeatable.")
+@click.option("--baseline", "baseline_path", metavar="FILE", help="A saved TREC run to compare with.")
+@click.option("--save-run", "runs_path", metavar="DIR", help="Save each ranking as DIR/NAME.trec.")
+@click.option("--per-query", "table_path", metavar="FILE", help="Every query's measures, tab-separated.")
+@click.option("--plot", "plot_path", metavar="FILE", help="A bar chart: .png or .svg.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def evaluate(
@@ -35,12 +42,60 @@ def evaluate(
     qrels_path: str | None,
     index_path: str | None,
     names: tuple[str, ...],
+    modes: tuple[str, ...],
+    fusions: tuple[str, ...],
+    baseline_path: str | None,
+    runs_path: str | None,
+    table_path: str | None,
+    plot_path: str | None,
     as_json: bool,
 ) -> None:
     """Measure dense, lexical and hybrid rankings side by side (nDCG@10, R@100, MRR@10 unless told)."""
     from pipeline.evaluate.measures import DEFAULT_MEASURES
-    from pipeline.evaluate.qrels import read_qrels
+    from pipeline.evaluate.plot import check_plot, save_plot
+    from pipeline.evaluate.report import as_record, per_query_lines
+    from pipeline.evaluate.run_files import read_run, save_run
     from pipeline.evaluate.runs import evaluate as run_evaluation
+    from pipeline.evaluate.runs import systems_of
+    from pipeline.index.files import write_file
+
+    if plot_path:
+        check_plot(Path(plot_path))
+    baseline = read_run(Path(baseline_path)) if baseline_path else None
+    with judged_index(options, beir_path, chunked, queries_path, qrels_path, index_path) as (index, queries, qrels):
+        result = run_evaluation(
+            index,
+            queries,
+            qrels,
+            names or DEFAULT_MEASURES,
+            options.progress(),
+            systems=systems_of(index, modes, fusions),
+            baseline=baseline,
+        )
+    if runs_path:
+        for name in result.milliseconds:
+            save_run(Path(runs_path) / f"{name}.trec", result.runs[name], name)
+    if table_path:
+        write_file(Path(table_path), "".join(f"{line}\n" for line in per_query_lines(result)).encode())
+    if plot_path:
+        save_plot(Path(plot_path), result.values, f"{result.queries:,} queries")
+    if as_json:
+        click.echo(json.dumps(as_record(result, per_query=table_path is not None), ensure_ascii=False))
+    else:
+        _print(result)
+
+
+@contextlib.contextmanager
+def judged_index(
+    options: Options,
+    beir_path: str | None,
+    chunked: bool,
+    queries_path: str | None,
+    qrels_path: str | None,
+    index_path: str | None,
+) -> Iterator[tuple[Index, list[Query], dict[str, dict[str, int]]]]:
+    """An open index with judged queries: a throw-away one over a BEIR folder, or a built one."""
+    from pipeline.evaluate.qrels import read_qrels
     from pipeline.query.batch import read_queries
 
     folder = Path(beir_path) if beir_path else None
@@ -51,11 +106,9 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         if folder is not None:
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-evaluate-")))
-            index = stack.enter_context(_beir_index(options, folder, temporary, chunked))
+            yield stack.enter_context(_beir_index(options, folder, temporary, chunked)), queries, qrels
         else:
-            index = stack.enter_context(options.open_index(index_path))
-        result = run_evaluation(index, queries, qrels, names or DEFAULT_MEASURES, options.progress())
-    _print(result, as_json)
+            yield stack.enter_context(options.open_index(index_path)), queries, qrels
 
 
 @contextlib.contextmanager
@@ -74,21 +127,22 @@ def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) 
         yield index
 
 
-def _print(result: Evaluation, as_json: bool) -> None:
-    if as_json:
-        record = {
-            "measures": result.measures,
-            "queries": result.queries,
-            "unjudged_queries": list(result.unjudged_queries),
-            "missing_queries": list(result.missing_queries),
-        }
-        click.echo(json.dumps(record, ensure_ascii=False))
-        return
+def _print(result: Evaluation) -> None:
     from pipeline import render
+    from pipeline.evaluate.report import named
+    from pipeline.evaluate.significance import TEST
 
-    render.measures_table(console(), result.measures)
+    screen = console()
+    render.measures_table(screen, result.measures)
+    if result.comparisons:
+        render.comparisons_table(screen, result.comparisons)
+        click.echo(TEST)
     click.echo(f"{result.queries:,} judged queries")
-    if result.unjudged_queries:
-        click.echo(f"{len(result.unjudged_queries):,} queries have no judgement and were left out", err=True)
-    if result.missing_queries:
-        click.echo(f"{len(result.missing_queries):,} judged queries are not among the queries", err=True)
+    for ids, what in (
+        (result.unjudged_queries, "queries have no judgement and were left out"),
+        (result.missing_queries, "judged queries are not among the queries"),
+        (result.missing_documents, "judged documents are not in the index and count as not found"),
+        (result.unanswered_by_baseline or (), "queries have no hits in the baseline, which counts as zero there"),
+    ):
+        if ids:
+            click.echo(f"{len(ids):,} {what}: {named(ids)}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ def _parse(names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         try:
             parsed[name] = ir_measures.parse_measure(name.replace("MRR", "RR", 1))
-        except (ValueError, NameError, SyntaxError, KeyError) as error:
+        except (ValueError, NameError, SyntaxError, KeyError, AssertionError) as error:
             raise EvaluationError(
                 f"unknown measure {name!r} ({error}); for example nDCG@10, R@100, MRR@10"
             ) from None
@@ -30,6 +31,7 @@ def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -
     """Values of each measure for each judged query; a query without hits gets 0.
 
     The order of the run counts, not its scores: ties are not broken anew.
+    Raises `EvaluationError` for a measure that is not known, or that no installed provider computes.
     """
     import ir_measures
 
@@ -40,12 +42,27 @@ def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -
     }
     judged = {query_id: dict(grades) for query_id, grades in qrels.items()}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(judged, 0.0) for name in names}
-    by_measure = {str(measure): name for name, measure in parsed.items()}
-    for metric in ir_measures.iter_calc(list(parsed.values()), judged, flat):
-        values[by_measure[str(metric.measure)]][metric.query_id] = float(metric.value)
+    by_measure: dict[str, list[str]] = {}  # MRR@10 and RR@10 are one measure
+    for name, measure in parsed.items():
+        by_measure.setdefault(str(measure), []).append(name)
+    try:
+        for metric in ir_measures.iter_calc(list(parsed.values()), judged, flat):
+            for name in by_measure[str(metric.measure)]:
+                values[name][metric.query_id] = float(metric.value)
+    except (ValueError, AssertionError, OSError, subprocess.SubprocessError) as error:
+        reason = " ".join(str(error).split())
+        raise EvaluationError(f"{', '.join(names)} cannot be computed: {reason}") from None
     return values
 
 
 def mean(values: Mapping[str, float]) -> float:
     """The mean over queries."""
     return sum(values.values()) / len(values)
+
+
+def summarize(name: str, values: Mapping[str, float]) -> float:
+    """One figure for all queries as the measure has it: the mean, or the sum of counts such as `NumRet`."""
+    aggregator = _parse([name])[name].aggregator()
+    for value in values.values():
+        aggregator.add(value)
+    return float(aggregator.result())

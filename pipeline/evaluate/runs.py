@@ -2,56 +2,104 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.config import ChunkingSettings, Config, FusionSettings, SourceSettings
 from pipeline.errors import EvaluationError
-from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
+from pipeline.evaluate.measures import DEFAULT_MEASURES, per_query, summarize
 from pipeline.evaluate.qrels import Qrels
+from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.batch import Query, Run
+from pipeline.query.fusion import METHODS
 from pipeline.query.searcher import Index
 
+BASELINE, HYBRID = "baseline", "hybrid"
 _BATCH = 256
 _WHOLE_PASSAGE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class System:
+    """One way to search, named in the results. `fusion`: of the legs; `None`: as the index was opened with."""
+
+    name: str
+    legs: tuple[str, ...]
+    fusion: FusionSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Measures by run name (`dense`, `lexical`, `hybrid`), and what of the judgements could not be used."""
+    """Measures by run name (`dense`, `lexical`, `hybrid`, …), and what of the judgements could not be used.
+
+    `values`: by run, measure and query id. `comparisons`: of every run with the baseline, else with the hybrid.
+    `missing_documents`: judged, but not in the index. `unanswered_by_baseline`: judged queries that the baseline
+    has no hits for, `None` without one. `milliseconds`: mean search time of a query, encoding not counted.
+    """
 
     measures: Mapping[str, Mapping[str, float]]
     queries: int
     unjudged_queries: tuple[str, ...]
     missing_queries: tuple[str, ...]
+    values: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+    missing_documents: tuple[str, ...] = ()
+    unanswered_by_baseline: tuple[str, ...] | None = None
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def systems_of(index: Index, modes: Sequence[str] = (), fusions: Sequence[str] = ()) -> list[System]:
+    """What to measure: `modes`, by default every leg and the hybrid; then the hybrid by each method of `fusions`.
+
+    A method is named `hybrid-METHOD`, and runs with the configured constants but no weights: those belong to the
+    configured method. Raises `EvaluationError` for a mode or method that the index does not have.
+    """
+    names = list(modes or ([*index.legs, HYBRID] if len(index.legs) > 1 else index.legs))
+    for name in names:
+        if name != HYBRID and name not in index.legs:
+            raise EvaluationError(f"{index.path}: this index has no {name} leg; it has: {', '.join(index.legs)}")
+    if fusions and len(index.legs) < 2:
+        raise EvaluationError(f"{index.path}: nothing to fuse, this index has the {index.legs[0]} leg only")
+    systems = [System(name, index.legs if name == HYBRID else (name,)) for name in dict.fromkeys(names)]
+    for method in dict.fromkeys(fusions):
+        if method not in METHODS:
+            raise EvaluationError(f"unknown fusion {method!r}; known: {', '.join(METHODS)}")
+        fusion = FusionSettings.model_validate({"method": method, "rrf_k": index.settings.fusion.rrf_k})
+        systems.append(System(f"{HYBRID}-{method}", index.legs, fusion))
+    return systems
 
 
 def run_queries(
     index: Index,
     queries: Sequence[Query],
+    systems: Sequence[System],
     depth: int = 100,
-    modes: Sequence[str] | None = None,
-    fusion: FusionSettings | None = None,
     progress: ProgressFactory = silent,
-) -> dict[str, Run]:
-    """The best `depth` documents of every query, for each mode; a document counts with its best chunk."""
-    names = modes or ([*index.legs, "hybrid"] if len(index.legs) > 1 else index.legs)
-    runs: dict[str, dict[str, Sequence[tuple[str, float]]]] = {name: {} for name in names}
+) -> tuple[dict[str, Run], dict[str, float]]:
+    """The best `depth` documents of every query, for each system; a document counts with its best chunk.
+
+    The second part is each system's search time in milliseconds a query, without encoding.
+    """
+    runs: dict[str, dict[str, Sequence[tuple[str, float]]]] = {system.name: {} for system in systems}
+    seconds = dict.fromkeys(runs, 0.0)
     with progress("search", len(queries), "query") as bar:
         for start in range(0, len(queries), _BATCH):
             batch = queries[start : start + _BATCH]
             encoded = index.encode([query.text for query in batch])
-            for name in names:
-                legs = index.legs if name == "hybrid" else (name,)
-                ranked = index.rank_encoded(encoded, depth, legs, fusion=fusion, collapse=True)
+            for system in systems:
+                started = time.perf_counter()
+                ranked = index.rank_encoded(encoded, depth, system.legs, fusion=system.fusion, collapse=True)
+                seconds[system.name] += time.perf_counter() - started
                 for query, one in zip(batch, ranked, strict=True):
-                    runs[name][query.query_id] = [
+                    runs[system.name][query.query_id] = [
                         (index.snapshot.doc_id(int(one.ids[p])), float(one.scores[p])) for p in one.order
                     ]
             bar.update(len(batch))
-    return dict(runs)
+    return dict(runs), {name: 1000 * spent / max(len(queries), 1) for name, spent in seconds.items()}
 
 
 def evaluate(
@@ -60,24 +108,59 @@ def evaluate(
     qrels: Qrels,
     names: Sequence[str] = DEFAULT_MEASURES,
     progress: ProgressFactory = silent,
+    *,
+    systems: Sequence[System] | None = None,
+    baseline: Run | None = None,
 ) -> Evaluation:
-    """Measure every leg and the hybrid on the judged queries. Raises `EvaluationError` if none is judged."""
+    """Measure every leg and the hybrid, or `systems`, on the judged queries, and compare them query by query.
+
+    `baseline`: a saved run, measured as `baseline`. Raises `EvaluationError` if no query is judged.
+    """
     judged = [query for query in queries if query.query_id in qrels]
     if not judged:
         raise EvaluationError("none of the queries has a judgement: do queries and qrels belong together?")
     known = {query.query_id for query in judged}
     used = {query_id: grades for query_id, grades in qrels.items() if query_id in known}
-    runs = run_queries(index, judged, progress=progress)
-    measures = {
-        run_name: {name: mean(values) for name, values in per_query(used, run, names).items()}
-        for run_name, run in runs.items()
-    }
+    per_query(
+        {next(iter(used)): used[next(iter(used))]}, {}, names
+    )  # a wrong name is better known before searching
+    runs, milliseconds = run_queries(index, judged, systems or systems_of(index), progress=progress)
+    if baseline is not None:
+        runs = {BASELINE: {query_id: baseline[query_id] for query_id in used if query_id in baseline}, **runs}
+    values = {run_name: per_query(used, run, names) for run_name, run in runs.items()}
     return Evaluation(
-        measures=measures,
+        measures={
+            run_name: {name: summarize(name, of_queries) for name, of_queries in by_measure.items()}
+            for run_name, by_measure in values.items()
+        },
         queries=len(judged),
         unjudged_queries=tuple(q.query_id for q in queries if q.query_id not in qrels),
         missing_queries=tuple(sorted(qrels.keys() - known)),
+        values=values,
+        comparisons=_comparisons(values),
+        missing_documents=_missing_documents(index, used),
+        unanswered_by_baseline=None if baseline is None else tuple(sorted(used.keys() - baseline.keys())),
+        runs=runs,
+        milliseconds=milliseconds,
     )
+
+
+def _comparisons(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tuple[Comparison, ...]:
+    against = next((name for name in (BASELINE, HYBRID) if name in values), next(iter(values)))
+    return tuple(
+        compare(run, by_measure[measure], against, values[against][measure], measure)
+        for run, by_measure in values.items()
+        if run != against
+        for measure in by_measure
+    )
+
+
+def _missing_documents(index: Index, qrels: Qrels) -> tuple[str, ...]:
+    judged = {doc_id for grades in qrels.values() for doc_id in grades}
+    for segment in index.snapshot.segments:
+        doc_ids = segment.store.doc_ids
+        judged.difference_update((doc_ids if segment.deleted is None else doc_ids[~segment.deleted]).tolist())
+    return tuple(sorted(judged))
 
 
 def beir_config(folder: Path, index: Path, config: Config, chunked: bool = False) -> Config:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluate.measures import mean, per_query
+from pipeline.evaluate.measures import mean, per_query, summarize
 from pipeline.evaluate.qrels import read_qrels
 
 
@@ -50,3 +51,19 @@ def test_broken_qrels_name_the_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "q").write_text(text)
     with pytest.raises(EvaluationError, match=r"q(:1)?: (expected|no judgements)"):
         read_qrels(tmp_path / "q")
+
+
+def test_two_names_of_one_measure_both_get_values() -> None:
+    values = per_query({"q": {"a": 1}}, {"q": [("a", 1.0)]}, ["MRR@10", "RR@10"])
+    assert values == {"MRR@10": {"q": 1.0}, "RR@10": {"q": 1.0}}
+
+
+def test_counts_are_summed_and_the_rest_averaged() -> None:
+    values = per_query({"q": {"a": 1}, "p": {"b": 1}}, {"q": [("a", 1.0), ("b", 0.5)]}, ["NumRet", "P@2"])
+    assert {name: summarize(name, of_queries) for name, of_queries in values.items()} == {"NumRet": 2, "P@2": 0.25}
+
+
+@pytest.mark.parametrize("name", ["alpha_nDCG@10", "INST", "RBP(p=0.8)"])
+def test_a_measure_that_cannot_be_computed_is_named(name: str) -> None:
+    with pytest.raises(EvaluationError, match=re.escape(name)):
+        per_query({"q": {"a": 1}}, {"q": [("a", 1.0)]}, [name])

@@ -1,0 +1,79 @@
+"""Whole evaluations on a small index: what is measured, compared and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline import builder
+from pipeline.errors import EvaluationError
+from pipeline.evaluate.report import as_record, named, per_query_lines
+from pipeline.evaluate.runs import evaluate, systems_of
+from pipeline.query.batch import Query
+from pipeline.query.searcher import Index, open_index
+from tests.collection import config_for, write_documents
+
+QUERIES = [Query("1", "rank fusion"), Query("2", "rolling back a build"), Query("3", "세대를 발행")]
+QRELS = {"1": {"en/fusion.md": 1}, "2": {"en/rollback.md": 2, "gone.md": 1}, "3": {"ko/rollback.md": 1}}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    folder = tmp_path_factory.mktemp("runs")
+    write_documents(folder / "documents")
+    builder.build(config := config_for(folder))
+    with open_index(config.index_path) as opened:
+        yield opened
+
+
+def test_legs_hybrid_fusions_and_baseline_side_by_side(index: Index) -> None:
+    baseline = {"1": [("en/bm25.md", 2.0), ("en/fusion.md", 1.0)], "9": [("x", 1.0)]}
+    systems = systems_of(index, ["lexical", "hybrid"], ["rrf"])
+    result = evaluate(index, QUERIES, QRELS, ["MRR@10"], systems=systems, baseline=baseline)
+    assert list(result.measures) == ["baseline", "lexical", "hybrid", "hybrid-rrf"]
+    assert result.values["baseline"]["MRR@10"] == {"1": 0.5, "2": 0.0, "3": 0.0}
+    assert result.values["lexical"]["MRR@10"] == {"1": 1.0, "2": 1.0, "3": 1.0}
+    assert [(one.run, one.against) for one in result.comparisons] == [
+        (run, "baseline") for run in ("lexical", "hybrid", "hybrid-rrf")
+    ]
+    assert result.comparisons[0].difference == pytest.approx(2.5 / 3)
+    assert result.unanswered_by_baseline == ("2", "3")
+    assert result.missing_documents == ("gone.md",)
+
+
+def test_without_a_baseline_all_are_compared_with_the_hybrid(index: Index) -> None:
+    result = evaluate(index, QUERIES, QRELS)
+    assert {(one.run, one.against) for one in result.comparisons} == {("dense", "hybrid"), ("lexical", "hybrid")}
+    assert result.unanswered_by_baseline is None
+
+
+def test_a_method_is_what_the_index_does_when_so_configured(index: Index) -> None:
+    systems = systems_of(index, ["hybrid"], ["auto"])  # the configured method, so the rankings are the same
+    result = evaluate(index, QUERIES, QRELS, systems=systems)
+    assert result.runs["hybrid"] == result.runs["hybrid-auto"]
+    assert {one.p for one in result.comparisons} == {1.0}
+
+
+def test_records_and_tables(index: Index) -> None:
+    result = evaluate(index, QUERIES, QRELS, ["P@1"])
+    record = as_record(result, per_query=True)
+    assert set(record["measures"]) == {"dense", "lexical", "hybrid"}
+    assert record["per_query"]["lexical"]["P@1"]["1"] == 1.0
+    assert "per_query" not in as_record(result)
+    lines = [line.split("\t") for line in per_query_lines(result)]
+    assert lines[0] == ["query-id", "run", "P@1"]
+    assert len(lines) == 1 + 3 * 3
+    assert ["1", "lexical", "1"] in lines
+    assert named(tuple("abcdefg")) == "a, b, c, d, e and 2 more"
+
+
+def test_refusals(index: Index) -> None:
+    with pytest.raises(EvaluationError, match="no sparse leg; it has: dense, lexical"):
+        systems_of(index, ["sparse"])
+    with pytest.raises(EvaluationError, match="unknown fusion 'magic'"):
+        systems_of(index, [], ["magic"])
+    with pytest.raises(EvaluationError, match="unknown measure 'goodness'"):
+        evaluate(index, QUERIES, QRELS, ["goodness"])
+    with pytest.raises(EvaluationError, match="none of the queries has a judgement"):
+        evaluate(index, QUERIES, {"x": {"y": 1}})
