@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline import commit
 from pipeline import plan as planning
-from pipeline.commit import BuildReport, IngestReport
+from pipeline.commit import BuildReport, IngestReport, Wishes
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
-from pipeline.errors import DeletionGuardError, IndexStoreError, RejectedDocumentsError, SourceError
+from pipeline.errors import (
+    DeletionGuardError,
+    GateRefusedError,
+    IndexStoreError,
+    RejectedDocumentsError,
+    SourceError,
+)
+from pipeline.evaluate.gate import recorded_refusals
+from pipeline.evaluate.golden import Golden, load_golden
 from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
+from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.chunking import Chunker
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, save_rejections
+from pipeline.judging import judged
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.plan import BuildPlan
@@ -24,7 +35,7 @@ from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Rejection
 from pipeline.stopwatch import Stopwatch
 
-__all__ = ["BuildReport", "IngestReport", "build", "encode", "encoding", "ingest", "plan"]
+__all__ = ["BuildReport", "IngestReport", "build", "encode", "encoding", "ingest", "plan", "publish"]
 
 MULTIVECTOR_SHARD_CHUNKS = 512
 """A shard is encoded in memory: with a float32 vector a token, 512 chunks of 256 tokens of BGE-M3 take 0.5 GB."""
@@ -48,19 +59,22 @@ def ingest(
         return _ingest(config, _encoder(config), full, strict, allow_deletes, progress)
 
 
-def encode(config: Config, *, progress: ProgressFactory = silent) -> BuildReport:
-    """Encode what `ingest` staged and publish it as a new generation.
+def encode(
+    config: Config, *, allow_deletes: bool = False, note: str = "", progress: ProgressFactory = silent
+) -> BuildReport:
+    """Encode what `ingest` staged and publish it as a new generation, unless the quality gate refuses it.
 
-    Raises `IndexStoreError` if nothing is staged or the index has moved on since, `EncoderError`,
-    `IndexLockedError`.
+    `note` is kept in the generation. Raises `IndexStoreError` if nothing is staged or the index has moved on since,
+    `GateRefusedError`, `EncoderError`, `IndexLockedError`.
     """
     index = config.index_path
     watch = Stopwatch(progress)
+    wishes = Wishes(_golden(config), note, allow_deletes)
     with store.lock(index):
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        return commit.encode_and_publish(config, _encoder(config), IngestReport(staged, (), None), watch)
+        return commit.encode_and_publish(config, _encoder(config), IngestReport(staged, (), None), watch, wishes)
 
 
 def build(
@@ -69,6 +83,7 @@ def build(
     full: bool = False,
     strict: bool = False,
     allow_deletes: bool = False,
+    note: str = "",
     progress: ProgressFactory = silent,
 ) -> BuildReport:
     """Bring the index up to date with its sources: ingest, encode, publish. Encodes only new and changed documents.
@@ -76,10 +91,32 @@ def build(
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
     watch = Stopwatch(progress)
+    wishes = Wishes(_golden(config), note, allow_deletes)
     with store.lock(config.index_path):
         encoder = _encoder(config)
         report = _ingest(config, encoder, full, strict, allow_deletes, watch)
-        return commit.encode_and_publish(config, encoder, report, watch)
+        return commit.encode_and_publish(config, encoder, report, watch, wishes)
+
+
+def publish(config: Config, *, force: bool = False, progress: ProgressFactory = silent) -> Manifest:
+    """Publish the generation that the quality gate refused, if it passes now, or whatever the gate says if `force`.
+
+    Raises `GateRefusedError`, `IndexNotFoundError` if none is staged, `IndexStoreError` if another generation was
+    published since, `CorruptIndexError`, `IndexLockedError`.
+    """
+    index = config.index_path
+    with store.lock(index):
+        manifest = commit.staged_candidate(index)
+        if force:
+            reasons = "; ".join(recorded_refusals(manifest))
+            manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
+        else:
+            verdict = judged(config, _encoder(config), manifest, _golden(config), progress)
+            if verdict.refusals:
+                raise GateRefusedError(commit.refusal(index, verdict))
+            manifest = verdict.manifest
+        commit.publish(config, manifest)
+    return manifest
 
 
 def plan(config: Config, *, full: bool = False, progress: ProgressFactory = silent) -> BuildPlan:
@@ -135,6 +172,10 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
     for document in documents:
         yield document
         bar.update()
+
+
+def _golden(config: Config) -> Golden:
+    return load_golden(config.gate, config.query, config.base)
 
 
 def _encoder(config: Config) -> Encoder:

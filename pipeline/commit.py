@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import plan as planning
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.pool import Pool
-from pipeline.errors import IndexStoreError, SourceError
+from pipeline.errors import GateRefusedError, IndexStoreError, SourceError
+from pipeline.evaluate.gate import recorded_measures
+from pipeline.evaluate.golden import Golden
+from pipeline.index import candidate, staging, store
 from pipeline.index import manifest as manifests
-from pipeline.index import staging, store
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
+from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
+from pipeline.judging import Verdict, judged
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory
 from pipeline.query.calibration import Calibration
@@ -34,6 +39,15 @@ class IngestReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller asks of a commit. `note`: kept in the generation; `allow_deletes`: however few are left."""
+
+    golden: Golden
+    note: str = ""
+    allow_deletes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BuildReport:
     """What a build did. `published` is false when the live generation already was up to date."""
 
@@ -49,6 +63,7 @@ class BuildReport:
     rejections: tuple[Rejection, ...]
     rejects_file: Path | None
     seconds: float
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
@@ -58,7 +73,9 @@ def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker
     manifests.check_fingerprints(config.index_path, live, current)
 
 
-def encode_and_publish(config: Config, encoder: Encoder, report: IngestReport, watch: Stopwatch) -> BuildReport:
+def encode_and_publish(
+    config: Config, encoder: Encoder, report: IngestReport, watch: Stopwatch, wishes: Wishes
+) -> BuildReport:
     """Encode what is staged and publish it. Call with the lock held. Raises what `builder.encode` raises."""
     index, staged = config.index_path, report.staged
     live = None if staged.full else store.live_manifest(index)
@@ -77,14 +94,61 @@ def encode_and_publish(config: Config, encoder: Encoder, report: IngestReport, w
     shards = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config))
     rate = planning.EncodingRate(waiting, watch.seconds_of("encode"))
     new = encoding.write_segments(index, staged, shards, encoder, config.segments, watch)
+    candidate.discard(index)  # it names deletions by the number that this build will use
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
     manifest = _calibrated(config, encoder, manifest, live, watch)
-    manifest = planning.with_rate(manifest, rate, live)
+    manifest = dataclasses.replace(planning.with_rate(manifest, rate, live), note=wishes.note)
+    verdict = judged(
+        config,
+        encoder,
+        manifest,
+        wishes.golden,
+        watch,
+        read=staged.read,
+        rejected=staged.rejected,
+        allow_deletes=wishes.allow_deletes,
+    )
+    if verdict.refusals:
+        candidate.stage(index, verdict.manifest)
+        staging.discard_ingest(index)
+        raise GateRefusedError(refusal(index, verdict))
+    publish(config, verdict.manifest)
+    return _summary(verdict.manifest, report, watch, published=True)
+
+
+def publish(config: Config, manifest: Manifest) -> None:
+    """Make a finished generation live and remove what it was made of. Call with the lock held."""
+    index = config.index_path
     manifests.publish(index, manifest)
     staging.clear(index)
     store.collect_garbage(index, config.retain)
-    return _summary(manifest, report, watch, published=True)
+
+
+def staged_candidate(index: Path) -> Manifest:
+    """The generation that waits in staging, its files checked.
+
+    Raises `IndexNotFoundError` if there is none, `IndexStoreError` if it can no longer follow the live generation,
+    `CorruptIndexError`.
+    """
+    manifest = candidate.load(index)
+    live = max(manifests.generations(index), default=0)
+    if manifest.generation != live + 1:
+        raise IndexStoreError(
+            f"{index}: staged to follow generation {manifest.generation - 1}, but {live} is live; "
+            "run `pipeline build` again"
+        )
+    for entry in manifest.segments:
+        Segment(index, entry)
+    return manifest
+
+
+def refusal(index: Path, verdict: Verdict) -> str:
+    """One line: what was refused, why, and what to do."""
+    return (
+        f"{index}: the gate refused generation {verdict.manifest.generation}: {'; '.join(verdict.refusals)}; "
+        "it stays staged: `pipeline query --generation staged` searches it, `pipeline publish --force` publishes it"
+    )
 
 
 def _runner(config: Config) -> encoding.ShardRunner | None:
@@ -149,4 +213,5 @@ def _summary(manifest: Manifest, report: IngestReport, watch: Stopwatch, publish
         rejections=report.rejections,
         rejects_file=report.rejects_file,
         seconds=watch.seconds,
+        measures=recorded_measures(manifest),
     )

@@ -141,6 +141,39 @@ class QuerySettings(Settings):
     fusion: FusionSettings = FusionSettings()
 
 
+class Expectation(Settings):
+    """A question of which one of the named documents must be among the first `k`."""
+
+    query: str = Field(min_length=1)
+    documents: list[str] = Field(min_length=1)
+    k: int = Field(default=10, ge=1)
+
+
+class GateSettings(Settings):
+    """When a finished build is not published (docs/nightly.md).
+
+    `minimum` and `max_drop`, by measure: the least value, and how much less than the live generation's is
+    acceptable. Measures are those of `pipeline evaluate`, on all legs, and `expected`: the share of `expect` that
+    holds.
+    """
+
+    queries: str | None = None
+    qrels: str | None = None
+    expect: list[Expectation] = []
+    minimum: dict[str, float] = {}
+    max_drop: dict[str, Annotated[float, Field(ge=0)]] = {}
+    min_document_ratio: float = Field(default=0.5, ge=0, le=1)
+    max_reject_ratio: float = Field(default=0.5, ge=0, le=1)
+    max_empty_vector_ratio: float = Field(default=0.01, ge=0, le=1)
+    max_empty_lexical_ratio: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _queries_with_qrels(self) -> GateSettings:
+        if (self.queries is None) != (self.qrels is None):
+            raise ValueError("gate.queries and gate.qrels go together: give both or none")
+        return self
+
+
 class Config(Settings):
     """The whole file. `base` is the folder that relative paths start from; it is not a key of the file."""
 
@@ -152,6 +185,7 @@ class Config(Settings):
     encode: EncodeSettings = EncodeSettings()
     segments: SegmentSettings = SegmentSettings()
     query: QuerySettings = QuerySettings()
+    gate: GateSettings = GateSettings()
     retain: int = Field(default=3, ge=1)
     max_delete_ratio: float = Field(default=0.5, ge=0, le=1)
     base: Path = Field(default=Path(), exclude=True)

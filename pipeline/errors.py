@@ -12,6 +12,7 @@
     │   ├── CorruptIndexError       a file is missing, truncated, altered or inconsistent
     │   ├── IncompatibleIndexError  built with another encoder, chunker or format
     │   └── IndexLockedError        another process is writing to the index
+    ├── GateRefusedError            a finished build did not pass the quality gate; it stays staged
     ├── QueryError                  an empty query, k below one, an unknown mode or fusion
     └── EvaluationError             queries, qrels or runs that cannot be read or do not fit together
 
@@ -65,6 +66,10 @@ class IncompatibleIndexError(IndexStoreError):
 
 class IndexLockedError(IndexStoreError):
     """Another process holds the writer lock."""
+
+
+class GateRefusedError(PipelineError):
+    """A finished build did not pass the quality gate. It stays staged; the live generation is as it was."""
 
 
 class QueryError(PipelineError):

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.evaluate.gate import recorded_measures, recorded_refusals
 from pipeline.index.manifest import Manifest
 from pipeline.query.searcher import Index
 from pipeline.query.snippet import snippet
@@ -185,12 +186,13 @@ def generation_record(manifest: Manifest) -> dict[str, Any]:
         "chunks": manifest.chunks,
         "segments": len(manifest.segments),
         "note": manifest.note,
+        "measures": dict(recorded_measures(manifest)),
     }
 
 
 def generations_table(console: Console, known: Sequence[Manifest]) -> None:
     """Generations, newest first; the first is live."""
-    table = Table("generation", "published (UTC)", "documents", "chunks", "segments", "note")
+    table = Table("generation", "published (UTC)", "documents", "chunks", "segments", "measures", "note")
     for position, manifest in enumerate(known):
         number = f"[bold]{manifest.generation} (live)[/]" if position == 0 else str(manifest.generation)
         table.add_row(
@@ -199,13 +201,16 @@ def generations_table(console: Console, known: Sequence[Manifest]) -> None:
             f"{manifest.documents:,}",
             f"{manifest.chunks:,}",
             str(len(manifest.segments)),
+            "\n".join(f"{name} {value:.4f}" for name, value in recorded_measures(manifest).items()),
             escape(manifest.note),
         )
     console.print(table)
 
 
-def status_record(index: str, manifest: Manifest, generations: Sequence[int], staged: bool) -> dict[str, Any]:
-    """What `pipeline status` knows, as plain data."""
+def status_record(
+    index: str, manifest: Manifest, generations: Sequence[int], staged: bool, refused: Manifest | None = None
+) -> dict[str, Any]:
+    """What `pipeline status` knows, as plain data. `refused`: the generation that the gate keeps staged."""
     return {
         "index": index,
         "generation": manifest.generation,
@@ -216,6 +221,9 @@ def status_record(index: str, manifest: Manifest, generations: Sequence[int], st
         "chunks": manifest.chunks,
         "bytes": sum(file.size for entry in manifest.segments for file in entry.files),
         "staged": staged,
+        "refused": None
+        if refused is None
+        else generation_record(refused) | {"reasons": recorded_refusals(refused)},
         "segments": [
             {
                 "segment_id": entry.segment_id,
@@ -243,6 +251,11 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
     )
     if record["staged"]:
         console.print("  an ingest is staged: `pipeline encode` publishes it")
+    if record["refused"]:
+        reasons = "; ".join(record["refused"]["reasons"])
+        console.print(
+            f"  the gate refused generation {record['refused']['generation']}, it is staged: {escape(reasons)}"
+        )
     table = Table("segment", "chunks", "deleted", "files")
     for entry in record["segments"]:
         files = "\n".join(f"{name} {_size(size)}" for name, size in entry["files"].items())

@@ -21,6 +21,7 @@ LAYERS = [
     {"ingest", "encode", "query"},
     {"evaluate"},
     {"plan"},
+    {"judging"},
     {"commit"},
     {"builder"},
     {"render"},

@@ -32,6 +32,7 @@ for command in (
     build.ingest,
     build.encode,
     build.build,
+    build.publish,
     query.query,
     evaluate.evaluate,
     generations.status,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _ALLOW_DELETES = click.option(
     "--allow-deletes", is_flag=True, help="Delete even more documents than `max_delete_ratio` allows."
 )
+_NOTE = click.option("--note", default="", metavar="TEXT", help="Kept in the generation, for whoever asks later.")
 
 
 @click.command()
@@ -48,12 +49,15 @@ def ingest(options: Options, full: bool, strict: bool, allow_deletes: bool) -> N
 
 
 @click.command()
+@_ALLOW_DELETES
+@_NOTE
 @click.pass_obj
-def encode(options: Options) -> None:
+def encode(options: Options, allow_deletes: bool, note: str) -> None:
     """Encode what `ingest` staged and publish it as a new generation."""
     from pipeline import builder
 
-    _finish(options, builder.encode(options.config(), progress=options.progress()))
+    report = builder.encode(options.config(), allow_deletes=allow_deletes, note=note, progress=options.progress())
+    _finish(options, report)
 
 
 @click.command()
@@ -61,8 +65,9 @@ def encode(options: Options) -> None:
 @click.option("--strict", is_flag=True, help="Refuse the whole build if any document is rejected.")
 @_ALLOW_DELETES
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
+@_NOTE
 @click.pass_obj
-def build(options: Options, full: bool, strict: bool, allow_deletes: bool, dry_run: bool) -> None:
+def build(options: Options, full: bool, strict: bool, allow_deletes: bool, dry_run: bool, note: str) -> None:
     """Bring the index up to date with its sources: ingest, encode, publish."""
     from pipeline import builder
 
@@ -77,9 +82,29 @@ def build(options: Options, full: bool, strict: bool, allow_deletes: bool, dry_r
             sys.exit(EXIT_REFUSED)
         sys.exit(EXIT_REJECTS if plan.rejections else EXIT_OK)
     report = builder.build(
-        options.config(), full=full, strict=strict, allow_deletes=allow_deletes, progress=options.progress()
+        options.config(),
+        full=full,
+        strict=strict,
+        allow_deletes=allow_deletes,
+        note=note,
+        progress=options.progress(),
     )
     _finish(options, report)
+
+
+@click.command()
+@click.option("--force", is_flag=True, help="Publish it whatever the gate says.")
+@click.pass_obj
+def publish(options: Options, force: bool) -> None:
+    """Publish the staged generation that the gate refused: if it passes now, or with --force."""
+    from pipeline import builder
+
+    manifest = builder.publish(options.config(), force=force, progress=options.progress())
+    if not options.quiet:
+        click.echo(
+            f"published generation {manifest.generation}: {manifest.documents:,} documents, "
+            f"{manifest.chunks:,} chunks"
+        )
 
 
 def _finish(options: Options, report: BuildReport) -> None:

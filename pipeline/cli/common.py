@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -54,7 +54,9 @@ class Options:
         return bar
 
     @contextlib.contextmanager
-    def open_index(self, index_path: str | None, generation: int | None = None) -> Iterator[Index]:
+    def open_index(
+        self, index_path: str | None, generation: int | Literal["staged"] | None = None
+    ) -> Iterator[Index]:
         """The configured index, with the configured encoder; or the one at `index_path`, with its own."""
         from pipeline.query.searcher import open_index
 
@@ -76,6 +78,22 @@ class Options:
     def index_folder(self, index_path: str | None) -> Path:
         """The folder that `--index` or the configuration names."""
         return Path(index_path) if index_path is not None else self.config().index_path
+
+
+class Generation(click.ParamType[Any]):
+    """A generation's number, or `staged`."""
+
+    name = "generation"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | Literal["staged"]:
+        if value == "staged":
+            return "staged"
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor `staged`", param, ctx)
 
 
 class Commands(click.Group):
@@ -120,7 +138,7 @@ def _exit_code(error: errors.PipelineError) -> int:
             return EXIT_BAD_CONFIGURATION
         case errors.RejectedDocumentsError():
             return EXIT_REJECTS
-        case errors.DeletionGuardError():
+        case errors.DeletionGuardError() | errors.GateRefusedError():
             return EXIT_REFUSED
         case errors.IndexLockedError():
             return EXIT_LOCKED

@@ -20,13 +20,15 @@ _INDEX = click.option(
 def status(options: Options, index_path: str | None, as_json: bool) -> None:
     """Show the live generation: documents, chunks, segments, sizes, fingerprints."""
     from pipeline import render
+    from pipeline.index import candidate, staging
     from pipeline.index import manifest as manifests
-    from pipeline.index import staging
 
     index = options.index_folder(index_path)
     manifest = manifests.load(index, manifests.latest_generation(index))
     waiting = staging.ingest_folder(index).exists()
-    record = render.status_record(str(index), manifest, manifests.generations(index), waiting)
+    record = render.status_record(
+        str(index), manifest, manifests.generations(index), waiting, candidate.waiting(index)
+    )
     if as_json:
         click.echo(json.dumps(record, ensure_ascii=False))
     else:

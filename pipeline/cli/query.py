@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from pipeline import errors
-from pipeline.cli.common import Options, console
+from pipeline.cli.common import Generation, Options, console
 
 if TYPE_CHECKING:
     from pipeline.query.batch import Query
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.option("-k", type=int, help="Number of hits. Default: query.k of the configuration (10).")
 @click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), help="Which legs rank. Default: hybrid.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
-@click.option("--generation", type=int, help="An earlier generation. Default: the live one.")
+@click.option(
+    "--generation", type=Generation(), metavar="N", help="An earlier one, or `staged`. Default: the live one."
+)
 @click.option("--collapse", is_flag=True, help="Only the best chunk of each document.")
 @click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")
 @click.option("--explain", is_flag=True, help="Show how each score came about: normalised scores, weights, tokens.")
@@ -37,7 +39,7 @@ def query(
     k: int | None,
     mode: str | None,
     index_path: str | None,
-    generation: int | None,
+    generation: int | Literal["staged"] | None,
     collapse: bool,
     where: str | None,
     explain: bool,

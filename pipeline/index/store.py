@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import CorruptIndexError, IndexStoreError
-from pipeline.index import files
+from pipeline.index import candidate, files
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, Segment, write_deletes
@@ -64,8 +64,13 @@ def live_documents(index: Path, manifest: Manifest | None) -> dict[str, LiveDocu
 
 
 def known_segments(index: Path) -> dict[str, SegmentEntry]:
-    """Every segment that a retained generation names, without its deletions, by segment id."""
-    known = {}
+    """Every segment that a retained or staged generation names, without its deletions, by segment id."""
+    staged = candidate.waiting(index)
+    known = (
+        {e.segment_id: dataclasses.replace(e, deletes=None, deleted_chunks=0) for e in staged.segments}
+        if staged
+        else {}
+    )
     for number in manifests.generations(index):
         try:
             entries = manifests.load(index, number).segments
@@ -130,7 +135,8 @@ def rollback(index: Path, target: int | None = None) -> Manifest:
 def collect_garbage(index: Path, retain: int) -> list[str]:
     """Remove manifests beyond the newest `retain`, and what no remaining one names. Call with the lock held.
 
-    Returns the names of removed segments. A segment that a reader has open stays until a later collection.
+    A staged generation that can still be published is kept. Returns the names of removed segments. A segment that a
+    reader has open stays until a later collection.
     """
     numbers = manifests.generations(index)
     for number in numbers[:-retain]:
@@ -144,11 +150,12 @@ def collect_garbage(index: Path, retain: int) -> list[str]:
         except IndexStoreError as error:
             log.warning("garbage stays: what this generation names is unknown: %s", error)
             return []
-        for entry in entries:
-            keep = named.setdefault(entry.segment_id, set())
-            keep.update(file.name for file in entry.files)
-            if entry.deletes is not None:
-                keep.add(entry.deletes.name)
+        _name_files(named, entries)
+    staged = candidate.waiting(index)
+    if staged is None:
+        candidate.discard(index)
+    else:
+        _name_files(named, staged.segments)
     removed = []
     folder = index / SEGMENTS
     files.sweep_temporaries(index)
@@ -163,3 +170,12 @@ def collect_garbage(index: Path, retain: int) -> list[str]:
             if file.name not in named[path.name]:
                 file.unlink()
     return removed
+
+
+def _name_files(named: dict[str, set[str]], entries: Sequence[SegmentEntry]) -> None:
+    """Add the files of segments to those that something names, by segment id."""
+    for entry in entries:
+        keep = named.setdefault(entry.segment_id, set())
+        keep.update(file.name for file in entry.files)
+        if entry.deletes is not None:
+            keep.add(entry.deletes.name)

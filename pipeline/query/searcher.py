@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import numpy as np
 
 from pipeline.config import EncoderSettings, FusionSettings, QuerySettings
 from pipeline.errors import CorruptIndexError, IndexNotFoundError, QueryError
+from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.lexical import SparseQuery
 from pipeline.index.manifest import Manifest
@@ -260,13 +262,13 @@ class Index:
 def open_index(
     path: str | Path,
     *,
-    generation: int | None = None,
+    generation: int | Literal["staged"] | None = None,
     encoder: EncoderSettings | None = None,
     base: Path = Path(),
     settings: QuerySettings | None = None,
     verify: bool = True,
 ) -> Index:
-    """Open the live generation of an index, or the one given.
+    """Open the live generation of an index, or the one given; `staged`: the one that the gate refused.
 
     `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
     recorded fingerprints. `base` is where a relative model folder starts. `verify` compares every file's checksum
@@ -274,10 +276,13 @@ def open_index(
     Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`, `EncoderError`.
     """
     folder = Path(path)
+    chosen = settings or QuerySettings()
+    if generation == "staged":
+        return _open(folder, candidate.load(folder), encoder, base, chosen, verify)
     while True:
         number = generation or manifests.latest_generation(folder)
         try:
-            return _open(folder, number, encoder, base, settings or QuerySettings(), verify)
+            return _open(folder, manifests.load(folder, number), encoder, base, chosen, verify)
         except (CorruptIndexError, IndexNotFoundError):
             if generation is not None or manifests.latest_generation(folder) == number:
                 raise  # else a writer published and collected this generation just now
@@ -285,13 +290,12 @@ def open_index(
 
 def _open(
     folder: Path,
-    generation: int,
+    manifest: Manifest,
     encoder: EncoderSettings | None,
     base: Path,
     settings: QuerySettings,
     verify: bool,
 ) -> Index:
-    manifest = manifests.load(folder, generation)
     loaded = load_encoder(encoder or EncoderSettings.model_validate(manifest.encoder), base=base)
     legs = {"dense": loaded.dense_fingerprint, "lexical": loaded.lexical_fingerprint}
     manifests.check_fingerprints(folder, manifest, legs)

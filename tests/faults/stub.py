@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from pipeline import builder
-from pipeline.config import Config, EncoderSettings, FusionSettings
+from pipeline.config import Config, EncoderSettings, FusionSettings, parse_config
+from pipeline.errors import GateRefusedError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import SEGMENTS, file_entry
@@ -111,7 +112,19 @@ def stub_config(base: Path, **changes: Any) -> Config:
 Answers = list[list[tuple[str, float, float | None, float | None]]]
 
 
-def answers(index: Path, generation: int | None = None) -> Answers:
+IMPOSSIBLE = parse_config(
+    {"gate": {"expect": [{"query": "apples", "documents": ["a document that is nowhere"]}]}}
+).gate
+"""A gate that refuses every build."""
+
+
+def refused(config: Config) -> None:
+    """A build that the gate keeps staged."""
+    with suppress(GateRefusedError):
+        builder.build(config.model_copy(update={"gate": IMPOSSIBLE}))
+
+
+def answers(index: Path, generation: int | Literal["staged"] | None = None) -> Answers:
     """What the index says to all queries, every score included."""
     with open_index(index, generation=generation) as opened:
         return ask(opened)

@@ -29,6 +29,7 @@ from tests.faults.counts import step
 
 JOBS: dict[str, Callable[[Config], object]] = {
     "build": builder.build,
+    "refused": stub.refused,
     "ingest": builder.ingest,
     "compact": lambda config: compact(config.index_path, retain=2),
     "rollback": lambda config: store.rollback(config.index_path),
@@ -87,7 +88,7 @@ def test_an_error_at_every_call(base: Path, job: str, error: int) -> None:
         if ending.error and "every call was reached" in ending.error:
             break
         failed += ending.error is not None
-        at += step({"build": 29, "ingest": 7, "compact": 15}.get(job, 3))
+        at += step({"build": 29, "refused": 31, "ingest": 7, "compact": 15}.get(job, 3))
     assert failed > 0
 
 

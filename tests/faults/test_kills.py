@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from pipeline import builder
 from pipeline.config import Config
+from pipeline.errors import IndexNotFoundError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.index.compact import compact
@@ -99,8 +101,16 @@ def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.A
             path.unlink()
 
 
+def refused_and_published(config: Config) -> None:
+    """A build that the gate refuses, published after all."""
+    stub.refused(config)
+    builder.publish(config, force=True)
+
+
 JOBS: dict[str, Callable[[Config], object]] = {
     "build": builder.build,
+    "refused": stub.refused,
+    "publish": refused_and_published,
     "full": lambda config: builder.build(config, full=True),
     "ingest": builder.ingest,
     "compact": lambda config: compact(config.index_path, retain=1),
@@ -136,13 +146,15 @@ def test_killed_before_every_write_sync_rename_and_link(base: Path, expected: li
             repair(config.index_path, drop_damaged=True)
         else:
             assert sound_answers(config.index_path) in allowed, f"{job} killed at call {at}"
+        with contextlib.suppress(IndexNotFoundError):
+            assert stub.answers(config.index_path, "staged") == expected[2], f"{job} killed at call {at}"
         builder.build(config)
         assert verify(config.index_path, deep=True).problems == ()
         assert stub.answers(config.index_path) == expected[2], f"{job} killed at call {at}"
         if ending.finished:
             break
         assert ending.signal == signal.SIGKILL, ending
-        at += step({"build": 17, "full": 23, "ingest": 5, "compact": 11}.get(job, 3))
+        at += step({"build": 17, "full": 23, "refused": 19, "publish": 29, "ingest": 5, "compact": 11}.get(job, 3))
     assert at >= 8
 
 

@@ -1,0 +1,123 @@
+"""Golden queries: what the quality gate measures on a generation, and on the live one to compare."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config import Expectation, GateSettings, QuerySettings
+from pipeline.errors import ConfigError, EvaluationError
+from pipeline.evaluate.gate import EXPECTED
+from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
+from pipeline.evaluate.qrels import Qrels, read_qrels
+from pipeline.evaluate.runs import run_queries
+from pipeline.index.segment import Segment
+from pipeline.progress import ProgressFactory, silent
+from pipeline.query.batch import Query, read_queries
+from pipeline.query.searcher import Index
+
+_BLOCK_ROWS = 16_384
+_EMPTY_NORM = 0.5
+"""Vectors have length 1, so one this short carries nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Judged queries and expectations. `inputs` changes with anything that changes what is measured."""
+
+    queries: tuple[Query, ...]
+    qrels: Qrels
+    names: tuple[str, ...]
+    expect: tuple[Expectation, ...]
+    inputs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Measures by name, and each expectation that did not hold, in words."""
+
+    measures: Mapping[str, float]
+    missed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Emptiness:
+    """Live chunks of some segments, and how many of them have no vector or no lexical weight."""
+
+    chunks: int = 0
+    vectors: int = 0
+    lexical: int = 0
+
+
+def load_golden(settings: GateSettings, query: QuerySettings, base: Path) -> Golden:
+    """Read the gate's queries and judgements, before hours are spent on a build that could not be judged.
+
+    Raises `ConfigError` for a threshold on what is not measured, `QueryError`, `EvaluationError`.
+    """
+    wanted = [name for name in {**settings.minimum, **settings.max_drop} if name != EXPECTED]
+    names = tuple(wanted) or (DEFAULT_MEASURES if settings.queries else ())
+    if wanted and settings.queries is None:
+        raise ConfigError(f"gate: a threshold on {wanted[0]} needs gate.queries and gate.qrels")
+    if EXPECTED in {**settings.minimum, **settings.max_drop} and not settings.expect:
+        raise ConfigError(f"gate: a threshold on {EXPECTED} needs gate.expect")
+    queries: list[Query] = []
+    qrels: Qrels = {}
+    if settings.queries is not None and settings.qrels is not None:
+        qrels = read_qrels(base / settings.qrels)
+        queries = [one for one in read_queries(base / settings.queries) if one.query_id in qrels]
+        if not queries:
+            raise EvaluationError(f"{base / settings.queries}: none of its queries is judged in {settings.qrels}")
+        known = {one.query_id for one in queries}
+        qrels = {query_id: grades for query_id, grades in qrels.items() if query_id in known}
+        per_query(qrels, {}, names)  # an unknown measure shows here
+    expect = tuple(settings.expect)
+    parts = [[(one.query_id, one.text) for one in queries], qrels, names, [e.model_dump() for e in expect]]
+    text = json.dumps([*parts, query.model_dump(mode="json")], ensure_ascii=False, sort_keys=True)
+    inputs = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return Golden(tuple(queries), qrels, names, expect, inputs)
+
+
+def measure(index: Index, golden: Golden, progress: ProgressFactory = silent) -> Measured:
+    """Ask the golden queries, with all legs the index has."""
+    measures: dict[str, float] = {}
+    missed: list[str] = []
+    if golden.queries:
+        run = run_queries(index, golden.queries, modes=["hybrid"], progress=progress)["hybrid"]
+        measures = {name: mean(values) for name, values in per_query(golden.qrels, run, golden.names).items()}
+    if golden.expect:
+        missed = _missed(index, golden.expect)
+        measures[EXPECTED] = 1 - len(missed) / len(golden.expect)
+    return Measured(measures, tuple(missed))
+
+
+def _missed(index: Index, expect: Sequence[Expectation]) -> list[str]:
+    lines = []
+    for one in expect:
+        found = {hit.doc_id for hit in index.search(one.query, one.k, collapse=True)}
+        if found.isdisjoint(one.documents):
+            lines.append(f"{one.query!r} does not find {' or '.join(one.documents)} among the first {one.k}")
+    return lines
+
+
+def emptiness(segments: Sequence[Segment], only: Collection[str]) -> Emptiness:
+    """Count the chunks without a vector or a lexical weight in the segments named in `only`."""
+    chunks = vectors = lexical = 0
+    for segment in segments:
+        if segment.entry.segment_id not in only:
+            continue
+        alive = np.ones(segment.chunks, np.bool_) if segment.deleted is None else ~segment.deleted
+        names = {file.name for file in segment.entry.files}
+        chunks += int(alive.sum())
+        if "dense.faiss" in names:
+            for start in range(0, segment.chunks, _BLOCK_ROWS):
+                rows = slice(start, min(start + _BLOCK_ROWS, segment.chunks))
+                norms = np.linalg.norm(segment.dense.vectors(rows), axis=1)
+                vectors += int((~(norms >= _EMPTY_NORM) & alive[rows]).sum())
+        if "lengths.npy" in names:
+            lexical += int((~(segment.inverted.lengths > 0) & alive).sum())
+    return Emptiness(chunks, vectors, lexical)
