@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError, EvaluationError
 from pipeline.evaluate.gate import EXPECTED
 from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
 from pipeline.evaluate.qrels import Qrels, read_qrels
-from pipeline.evaluate.runs import run_queries
+from pipeline.evaluate.runs import System, run_queries
 from pipeline.index.segment import Segment
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.batch import Query, read_queries
@@ -87,8 +87,9 @@ def measure(index: Index, golden: Golden, progress: ProgressFactory = silent) ->
     measures: dict[str, float] = {}
     missed: list[str] = []
     if golden.queries:
-        run = run_queries(index, golden.queries, modes=["hybrid"], progress=progress)["hybrid"]
-        measures = {name: mean(values) for name, values in per_query(golden.qrels, run, golden.names).items()}
+        runs, _ = run_queries(index, golden.queries, [System("all", index.legs)], progress=progress)
+        values = per_query(golden.qrels, runs["all"], golden.names)
+        measures = {name: mean(by_query) for name, by_query in values.items()}
     if golden.expect:
         missed = _missed(index, golden.expect)
         measures[EXPECTED] = 1 - len(missed) / len(golden.expect)
