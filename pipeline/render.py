@@ -22,6 +22,7 @@ from pipeline.records import Hit, LegScore, Rejection
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
     from pipeline.evaluate.significance import Comparison
+    from pipeline.evaluate.tune import Trial
     from pipeline.index.staging import StagedIngest
     from pipeline.plan import BuildPlan
 
@@ -274,6 +275,18 @@ def measures_table(console: Console, measures: Mapping[str, Mapping[str, float]]
     table = Table("", *names)
     for run, values in measures.items():
         table.add_row(run, *(f"{values[name]:.4f}" for name in names))
+    console.print(table)
+
+
+def trials_table(console: Console, trials: Sequence[Trial]) -> None:
+    """The best setting of each fusion method; `trials` come best first."""
+    table = Table("method", "weights", "value")
+    shown: set[str] = set()
+    for trial in trials:
+        if trial.method not in shown:
+            shown.add(trial.method)
+            weights = ", ".join(f"{leg} {weight:g}" for leg, weight in trial.weights.items())
+            table.add_row(trial.method, weights, f"{trial.value:.4f}")
     console.print(table)
 
 

@@ -15,7 +15,7 @@ ROOT = Path(pipeline.__file__).parent
 LAYERS = [
     {"records", "errors", "progress", "__init__", "__main__"},
     {"stopwatch"},
-    {"config"},
+    {"config", "config_edit"},
     {"starter"},
     {"index", "models"},
     {"ingest", "encode", "query"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import build, evaluate, generations, maintain, models, query
+from pipeline.cli import build, evaluate, generations, maintain, models, query, tune
 from pipeline.cli.common import Commands, Options
 
 
@@ -35,6 +35,7 @@ for command in (
     build.publish,
     query.query,
     evaluate.evaluate,
+    tune.tune,
     generations.status,
     generations.generations,
     generations.rollback,

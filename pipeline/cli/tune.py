@@ -1,0 +1,93 @@
+"""The command that finds a fusion with labels: tune."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options, console
+from pipeline.cli.evaluate import judged_index
+
+if TYPE_CHECKING:
+    from pipeline.evaluate.tune import Tuning
+
+
+@click.command()
+@click.option("--beir", "beir_path", metavar="DIR", help="Tune on a BEIR folder, through a throw-away index.")
+@click.option("--chunk", "chunked", is_flag=True, help="Cut the passages of --beir as configured.")
+@click.option("--queries", "queries_path", metavar="FILE", help="Queries for the built index.")
+@click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels.")
+@click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
+@click.option("--measure", default="nDCG@10", metavar="NAME", help="What to raise. Default: nDCG@10.")
+@click.option("--held-out", default=0.5, metavar="SHARE", help="Part of the queries to report on. Default: 0.5.")
+@click.option("--write", is_flag=True, help="Put the setting into the configuration if it is better.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_obj
+def tune(
+    options: Options,
+    beir_path: str | None,
+    chunked: bool,
+    queries_path: str | None,
+    qrels_path: str | None,
+    index_path: str | None,
+    measure: str,
+    held_out: float,
+    write: bool,
+    as_json: bool,
+) -> None:
+    """Find fusion method and weights on some of the judged queries, and report on the others."""
+    from pipeline.evaluate.setting import write_setting
+    from pipeline.evaluate.tune import tune as run_tuning
+
+    if write:
+        options.config()  # refuse before an hour of work, not after it
+    with judged_index(options, beir_path, chunked, queries_path, qrels_path, index_path) as (index, queries, qrels):
+        result = run_tuning(index, queries, qrels, measure, held_out, options.progress())
+    if as_json:
+        click.echo(json.dumps(_record(result), ensure_ascii=False))
+    else:
+        _print(result)
+    if write and result.gain > 0:
+        write_setting(options.config_path, result.best)
+        click.echo(f"{options.config_path}: query.fusion is changed; queries use it from now on", err=True)
+    elif result.gain <= 0:
+        click.echo("not better than the current setting on the held-out queries: keep that", err=True)
+        if write:
+            raise SystemExit(EXIT_NOTHING_TO_DO)
+
+
+def _record(result: Tuning) -> dict[str, Any]:
+    return {
+        "measure": result.measure,
+        "tuning_queries": result.tuning_queries,
+        "held_out_queries": result.held_out.queries,
+        "best": dataclasses.asdict(result.best),
+        "better": result.gain > 0,
+        "measures": result.held_out.measures,
+        "comparisons": [dataclasses.asdict(one) for one in result.comparisons],
+        "sweep": [dataclasses.asdict(trial) for trial in result.sweep],
+    }
+
+
+def _print(result: Tuning) -> None:
+    from pipeline import render
+    from pipeline.evaluate.setting import setting_lines
+    from pipeline.evaluate.significance import TEST
+
+    screen = console()
+    click.echo(
+        f"{len(result.sweep)} settings on {result.tuning_queries:,} queries, {result.measure}; the best of each:"
+    )
+    render.trials_table(screen, result.sweep)
+    click.echo(f"on {result.held_out.queries:,} held-out queries:")
+    render.measures_table(screen, result.held_out.measures)
+    for one in result.comparisons:
+        click.echo(
+            f"tuned - {one.against}: {one.difference:+.4f}, p {one.p:.4f}, "
+            f"{one.better} better, {one.equal} equal, {one.worse} worse"
+        )
+    click.echo(TEST)
+    click.echo("\n" + "\n".join(setting_lines(result.best)))
