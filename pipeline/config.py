@@ -134,11 +134,40 @@ class FusionSettings(Settings):
     weights: dict[str, float] = {}
 
 
+class RerankSettings(Settings):
+    """What reads the best `top` chunks again.
+
+    `model`: `none`, `multivectors` (late interaction with the index's own encoder), or a cross-encoder: a hub id, a
+    folder, or what `endpoint` serves. `blend`: the first stage's share of the score; unset it is none, except that
+    multi-vectors join a `weighted` fusion as its third leg. `max_tokens`: of query and passage together.
+    """
+
+    model: str = Field(default="none", min_length=1)
+    top: int = Field(default=50, ge=1)
+    blend: float | None = Field(default=None, ge=0, lt=1)
+    revision: str | None = None
+    runtime: Literal["auto", "openvino", "flagembedding", "sentence-transformers"] = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
+    max_tokens: int = Field(default=512, ge=8)
+    trust_remote_code: bool = False
+    endpoint: EndpointSection | None = None
+
+    @model_validator(mode="after")
+    def _endpoint_serves_a_cross_encoder(self) -> RerankSettings:
+        if self.endpoint is not None and self.model in ("none", "multivectors"):
+            raise ValueError(
+                f"query.rerank.endpoint serves a cross-encoder, and query.rerank.model is {self.model}"
+            )
+        return self
+
+
 class QuerySettings(Settings):
     k: int = Field(default=10, ge=1)
     mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
     depth: int = Field(default=100, ge=1)
     fusion: FusionSettings = FusionSettings()
+    rerank: RerankSettings = RerankSettings()
 
 
 class Expectation(Settings):

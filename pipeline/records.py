@@ -214,3 +214,8 @@ class Hit:
     def lexical(self) -> LegScore | None:
         """The lexical component, or `None` if it was not computed."""
         return self.legs.get("lexical")
+
+    @property
+    def reranker(self) -> LegScore | None:
+        """The reranker's component, or `None` if it did not look at this chunk."""
+        return self.legs.get("reranker") or self.legs.get("multivector")

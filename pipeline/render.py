@@ -42,7 +42,7 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
         field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
     }
     record["metadata"] = dict(hit.metadata)
-    for leg in ("dense", "lexical"):
+    for leg in dict.fromkeys(("dense", "lexical", *hit.legs)):
         score = hit.legs.get(leg)
         values = {} if score is None else dataclasses.asdict(score)
         record[leg] = {name: value for name, value in values.items() if value is not None or name == "rank"} or None

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 )
 @click.option("--collapse", is_flag=True, help="Only the best chunk of each document.")
 @click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")
+@click.option("--rerank", metavar="NAME", help="none, multivectors, or a cross-encoder's id or folder.")
+@click.option(
+    "--rerank-top", type=int, metavar="N", help="How many chunks are reranked. Default: query.rerank.top."
+)
 @click.option("--explain", is_flag=True, help="Show how each score came about: normalised scores, weights, tokens.")
 @click.option("--show", multiple=True, metavar="FIELD", help="A metadata field to show as a column. Repeatable.")
 @click.option("--batch", metavar="FILE", help="Queries from a file: JSONL (_id, text), id<TAB>text or plain lines.")
@@ -42,6 +46,8 @@ def query(
     generation: int | Literal["staged"] | None,
     collapse: bool,
     where: str | None,
+    rerank: str | None,
+    rerank_top: int | None,
     explain: bool,
     show: tuple[str, ...],
     batch: str | None,
@@ -60,6 +66,8 @@ def query(
             collapse=collapse or run_path is not None,
             explain=explain,
             where=where,
+            rerank=rerank,
+            rerank_top=rerank_top,
         )
         used = mode or index.settings.mode
         if run_path is not None:

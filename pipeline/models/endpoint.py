@@ -53,6 +53,36 @@ def endpoint_encoder(
     return EndpointEncoder(settings, count_tokens=count_tokens, sleep=sleep)
 
 
+def served(settings: EndpointSettings, client: JsonClient) -> ServerInfo:
+    """What the server tells about itself. Raises `EncoderError` if it serves another model, or another kind."""
+    url = settings.info_url
+    if url is None:
+        return ServerInfo()
+    info = ServerInfo.of(client.get_if_found(url, threading.Event()))
+    # A server started on a folder tells that folder's path, which says nothing about the model in it.
+    if info.model and info.model[0] not in "/.~" and info.model.casefold() != settings.model.casefold():
+        raise EncoderError(
+            f"{url}: the server runs {info.model}, not {settings.key('model')}={settings.model}; "
+            "correct one of them"
+        )
+    if info.revision and COMMIT.fullmatch(settings.revision) and not info.revision.startswith(settings.revision):
+        raise EncoderError(
+            f"{url}: the server runs revision {info.revision}, not "
+            f"{settings.key('revision')}={settings.revision}; correct one of them"
+        )
+    if info.pooling and settings.leg == "rerank":
+        raise EncoderError(
+            f"{url}: the server runs an embedding model, which cannot rerank; "
+            f"start one with a cross-encoder, or correct {settings.key('url')}"
+        )
+    if info.pooling and (info.pooling == "splade") != (settings.leg == "lexical"):
+        raise EncoderError(
+            f"{url}: the server pools by {info.pooling}, which gives no {settings.leg} vectors; "
+            "/embed_sparse needs a server started with --pooling splade, /embed one without"
+        )
+    return info
+
+
 class _Endpoint(Generic[Row]):
     """What both legs share: the server's own description, instructions, batches."""
 
@@ -85,31 +115,7 @@ class _Endpoint(Generic[Row]):
     @cached_property
     def _info(self) -> ServerInfo:
         """Asked for once; a server that serves another model than the configured one is refused here."""
-        settings, url = self._settings, self._settings.info_url
-        if url is None:
-            return ServerInfo()
-        info = ServerInfo.of(self._client.get_if_found(url, threading.Event()))
-        # A server started on a folder tells that folder's path, which says nothing about the model in it.
-        if info.model and info.model[0] not in "/.~" and info.model.casefold() != settings.model.casefold():
-            raise EncoderError(
-                f"{url}: the server runs {info.model}, not {settings.key('model')}={settings.model}; "
-                "correct one of them"
-            )
-        if (
-            info.revision
-            and COMMIT.fullmatch(settings.revision)
-            and not info.revision.startswith(settings.revision)
-        ):
-            raise EncoderError(
-                f"{url}: the server runs revision {info.revision}, not "
-                f"{settings.key('revision')}={settings.revision}; correct one of them"
-            )
-        if info.pooling and (info.pooling == "splade") != (settings.leg == "lexical"):
-            raise EncoderError(
-                f"{url}: the server pools by {info.pooling}, which gives no {settings.leg} vectors; "
-                "/embed_sparse needs a server started with --pooling splade, /embed one without"
-            )
-        return info
+        return served(self._settings, self._client)
 
     @cached_property
     def _fields(self) -> dict[str, object]:

@@ -104,6 +104,23 @@ def sparse_rows(answer: object, count: int) -> list[SparseRow]:
     return [_sparse_row(row, i) for i, row in enumerate(answer)]
 
 
+def rerank_scores(answer: object, count: int) -> list[float]:
+    """One finite score a text, in the order of the texts, from `/rerank`, which sorts them by score."""
+    if not isinstance(answer, list):
+        raise AnswerError(f"expected a list of scores, got {_kind(answer)}")
+    if len(answer) != count:
+        raise AnswerError(f"{len(answer)} scores for {count} texts")
+    scores: dict[int, float] = {}
+    for entry in answer:
+        index, score = (entry.get("index"), entry.get("score")) if isinstance(entry, dict) else (None, None)
+        if type(index) is not int or not 0 <= index < count or index in scores:
+            raise AnswerError("scores whose `index` values do not number the texts, so the order is not known")
+        if isinstance(score, bool) or not isinstance(score, int | float) or not abs(score) <= LARGEST:
+            raise AnswerError("a score that is not a finite number", index)
+        scores[index] = float(score)
+    return [scores[i] for i in range(count)]
+
+
 def _sparse_row(entries: object, i: int) -> SparseRow:
     if not isinstance(entries, list):
         raise AnswerError(f"expected a list of index and value pairs, got {_kind(entries)}", i)

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from pipeline.errors import ConfigError
 
 EndpointProtocol = Literal["huggingface", "tei", "openai"]
-EndpointLeg = Literal["dense", "lexical"]
+EndpointLeg = Literal["dense", "lexical", "rerank"]
 
 DEFAULT_URLS: dict[str, str] = {
     "huggingface": "https://router.huggingface.co/hf-inference",
@@ -31,7 +31,7 @@ class EndpointSettings:
     """One model behind one server. Raises `ConfigError` for values that make no sense.
 
     `url`: base of the service, http or https, with neither credentials nor a query; empty for the vendor's own.
-    `leg`: `lexical` asks a text-embeddings-inference server's `/embed_sparse`.
+    `leg`: `lexical` asks a text-embeddings-inference server's `/embed_sparse`, `rerank` its `/rerank`.
     `token_variable`: environment variable of the token; `None` for the protocol's usual ones, empty for no token.
     `revision`: what is served, where the server does not tell; a commit hash is compared with what it tells.
     `query_instruction`, `document_instruction`: templates with `{text}`; without it, put verbatim before the text.
@@ -64,9 +64,11 @@ class EndpointSettings:
         self._require(
             self.protocol in get_args(EndpointProtocol), "protocol", "choose one of: huggingface, tei, openai"
         )
-        self._require(self.leg in get_args(EndpointLeg), "leg", "choose one of: dense, lexical")
+        self._require(self.leg in get_args(EndpointLeg), "leg", "choose one of: dense, lexical, rerank")
         self._require(
-            self.leg == "dense" or self.protocol == "tei", "leg", "only the protocol tei has a lexical leg"
+            self.leg == "dense" or self.protocol == "tei",
+            "leg" if self.leg == "lexical" else "protocol",
+            "only the protocol tei has a lexical leg" if self.leg == "lexical" else "only tei can rerank",
         )
         self._require(bool(self.model.strip()), "model", "name the model that the server runs")
         for name in ("query_instruction", "document_instruction"):
@@ -96,6 +98,9 @@ class EndpointSettings:
 
     def key(self, name: str) -> str:
         """Where a setting stands in config.yaml, for errors."""
+        if self.leg == "rerank":
+            own = name in ("model", "revision", "max_tokens")
+            return f"query.rerank.{name}" if own else f"query.rerank.endpoint.{name}"
         if name == "model":
             return "encoder.lexical" if self.leg == "lexical" else "encoder.model"
         if name in ENCODER_KEYS:
@@ -118,7 +123,7 @@ class EndpointSettings:
         if self.protocol == "huggingface":
             return f"{base}/models/{quote(self.model, safe='/')}/pipeline/feature-extraction"
         if self.protocol == "tei":
-            return f"{base}/embed_sparse" if self.leg == "lexical" else f"{base}/embed"
+            return base + {"dense": "/embed", "lexical": "/embed_sparse", "rerank": "/rerank"}[self.leg]
         if not urlsplit(base).path:
             base = f"{base}/v1"
         return base if base.endswith("/embeddings") else f"{base}/embeddings"

@@ -63,13 +63,15 @@ class Heads:
 
     `dense`: pooling (`mean` or `cls`) of the sentence vector (batch, hidden). `token_weights`: relu of a linear map
     of each token, hidden → 1 (batch, tokens). `token_vectors`: a linear map of each token but the first (batch,
-    tokens - 1, dimension). The last two are (weight, bias). Vectors are not normalised here: in bf16 the rows would
+    tokens - 1, dimension). `score`: two linear maps of the first token with tanh between them (batch, 1), as cross-
+    encoders have. Linear maps are (weight, bias). Vectors are not normalised here: in bf16 the rows would
     come out up to 0.4% too long or too short, so the caller does it in float32.
     """
 
     dense: str | None = "mean"
     token_weights: tuple[Array, Array] | None = None
     token_vectors: tuple[Array, Array] | None = None
+    score: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None
 
 
 def build_graph(tensors: Mapping[str, Array], shape: TransformerShape, heads: Heads) -> Any:
@@ -109,6 +111,10 @@ class _Builder:
         if heads.token_vectors:
             rest = op.slice(hidden, self.axes(1), self.axes(2**31 - 1), self.axes(1), self.axes(1))
             results.append(self.named("token_vectors", self.affine(rest, *heads.token_vectors)))
+        if heads.score:
+            first, last = heads.score
+            inner = op.tanh(self.affine(self.pool(hidden, mask, "cls"), *first))
+            results.append(self.named("score", self.affine(inner, *last)))
         return self.ov.Model(results, [embeddings, mask], "encoder")
 
     def embed(self, words: Any) -> Any:

@@ -59,8 +59,14 @@ class LocalModel:
         return f"{self.folder.name if self.name == 'folder' else self.name.replace('/', '--')}-{revision}"
 
 
-def locate(model: str, revision: str | None = None, base: Path = Path(), needs: tuple[str, ...] = ()) -> LocalModel:
-    """The files of a hub id or of a folder (relative to `base`).
+def locate(
+    model: str,
+    revision: str | None = None,
+    base: Path = Path(),
+    needs: tuple[str, ...] = (),
+    section: str = "encoder",
+) -> LocalModel:
+    """The files of a hub id or of a folder (relative to `base`); `section` of config.yaml names it in errors.
 
     A hub model of which this machine lacks the weights or one of the files `needs` is downloaded.
 
@@ -69,20 +75,20 @@ def locate(model: str, revision: str | None = None, base: Path = Path(), needs: 
     path = base / Path(model).expanduser()
     if path.is_dir():
         if revision:
-            raise EncoderError(f"encoder.revision is for hub models, and {path} is a folder; remove it")
+            raise EncoderError(f"{section}.revision is for hub models, and {path} is a folder; remove it")
         if not any((path / name).exists() for name in ("config.json", "modules.json")):
             raise EncoderError(f"{path}: is no model folder: there is no config.json in it")
         return LocalModel("folder", path, f"xxh3:{_folder_hash(path.resolve())}")
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
         raise EncoderError(
-            f"encoder.model={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3"
+            f"{section}.model={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3"
         )
     folder = _cached_snapshot(model, revision or "main")
     if folder is None or _missing(folder, needs):
-        folder = _download(model, revision)
+        folder = _download(model, revision, section)
         if lacking := _missing(folder, needs):
             raise EncoderError(
-                f"encoder.model={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
+                f"{section}.model={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
                 "and it could not be downloaded; check the name and the network, or give a folder"
             )
     return LocalModel(model, folder, folder.name)
@@ -114,7 +120,7 @@ def _missing(folder: Path, needs: tuple[str, ...]) -> list[str]:
     return missing
 
 
-def _download(model: str, revision: str | None) -> Path:
+def _download(model: str, revision: str | None, section: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -126,7 +132,7 @@ def _download(model: str, revision: str | None) -> Path:
     except Exception as error:  # huggingface_hub raises errors of several libraries
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise EncoderError(
-            f"encoder.model={model!r} is not on this machine and cannot be downloaded: {reason}; "
+            f"{section}.model={model!r} is not on this machine and cannot be downloaded: {reason}; "
             "check the name and the network, or give a folder"
         ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,13 @@ def _query(line: str, place: str, number: int) -> Query:
 
 
 def trec_lines(run: Run, tag: str) -> Iterable[str]:
-    """A run in TREC form: `query-id Q0 doc-id rank score tag`."""
+    """A run in TREC form: `query-id Q0 doc-id rank score tag`.
+
+    Tools that read runs sort by score. Where one is above the score before it (past the reranked or the fused
+    chunks scores are of another kind) it is lowered, so that they see the same order.
+    """
     for query_id, ranking in run.items():
+        lowest = math.inf
         for rank, (doc_id, score) in enumerate(ranking, 1):
+            lowest = score = min(score, lowest)
             yield f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.index.lexical import SparseQuery
 from pipeline.query.fusion import Float64, Fused, LegColumn
+from pipeline.query.rerank import Reranked
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Hit, LegScore, TokenMatch
 
@@ -16,7 +18,8 @@ class Ranked:
     """One query's candidates.
 
     `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first; `scores`: float64, one for each
-    id; `fused`: how they came about, `None` with a single leg; `query`: the lexical side's weighted tokens.
+    id; `fused`: how they came about, `None` with a single leg; `query`: the lexical side's weighted tokens;
+    `reranked`: what became of those that were reranked, `None` without a reranker.
     """
 
     ids: Ids
@@ -25,6 +28,11 @@ class Ranked:
     columns: tuple[LegColumn, ...]
     fused: Fused | None
     query: SparseQuery | None
+    reranked: Reranked | None = None
+
+    def first(self, k: int) -> Ranked:
+        """The best `k` of them."""
+        return dataclasses.replace(self, order=self.order[:k])
 
 
 def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None) -> list[Hit]:
@@ -35,6 +43,7 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
         chunk = snapshot.chunk(number)
         explained = tokens is not None
         legs = {c.name: _leg(ranked, row, int(position), explained) for row, c in enumerate(ranked.columns)}
+        legs |= _second_look(ranked.reranked, int(position), explained)
         hits.append(
             Hit(
                 rank=rank,
@@ -60,10 +69,29 @@ def _leg(ranked: Ranked, row: int, position: int, explained: bool) -> LegScore:
     score, rank = float(column.scores[position]), int(column.ranks[position]) or None
     if not explained:
         return LegScore(score, rank)
+    if ranked.reranked is not None and position in ranked.reranked.columns:
+        return _reranked_leg(ranked.reranked, row, position, score, rank)
     if fused is None:
         return LegScore(score, rank, score, 1.0, score)
     normalized, contribution = fused.normalized[row, position], fused.contributions[row, position]
     return LegScore(score, rank, float(normalized), fused.weights[row], float(contribution))
+
+
+def _second_look(reranked: Reranked | None, position: int, explained: bool) -> dict[str, LegScore]:
+    """The reranker's own leg; none for a chunk that it did not look at."""
+    if reranked is None or position not in reranked.columns:
+        return {}
+    at = reranked.columns[position]
+    score, rank = float(reranked.raw[at]), int(reranked.ranks[at])
+    if not explained:
+        return {reranked.leg: LegScore(score, rank)}
+    return {reranked.leg: _reranked_leg(reranked, len(reranked.weights) - 1, position, score, rank)}
+
+
+def _reranked_leg(reranked: Reranked, row: int, position: int, score: float, rank: int | None) -> LegScore:
+    at = reranked.columns[position]
+    normalized, contribution = reranked.normalized[row, at], reranked.contributions[row, at]
+    return LegScore(score, rank, float(normalized), reranked.weights[row], float(contribution))
 
 
 def _matches(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,40 +11,37 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.config import EncoderSettings, FusionSettings, QuerySettings
+from pipeline.config import EncoderSettings, FusionSettings, QuerySettings, RerankSettings
 from pipeline.errors import CorruptIndexError, IndexNotFoundError, QueryError
 from pipeline.index import candidate
 from pipeline.index import manifest as manifests
-from pipeline.index.lexical import SparseQuery
 from pipeline.index.manifest import Manifest
-from pipeline.index.segment import Mask
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
 from pipeline.query.calibration import Calibration
-from pipeline.query.choice import choose_fusion
-from pipeline.query.fusion import Fused, LegColumn, fuse
 from pipeline.query.hits import Ranked, to_hits
 from pipeline.query.pseudo_queries import dominant_script
-from pipeline.query.snapshot import Ids, Ranking, Snapshot
-from pipeline.records import Float32, Hit, SparseRows
+from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
+from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
+from pipeline.query.snapshot import Snapshot
+from pipeline.query.thinning import best_of_each_document
+from pipeline.records import Hit
 
 MODES = ("hybrid", "dense", "lexical")
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedQueries:
-    """Queries ready to be ranked. `dense`: float32 (n, d); `lexical`: n sparse rows; `scripts`: of each text."""
-
-    dense: Float32 | None
-    lexical: SparseRows | None
-    scripts: tuple[str, ...]
 
 
 class Index:
     """An open index. Safe for concurrent reading from several threads; a publish by others never disturbs it."""
 
     def __init__(
-        self, path: Path, manifest: Manifest, encoder: Encoder, settings: QuerySettings, verify: bool
+        self,
+        path: Path,
+        manifest: Manifest,
+        encoder: Encoder,
+        settings: QuerySettings,
+        verify: bool,
+        encoder_settings: EncoderSettings | None = None,
+        base: Path = Path(),
     ) -> None:
         """Use `open_index`."""
         self.path = path
@@ -54,6 +50,8 @@ class Index:
         self.settings = settings
         self.snapshot = Snapshot(path, manifest, verify)
         self._encoding = threading.Lock()
+        known = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
+        self._second_look = SecondLook(self.snapshot, encoder, known, base)
 
     def __enter__(self) -> Index:
         return self
@@ -82,9 +80,21 @@ class Index:
         collapse: bool = False,
         explain: bool = False,
         where: str | None = None,
+        rerank: RerankSettings | str | None = None,
+        rerank_top: int | None = None,
     ) -> list[Hit]:
         """The best `k` chunks for one query, best first. See `search_many`."""
-        (hits,) = self.search_many([text], k, mode, fusion=fusion, collapse=collapse, explain=explain, where=where)
+        (hits,) = self.search_many(
+            [text],
+            k,
+            mode,
+            fusion=fusion,
+            collapse=collapse,
+            explain=explain,
+            where=where,
+            rerank=rerank,
+            rerank_top=rerank_top,
+        )
         return hits
 
     def search_many(
@@ -97,6 +107,8 @@ class Index:
         collapse: bool = False,
         explain: bool = False,
         where: str | None = None,
+        rerank: RerankSettings | str | None = None,
+        rerank_top: int | None = None,
     ) -> list[list[Hit]]:
         """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
 
@@ -104,9 +116,14 @@ class Index:
         back when the index is smaller than `k`, or when a lexical query shares no token with more chunks.
         `explain`: say how each score came about (`LegScore.contribution`, `Hit.matches`). `where`: an SQL condition
         on the chunks' metadata that is applied before ranking, for example `lang = 'ko' and year >= 2024`.
-        Raises `QueryError` for an empty query, k < 1 or an unknown mode.
+        `rerank`: `none`, `multivectors`, or the hub id or folder of a cross-encoder; the best `rerank_top` chunks
+        are then scored again, and those after them follow in their old order with their old score.
+        Raises `QueryError` for an empty query, k < 1 or an unknown mode, `EncoderError` for a reranker that cannot
+        be loaded.
         """
-        ranked = self.rank(texts, k, mode, fusion=fusion, collapse=collapse, where=where)
+        ranked = self.rank(
+            texts, k, mode, fusion=fusion, collapse=collapse, where=where, rerank=rerank, rerank_top=rerank_top
+        )
         names = [self.encoder.describe_tokens(text) if explain else None for text in texts]
         return [to_hits(self.snapshot, one, tokens) for one, tokens in zip(ranked, names, strict=True)]
 
@@ -119,18 +136,24 @@ class Index:
         fusion: FusionSettings | None = None,
         collapse: bool = False,
         where: str | None = None,
+        rerank: RerankSettings | str | None = None,
+        rerank_top: int | None = None,
     ) -> list[Ranked]:
         """Like `search_many`, but numbers instead of records: no text is read from disk."""
         wanted = self._check(texts, self.settings.k if k is None else k, mode or self.settings.mode)
+        chosen = choose_reranker(self.settings.rerank, rerank, rerank_top)
         if not texts:
             return []
-        return self.rank_encoded(self.encode(texts), k, wanted, fusion=fusion, collapse=collapse, where=where)
+        return self.rank_encoded(
+            self.encode(texts), k, wanted, fusion=fusion, collapse=collapse, where=where, rerank=chosen
+        )
 
     def encode(self, texts: Sequence[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
         with self._encoding:
             encoded = self.encoder.encode_queries(texts)
-        return EncodedQueries(encoded.dense, encoded.lexical, tuple(dominant_script(text) for text in texts))
+        scripts = tuple(dominant_script(text) for text in texts)
+        return EncodedQueries(tuple(texts), encoded.dense, encoded.lexical, encoded.multivectors, scripts)
 
     def rank_encoded(
         self,
@@ -141,51 +164,56 @@ class Index:
         fusion: FusionSettings | None = None,
         collapse: bool = False,
         where: str | None = None,
+        rerank: RerankSettings | None = None,
     ) -> list[Ranked]:
-        """Rank queries that are already encoded; `legs` defaults to all the index has."""
+        """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
         k = self.settings.k if k is None else k
-        legs = legs or self.legs
-        depth = max(self.settings.depth, k)
+        chosen = tuple(legs or self.legs)
+        stage = FirstStage(chosen, self.settings.depth, fusion or self.settings.fusion, self._calibration)
+        if rerank is None or rerank.model == NONE:
+            rerank = None
+        depth = max(stage.depth, k, rerank.top if rerank else 0)
         kept = self.snapshot.kept_by(where) if where is not None else None
+        scores: list[dict[int, float]] = [{} for _ in queries.texts]
         while True:
-            results = self._rank(queries, k, legs, depth, fusion or self.settings.fusion, collapse, kept)
+            results = rank_queries(self.snapshot, queries, stage, depth, kept)
+            if rerank:
+                results = [self._rerank(one, queries, i, stage, rerank, scores[i]) for i, one in enumerate(results)]
+            if collapse:
+                results = [best_of_each_document(self.snapshot, one) for one in results]
             enough = all(len(ranked.order) >= k for ranked in results)
             if not collapse or enough or depth >= self.manifest.chunks:
-                return results
+                return [ranked.first(k) for ranked in results]
             depth *= 4
 
-    def _rank(
+    def _rerank(
         self,
+        ranked: Ranked,
         queries: EncodedQueries,
-        k: int,
-        legs: Sequence[str],
-        depth: int,
-        fusion: FusionSettings,
-        collapse: bool,
-        kept: Sequence[Mask] | None,
-    ) -> list[Ranked]:
-        method, weights = choose_fusion(fusion, self.manifest, legs)
-        rankings: dict[str, list[Ranking]] = {}
-        sparse: list[SparseQuery] = []
-        if "dense" in legs and queries.dense is not None:
-            rankings["dense"] = self.snapshot.dense(queries.dense, depth, kept)
-        if "lexical" in legs and queries.lexical is not None:
-            sparse = [self.snapshot.weigh(*queries.lexical.row(i)) for i in range(len(queries.lexical))]
-            rankings["lexical"] = [self.snapshot.lexical(query, depth, kept) for query in sparse]
-        results = []
-        for i, script in enumerate(queries.scripts):
-            ids, columns, best_ranks = self._columns(
-                {leg: ranking[i] for leg, ranking in rankings.items()},
-                queries.dense[i] if queries.dense is not None else None,
-                sparse[i] if sparse else None,
-                bounded=method in ("auto", "theoretical"),
-            )
-            fused = None
-            if len(columns) > 1:
-                known = self._calibration
-                fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
-            results.append(self._order(ids, columns, best_ranks, fused, sparse[i] if sparse else None, k, collapse))
-        return results
+        i: int,
+        stage: FirstStage,
+        settings: RerankSettings,
+        known: dict[int, float],
+    ) -> Ranked:
+        """The candidates of query `i` in their new order; `known` keeps the scores of chunks looked at before."""
+        positions = ranked.order[: settings.top]
+        ids = ranked.ids[positions]
+        new = np.array([number for number in ids.tolist() if number not in known], np.int64)
+        if len(new):
+            found = self._second_look.scores(settings, queries.texts[i], queries.query_vectors(i), new)
+            known.update(zip(new.tolist(), found.tolist(), strict=True))
+        return reorder(
+            self.snapshot,
+            ranked,
+            combine(
+                ranked,
+                positions,
+                np.array([known[number] for number in ids.tolist()], np.float64),
+                leg_name(settings.model),
+                weights=joint_weights(settings, stage.fusion, self.manifest, stage.legs),
+                blend=settings.blend or 0.0,
+            ),
+        )
 
     @cached_property
     def _calibration(self) -> Calibration | None:
@@ -203,60 +231,6 @@ class Index:
         if missing := set(wanted) - set(self.legs):
             raise QueryError(f"{self.path}: this index has no {missing.pop()} leg; it has: {', '.join(self.legs)}")
         return wanted
-
-    def _columns(
-        self,
-        rankings: Mapping[str, Ranking],
-        dense: Float32 | None,
-        lexical: SparseQuery | None,
-        bounded: bool,
-    ) -> tuple[Ids, list[LegColumn], Ids]:
-        """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
-        union = np.unique(np.concatenate([ranking.ids for ranking in rankings.values()]))
-        depth = self.settings.depth
-        columns = []
-        best_ranks = np.full(len(union), np.iinfo(np.int64).max)
-        for leg, ranking in rankings.items():
-            if leg == "dense" and dense is not None:
-                scores = self.snapshot.dense_scores(dense, union)
-            elif lexical is not None:
-                scores = self.snapshot.lexical_scores(lexical, union)
-            places = np.searchsorted(union, ranking.ids)
-            best_ranks[places] = np.minimum(best_ranks[places], np.arange(1, len(places) + 1))
-            ranks = np.zeros(len(union), np.int64)
-            ranks[places[:depth]] = np.arange(1, len(places[:depth]) + 1)
-            best = ranking.scores[:depth].astype(np.float64)
-            matches_fewer = leg == "lexical" and len(best) < depth
-            floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
-            bound = self.snapshot.lexical_bound(lexical) if bounded and leg == "lexical" and lexical else 0.0
-            columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor, bound))
-        return union, columns, best_ranks
-
-    def _order(
-        self,
-        ids: Ids,
-        columns: Sequence[LegColumn],
-        best_ranks: Ids,
-        fused: Fused | None,
-        query: SparseQuery | None,
-        k: int,
-        collapse: bool,
-    ) -> Ranked:
-        scores = columns[0].scores if fused is None else fused.scores
-        # Fusion ranks the legs' best `depth`. More hits than that follow by their better rank in some leg, so that
-        # asking for more never changes the first.
-        tail = best_ranks > self.settings.depth
-        order = self.snapshot.order(ids, [tail, np.where(tail & (len(columns) > 1), 0.0, -scores), best_ranks])
-        if collapse:
-            seen: set[str] = set()
-            kept = []
-            for position in order:
-                doc_id = self.snapshot.doc_id(int(ids[position]))
-                if doc_id not in seen:
-                    seen.add(doc_id)
-                    kept.append(position)
-            order = np.array(kept, np.int64)
-        return Ranked(ids, order[:k], scores, tuple(columns), fused, query)
 
 
 def open_index(
@@ -296,7 +270,8 @@ def _open(
     settings: QuerySettings,
     verify: bool,
 ) -> Index:
-    loaded = load_encoder(encoder or EncoderSettings.model_validate(manifest.encoder), base=base)
+    chosen = encoder or EncoderSettings.model_validate(manifest.encoder)
+    loaded = load_encoder(chosen, base=base)
     legs = {"dense": loaded.dense_fingerprint, "lexical": loaded.lexical_fingerprint}
     manifests.check_fingerprints(folder, manifest, legs)
-    return Index(folder, manifest, loaded, settings, verify)
+    return Index(folder, manifest, loaded, settings, verify, chosen, base)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pipeline.index.lexical import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
+from pipeline.index.multivector import MULTIVECTOR_FILE, late_interaction
 from pipeline.index.segment import Mask, Segment
 from pipeline.query.filters import ChunkFilter
 from pipeline.records import Chunk, Float32
@@ -119,6 +120,27 @@ class Snapshot:
         """The chunk with this number."""
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
         return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
+
+    def texts(self, ids: Ids) -> list[str]:
+        """The texts of given chunks, in their order."""
+        found = [""] * len(ids)
+        for number, inside, ordinals in self._by_segment(ids):
+            fetched = self.segments[number].store.fetch(ordinals.tolist())
+            for position, chunk in zip(inside, fetched, strict=True):
+                found[position] = chunk.text
+        return found
+
+    @property
+    def has_multivectors(self) -> bool:
+        """Whether every chunk's token-level vectors are stored."""
+        return all(any(file.name == MULTIVECTOR_FILE for file in segment.entry.files) for segment in self.segments)
+
+    def late_interaction(self, query: Float32, ids: Ids) -> Float32:
+        """Multi-vector scores of given chunks, from the stored vectors. `query`: float32 (tokens, d)."""
+        result = np.zeros(len(ids), np.float32)
+        for number, inside, ordinals in self._by_segment(ids):
+            result[inside] = late_interaction(query, self.segments[number].multivectors.vectors(ordinals))
+        return result
 
     def doc_id(self, number: int) -> str:
         """The document that a chunk belongs to."""

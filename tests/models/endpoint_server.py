@@ -66,6 +66,12 @@ def weights(text: str) -> dict[int, float]:
     }
 
 
+def relevance(query: str, text: str) -> float:
+    """What `/rerank` answers: the share of the query's words that stand in the text, as a logit would be."""
+    words = query.split()
+    return 8.0 * sum(word in text.split() for word in words) / len(words) - 4.0
+
+
 class EndpointServer(ThreadingHTTPServer):
     """`faults` are used up one a request; `choose`, called by many threads, may pick one by the texts instead."""
 
@@ -120,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         server = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        texts = body["input"] if "input" in body else body["inputs"]
+        texts = next(body[name] for name in ("input", "inputs", "texts") if name in body)
         with server.lock:
             server.requests.append((self.path, dict(self.headers), body))
             fault = server.faults.pop(0) if server.faults else None
@@ -146,6 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, self._embedded(texts, body))
 
     def _embedded(self, texts: list[str], body: Any) -> Any:
+        if self.path.endswith("/rerank"):
+            scores = [{"index": i, "score": relevance(body["query"], text)} for i, text in enumerate(texts)]
+            return sorted(scores, key=lambda entry: -entry["score"])
         if self.path.endswith("/embed_sparse"):
             return [[{"index": i, "value": v} for i, v in weights(text).items()] for text in texts]
         vectors = [vector(text).tolist() for text in texts]

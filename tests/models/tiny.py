@@ -89,3 +89,38 @@ def save_sentence_model(folder: Path, pooling: str = "mean", prompts: dict[str, 
     model = SentenceTransformer(modules=[words, Pooling(HIDDEN, pooling_mode=pooling), Normalize()], device="cpu")
     model.prompts = prompts or {}
     model.save(str(folder))
+
+
+def save_cross_encoder(folder: Path, architecture: str = "XLMRoberta", labels: int = 1, seed: int = 0) -> None:
+    """An XLM-RoBERTa or a BERT (whose passages have token type 1) with a classification head."""
+    import torch
+    import transformers
+
+    save_xlm_roberta(folder, seed=seed)
+    shape = json.loads((folder / "config.json").read_text())
+    kept = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    values = {name: shape[name] for name in (*kept, "pad_token_id", "layer_norm_eps", "initializer_range")}
+    if architecture == "Bert":
+        values |= {"type_vocab_size": 2, "max_position_embeddings": 512}
+        tokenizer = json.loads((folder / "tokenizer.json").read_text())
+        for piece in tokenizer["post_processor"]["pair"][-2:]:
+            for part in piece.values():
+                part["type_id"] = 1
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+        # A class that leaves the post-processor as it is saved.
+        saved = json.loads((folder / "tokenizer_config.json").read_text())
+        saved |= {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": 512,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+        }
+        (folder / "tokenizer_config.json").write_text(json.dumps(saved))
+    else:
+        values |= {"type_vocab_size": 1, "max_position_embeddings": shape["max_position_embeddings"]}
+    torch.manual_seed(seed)
+    config = getattr(transformers, f"{architecture}Config")(**values, num_labels=labels)
+    model = getattr(transformers, f"{architecture}ForSequenceClassification")(config)
+    for parameter in model.parameters():
+        if parameter.ndim == 1:
+            parameter.data += torch.randn_like(parameter) * 0.1
+    model.save_pretrained(folder)

@@ -1,0 +1,123 @@
+"""The first stage: the legs' candidates, scored exactly in every leg, fused and ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config import FusionSettings
+from pipeline.index.lexical import SparseQuery
+from pipeline.index.segment import Mask
+from pipeline.query.calibration import Calibration
+from pipeline.query.choice import choose_fusion
+from pipeline.query.fusion import Fused, LegColumn, fuse
+from pipeline.query.hits import Ranked
+from pipeline.query.snapshot import Ids, Ranking, Snapshot
+from pipeline.records import Float32, MultiVectors, SparseRows
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedQueries:
+    """Queries ready to be ranked. `dense`: float32 (n, d); `lexical`: n sparse rows; `scripts`: of each text.
+
+    `multivectors`: n ragged rows, if the index's encoder gives them.
+    """
+
+    texts: tuple[str, ...]
+    dense: Float32 | None
+    lexical: SparseRows | None
+    multivectors: MultiVectors | None
+    scripts: tuple[str, ...]
+
+    def query_vectors(self, i: int) -> Float32 | None:
+        """Token-level vectors of query `i`, float32 (tokens, d), if the encoder gave them."""
+        rows = self.multivectors
+        return None if rows is None else rows.vectors[int(rows.offsets[i]) : int(rows.offsets[i + 1])]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStage:
+    """How candidates are found and fused. `depth`: how many of each leg's best the fusion ranks."""
+
+    legs: tuple[str, ...]
+    depth: int
+    fusion: FusionSettings
+    calibration: Calibration | None
+
+
+def rank_queries(
+    snapshot: Snapshot,
+    queries: EncodedQueries,
+    stage: FirstStage,
+    wanted: int,
+    kept: Sequence[Mask] | None,
+) -> list[Ranked]:
+    """All candidates of each query in order, the legs' best `wanted` (at least `stage.depth`)."""
+    fusion = stage.fusion
+    method, weights = choose_fusion(fusion, snapshot.manifest, stage.legs)
+    rankings: dict[str, list[Ranking]] = {}
+    sparse: list[SparseQuery] = []
+    if "dense" in stage.legs and queries.dense is not None:
+        rankings["dense"] = snapshot.dense(queries.dense, wanted, kept)
+    if "lexical" in stage.legs and queries.lexical is not None:
+        sparse = [snapshot.weigh(*queries.lexical.row(i)) for i in range(len(queries.lexical))]
+        rankings["lexical"] = [snapshot.lexical(query, wanted, kept) for query in sparse]
+    results = []
+    for i, script in enumerate(queries.scripts):
+        ids, columns, best_ranks = _columns(
+            snapshot,
+            {leg: ranking[i] for leg, ranking in rankings.items()},
+            queries.dense[i] if queries.dense is not None else None,
+            sparse[i] if sparse else None,
+            stage.depth,
+            bounded=method in ("auto", "theoretical"),
+        )
+        fused = None
+        if len(columns) > 1:
+            known = stage.calibration
+            fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
+        scores = columns[0].scores if fused is None else fused.scores
+        order = _order(snapshot, ids, columns, best_ranks, fused, stage.depth)
+        results.append(Ranked(ids, order, scores, tuple(columns), fused, sparse[i] if sparse else None))
+    return results
+
+
+def _columns(
+    snapshot: Snapshot,
+    rankings: Mapping[str, Ranking],
+    dense: Float32 | None,
+    lexical: SparseQuery | None,
+    depth: int,
+    bounded: bool,
+) -> tuple[Ids, list[LegColumn], Ids]:
+    """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
+    union = np.unique(np.concatenate([ranking.ids for ranking in rankings.values()]))
+    columns = []
+    best_ranks = np.full(len(union), np.iinfo(np.int64).max)
+    for leg, ranking in rankings.items():
+        if leg == "dense" and dense is not None:
+            scores = snapshot.dense_scores(dense, union)
+        elif lexical is not None:
+            scores = snapshot.lexical_scores(lexical, union)
+        places = np.searchsorted(union, ranking.ids)
+        best_ranks[places] = np.minimum(best_ranks[places], np.arange(1, len(places) + 1))
+        ranks = np.zeros(len(union), np.int64)
+        ranks[places[:depth]] = np.arange(1, len(places[:depth]) + 1)
+        best = ranking.scores[:depth].astype(np.float64)
+        matches_fewer = leg == "lexical" and len(best) < depth
+        floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
+        bound = snapshot.lexical_bound(lexical) if bounded and leg == "lexical" and lexical else 0.0
+        columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor, bound))
+    return union, columns, best_ranks
+
+
+def _order(
+    snapshot: Snapshot, ids: Ids, columns: Sequence[LegColumn], best_ranks: Ids, fused: Fused | None, depth: int
+) -> Ids:
+    scores = columns[0].scores if fused is None else fused.scores
+    # Fusion ranks the legs' best `depth`. More hits than that follow by their better rank in some leg, so that
+    # asking for more never changes the first.
+    tail = best_ranks > depth
+    return snapshot.order(ids, [tail, np.where(tail & (len(columns) > 1), 0.0, -scores), best_ranks])

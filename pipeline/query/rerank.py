@@ -1,0 +1,203 @@
+"""Reranking: the first stage's best chunks are scored by a closer look, and ordered anew.
+
+How the scores come together is a pure function of arrays. Only the best `top` of the first stage are looked at,
+however many hits are asked for, so that the first hits do not depend on k; the others follow in their old order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.config import EncoderSettings, FusionSettings, RerankSettings
+from pipeline.errors import EncoderError, QueryError
+from pipeline.index.manifest import Manifest
+from pipeline.index.multivector import late_interaction
+from pipeline.query.choice import choose_fusion
+from pipeline.query.fusion import Float64, LegColumn, fuse
+from pipeline.query.snapshot import Ids, Snapshot
+from pipeline.records import Float32, MultiVectors
+
+if TYPE_CHECKING:
+    from pipeline.models.contract import Encoder
+    from pipeline.models.rerank import Reranker
+    from pipeline.query.hits import Ranked
+
+NONE, MULTIVECTORS = "none", "multivectors"
+LEGS = {MULTIVECTORS: "multivector"}
+"""Name of the leg that a reranker adds to a hit; `reranker` for every cross-encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """What n chunks were scored on the second look, and what became of it.
+
+    `leg`: `multivector` or `reranker`. `columns`: position in the candidates → column here. `raw`: float64 (n,),
+    the reranker's scores; `ranks`: int64 (n,), 1-based, by them. `normalized`, `contributions`: float64
+    (legs + 1, n), the reranker last; contributions add up to the score. `weights`: one for each of their rows.
+    """
+
+    leg: str
+    columns: Mapping[int, int]
+    raw: Float64
+    ranks: npt.NDArray[np.int64]
+    normalized: Float64
+    contributions: Float64
+    weights: tuple[float, ...]
+
+
+def leg_name(model: str) -> str:
+    """The leg that reranking by this model adds."""
+    return LEGS.get(model, "reranker")
+
+
+def choose_reranker(
+    settings: RerankSettings, rerank: RerankSettings | str | None, top: int | None
+) -> RerankSettings:
+    """What a search asks for, on top of the configured settings. Raises `QueryError` for top < 1.
+
+    A name keeps what is configured for that model; for another model only `top`, `blend`, device and precision.
+    """
+    if isinstance(rerank, RerankSettings):
+        settings = rerank
+    elif rerank is not None and rerank != settings.model:
+        if not rerank.strip():
+            raise QueryError("the reranker's name is empty; give none, multivectors, or a cross-encoder")
+        kept = settings.model_dump(include={"top", "blend", "device", "precision"})
+        settings = RerankSettings(model=rerank, **kept)
+    if top is None:
+        return settings
+    if top < 1:
+        raise QueryError(f"rerank_top={top}: rerank at least one chunk, or nothing with rerank=none")
+    return settings.model_copy(update={"top": top})
+
+
+def joint_weights(
+    settings: RerankSettings, fusion: FusionSettings, manifest: Manifest, legs: tuple[str, ...]
+) -> Mapping[str, float] | None:
+    """The weights under which multi-vectors join a fusion of raw scores as its third leg, as in BGE-M3's paper.
+
+    `None` where they don't: for cross-encoders, other fusions, a single leg, and where `blend` is set.
+    """
+    if settings.model != MULTIVECTORS or settings.blend is not None or len(legs) < 2:
+        return None
+    method, weights = choose_fusion(fusion, manifest, (*legs, LEGS[MULTIVECTORS]))
+    return weights if method == "weighted" else None
+
+
+def combine(
+    ranked: Ranked,
+    positions: Ids,
+    scores: Float64,
+    leg: str,
+    *,
+    weights: Mapping[str, float] | None,
+    blend: float,
+) -> Reranked:
+    """Scores of the candidates at `positions`, whose reranker's scores are `scores`, in the same order.
+
+    `weights`: raw scores of all legs and the reranker, weighted (`joint_weights`). Else the reranker's score alone;
+    or, for `blend` above zero, `blend` · first stage + (1 - blend) · reranker, each divided by its own standard
+    deviation over these candidates.
+    """
+    ranks = np.empty(len(scores), np.int64)
+    ranks[np.lexsort((ranked.ids[positions], -scores))] = np.arange(1, len(scores) + 1)
+    places = {int(position): column for column, position in enumerate(positions)}
+    if weights is not None:
+        columns = [dataclasses.replace(c, scores=c.scores[positions], ranks=ranks) for c in ranked.columns]
+        fused = fuse("weighted", [*columns, LegColumn(leg, scores, ranks, 0.0, 0.0)], weights)
+        return Reranked(leg, places, scores, ranks, fused.normalized, fused.contributions, fused.weights)
+    if ranked.fused is None:
+        first, first_weights = ranked.columns[0].scores[None, positions], np.ones(1)
+    else:
+        first, first_weights = ranked.fused.normalized[:, positions], np.array(ranked.fused.weights)
+    before, after = 0.0, 1.0
+    if blend > 0:
+        before = blend / _spread(first_weights @ first)
+        after = (1 - blend) / _spread(scores)
+    chosen = np.append(first_weights * before, after)
+    normalized = np.vstack([first, scores])
+    return Reranked(leg, places, scores, ranks, normalized, normalized * chosen[:, None], tuple(chosen.tolist()))
+
+
+def _spread(values: Float64) -> float:
+    deviation = float(values.std()) if len(values) else 0.0
+    return deviation if deviation > 1e-12 * float(np.abs(values).max(initial=0)) else 1.0
+
+
+def reorder(snapshot: Snapshot, ranked: Ranked, reranked: Reranked) -> Ranked:
+    """The candidates with the reranked ones first, by their new score, ties by chunk id."""
+    positions = np.fromiter(reranked.columns, np.int64, len(reranked.columns))
+    totals = reranked.contributions.sum(axis=0)
+    scores = ranked.scores.astype(np.float64)
+    scores[positions] = totals
+    first = positions[snapshot.order(ranked.ids[positions], [-totals])]
+    order = np.concatenate([first, ranked.order[len(first) :]])
+    return dataclasses.replace(ranked, order=order, scores=scores, reranked=reranked)
+
+
+class SecondLook:
+    """The rerankers of an open index, loaded when they are first used, and kept. Safe for several threads."""
+
+    def __init__(self, snapshot: Snapshot, encoder: Encoder, settings: EncoderSettings, base: Path) -> None:
+        self._snapshot, self._encoder, self._encoder_settings, self._base = snapshot, encoder, settings, base
+        self._loaded: dict[str, Reranker] = {}
+        self._lock = threading.Lock()
+
+    def scores(self, settings: RerankSettings, text: str, vectors: Float32 | None, ids: Ids) -> Float64:
+        """The reranker's score of each chunk. `vectors`: the query's multi-vectors, if they are known already.
+
+        Raises `EncoderError` if the reranker cannot be loaded or asked.
+        """
+        with self._lock:
+            if settings.model == MULTIVECTORS:
+                return self._late_interaction(text, vectors, ids).astype(np.float64)
+            return self._cross_encoder(settings).score(text, self._snapshot.texts(ids)).astype(np.float64)
+
+    def _cross_encoder(self, settings: RerankSettings) -> Reranker:
+        from pipeline.models.rerank import load_reranker
+
+        key = settings.model_copy(update={"top": 1, "blend": None}).model_dump_json()
+        if key not in self._loaded:
+            self._loaded[key] = load_reranker(settings, self._base)
+        return self._loaded[key]
+
+    def _late_interaction(self, text: str, vectors: Float32 | None, ids: Ids) -> Float32:
+        if vectors is None or not self._snapshot.has_multivectors:
+            self._encoder = self._with_multivectors(self._encoder)
+        if vectors is None:
+            vectors = _known(self._encoder.encode_queries([text]).multivectors).vectors
+        if self._snapshot.has_multivectors:
+            return self._snapshot.late_interaction(vectors, ids)
+        passages = self._encoder.encode_documents(self._snapshot.texts(ids)).multivectors
+        return late_interaction(vectors, _known(passages))
+
+    def _with_multivectors(self, encoder: Encoder) -> Encoder:
+        if encoder.gives_multivectors:
+            return encoder
+        from pipeline.models.registry import load_encoder
+
+        settings = self._encoder_settings.model_copy(update={"multivectors": True, "lexical": "bm25"})
+        try:
+            if settings.endpoint is None:
+                return load_encoder(settings, base=self._base)
+        except EncoderError as error:
+            if "multivectors" not in str(error):
+                raise
+        raise EncoderError(
+            f"query.rerank.model=multivectors: the encoder of this index ({settings.model}) gives none; "
+            "rerank with a cross-encoder such as BAAI/bge-reranker-v2-m3, or index with BAAI/bge-m3"
+        ) from None
+
+
+def _known(found: MultiVectors | None) -> MultiVectors:
+    if found is None:
+        raise EncoderError("query.rerank.model=multivectors: the encoder gave no multi-vectors")
+    return found
