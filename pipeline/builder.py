@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -33,7 +34,11 @@ from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.plan import BuildPlan
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Rejection
+from pipeline.report.page import write
+from pipeline.report.record import load as load_record
 from pipeline.stopwatch import Stopwatch
+
+log = logging.getLogger(__name__)
 
 __all__ = ["BuildReport", "IngestReport", "build", "encode", "encoding", "ingest", "plan", "publish"]
 
@@ -116,7 +121,19 @@ def publish(config: Config, *, force: bool = False, progress: ProgressFactory = 
                 raise GateRefusedError(commit.refusal(index, verdict))
             manifest = verdict.manifest
         commit.publish(config, manifest)
+        _retell(index, manifest)
     return manifest
+
+
+def _retell(index: Path, manifest: Manifest) -> None:
+    """Say in the report of a build that was refused that its generation is live now."""
+    try:
+        record = load_record(index, manifest.generation)
+    except IndexStoreError as error:
+        log.warning("the report stays as it was: %s", error)
+        return
+    refusals = tuple(recorded_refusals(manifest))
+    write(index, dataclasses.replace(record, status="published", note=manifest.note, refusals=refusals))
 
 
 def plan(config: Config, *, full: bool = False, progress: ProgressFactory = silent) -> BuildPlan:

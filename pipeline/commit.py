@@ -26,7 +26,9 @@ from pipeline.query.calibration import Calibration
 from pipeline.query.searcher import Index
 from pipeline.query.trials import calibrate_index, is_stale
 from pipeline.records import Fingerprint, Rejection
-from pipeline.stopwatch import Stopwatch
+from pipeline.report.page import write
+from pipeline.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths, chunk_lengths
+from pipeline.stopwatch import Stopwatch, peak_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def encode_and_publish(
     if live is not None and staged.nothing_to_do:
         staging.clear(index)
         return _summary(live, report, watch, published=False)
+    lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     waiting = planning.waiting_chunks(index, staged, encoder, config.segments)
     shards = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config))
     rate = planning.EncodingRate(waiting, watch.seconds_of("encode"))
@@ -112,8 +115,11 @@ def encode_and_publish(
     if verdict.refusals:
         candidate.stage(index, verdict.manifest)
         staging.discard_ingest(index)
+    else:
+        publish(config, verdict.manifest)
+    write(index, _record(verdict, report, watch, waiting, lengths))
+    if verdict.refusals:
         raise GateRefusedError(refusal(index, verdict))
-    publish(config, verdict.manifest)
     return _summary(verdict.manifest, report, watch, published=True)
 
 
@@ -148,6 +154,39 @@ def refusal(index: Path, verdict: Verdict) -> str:
     return (
         f"{index}: the gate refused generation {verdict.manifest.generation}: {'; '.join(verdict.refusals)}; "
         "it stays staged: `pipeline query --generation staged` searches it, `pipeline publish --force` publishes it"
+    )
+
+
+def _record(
+    verdict: Verdict, report: IngestReport, watch: Stopwatch, encoded: int, lengths: ChunkLengths | None
+) -> BuildRecord:
+    manifest, staged = verdict.manifest, report.staged
+    return BuildRecord(
+        generation=manifest.generation,
+        status="refused" if verdict.refusals else "published",
+        created_at=manifest.created_at,
+        seconds=watch.seconds,
+        documents=manifest.documents,
+        chunks=manifest.chunks,
+        segments=len(manifest.segments),
+        bytes=sum(file.size for entry in manifest.segments for file in entry.files),
+        added=staged.added,
+        changed=staged.changed,
+        deleted=staged.deleted,
+        unchanged=staged.unchanged,
+        held=staged.held,
+        new_chunks=staged.chunks,
+        encoded=encoded,
+        full=staged.full,
+        peak_bytes=peak_memory(),
+        stages=tuple(watch.stages),
+        rejected=staged.rejected,
+        rejections=report.rejections[:MOST_REJECTIONS],
+        lengths=lengths,
+        measures=recorded_measures(manifest),
+        live_measures=verdict.live_measures,
+        refusals=verdict.refusals,
+        note=manifest.note,
     )
 
 

@@ -20,11 +20,12 @@ LAYERS = [
     {"index", "models"},
     {"ingest", "encode", "query"},
     {"evaluate"},
+    {"report"},
     {"plan"},
     {"judging"},
     {"commit"},
     {"builder"},
-    {"render"},
+    {"render", "render_report"},
     {"cli"},
 ]
 ROOMS = {

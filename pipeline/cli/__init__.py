@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli import build, evaluate, generations, maintain, models, query, tune
+from pipeline.cli import build, evaluate, generations, maintain, models, query, report, tune
 from pipeline.cli.common import Commands, Options
 
 
@@ -40,6 +40,7 @@ for command in (
     generations.generations,
     generations.rollback,
     generations.gc,
+    report.report,
     maintain.verify,
     maintain.repair,
     maintain.compact,

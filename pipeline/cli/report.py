@@ -1,0 +1,33 @@
+"""The command that tells what a build did: report."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from pipeline.cli.common import Options, console
+
+
+@click.command()
+@click.argument("generation", type=int, required=False, metavar="[N]")
+@click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
+@click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_obj
+def report(options: Options, generation: int | None, show: bool, index_path: str | None, as_json: bool) -> None:
+    """Tell what the last build, or that of generation N, did, and where its page is."""
+    from pipeline import render_report
+    from pipeline.report.record import load, page_path, record_path
+
+    index = options.index_folder(index_path)
+    record = load(index, generation)
+    page = page_path(index, record.generation).resolve()
+    if as_json:
+        stored = record_path(index, record.generation).read_text("utf-8")
+        click.echo(json.dumps(json.loads(stored), ensure_ascii=False))
+    else:
+        render_report.record_tables(console(), record)
+        click.echo(f"the whole story: {page}")
+    if show and click.launch(page.as_uri()) != 0:
+        click.echo(f"no browser could be started; open {page} in one", err=True)

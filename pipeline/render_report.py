@@ -1,0 +1,46 @@
+"""A build's record on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.report.record import BuildRecord
+
+_REJECTIONS = 5
+
+
+def record_tables(console: Console, record: BuildRecord) -> None:
+    """What a build did, as text and tables that fit the terminal."""
+    console.print(
+        f"[bold]generation {record.generation}[/] was {record.status}, {record.created_at}, "
+        f"in {record.seconds:,.1f} s" + (f": {escape(record.note)}" if record.note else "")
+    )
+    for reason in record.refusals:
+        console.print(f"  [red]refused:[/] {escape(reason)}")
+    console.print(
+        f"  {record.added:,} added, {record.changed:,} changed, {record.deleted:,} deleted, "
+        f"{record.unchanged:,} unchanged, {record.rejected:,} rejected; "
+        f"{record.documents:,} documents and {record.chunks:,} chunks in all"
+    )
+    table = Table("stage", "done", "seconds", "a second", "peak memory")
+    for stage in record.stages:
+        table.add_row(
+            stage.name,
+            f"{stage.units:,} {stage.unit}",
+            f"{stage.seconds:,.2f}",
+            f"{stage.units / stage.seconds:,.1f}" if stage.units and stage.seconds > 0 else "–",
+            f"{stage.peak_bytes / 1e6:,.0f} MB",
+        )
+    console.print(table)
+    if record.measures:
+        live = record.live_measures or {}
+        quality = Table("measure", "this build", "before")
+        for name, value in record.measures.items():
+            quality.add_row(name, f"{value:.4f}", f"{live[name]:.4f}" if name in live else "–")
+        console.print(quality)
+    for one in record.rejections[:_REJECTIONS]:
+        console.print(f"  rejected {escape(one.source)}: {escape(one.reason)}")
+    if record.rejected > _REJECTIONS:
+        console.print(f"  … and {record.rejected - _REJECTIONS:,} more")
