@@ -188,7 +188,8 @@ class TokenMatch:
 class Hit:
     """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent.
 
-    `matches`: the shared tokens, heaviest first; empty unless an explanation was asked for.
+    `matches`: the shared tokens, heaviest first; empty unless an explanation was asked for. `before` and `after`:
+    the document's text around the chunk, so that before + text + after reads on; `None` unless asked for.
     """
 
     rank: int
@@ -204,6 +205,8 @@ class Hit:
     source: str
     legs: Mapping[str, LegScore]
     matches: tuple[TokenMatch, ...] = ()
+    before: str | None = None
+    after: str | None = None
 
     @property
     def dense(self) -> LegScore | None:

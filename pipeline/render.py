@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pipeline.index.staging import StagedIngest
     from pipeline.plan import BuildPlan
 
+_CONTEXT_CHARACTERS = 240
+"""A table shows this much of the text before and after a hit."""
+
 
 def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits: Sequence[Hit]) -> str:
     """One query's hits as one line of JSON."""
@@ -37,7 +40,7 @@ def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits
 
 
 def _hit_record(hit: Hit) -> dict[str, Any]:
-    skipped = {"legs", "matches"}
+    skipped = {"legs", "matches"} | ({"before", "after"} if hit.before is None else set())
     record = {
         field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
     }
@@ -97,12 +100,26 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     part = snippet(hit.text, tokens, index.encoder.describe_tokens)
     body = Text(("…" if part.cut_before else "") + part.text + ("…" if part.cut_after else ""), style="default")
     shift = 1 if part.cut_before else 0
+    if hit.before:
+        text.append(f"{_end(hit.before)} ↓\n", style="dim")
     for start, end in part.marks:
         body.stylize("bold yellow", start + shift, end + shift)
     text.append_text(body)
+    if hit.after:
+        text.append(f"\n↑ {_start(hit.after)}", style="dim")
     for line in _explanation(hit):
         text.append(f"\n{line}", style="green")
     return text
+
+
+def _start(text: str) -> str:
+    folded = " ".join(text.split())
+    return folded if len(folded) <= _CONTEXT_CHARACTERS else folded[:_CONTEXT_CHARACTERS] + "…"
+
+
+def _end(text: str) -> str:
+    folded = " ".join(text.split())
+    return folded if len(folded) <= _CONTEXT_CHARACTERS else "…" + folded[-_CONTEXT_CHARACTERS:]
 
 
 def _explanation(hit: Hit) -> list[str]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     "--generation", type=Generation(), metavar="N", help="An earlier one, or `staged`. Default: the live one."
 )
 @click.option("--collapse", is_flag=True, help="Only the best chunk of each document.")
+@click.option("--distinct", type=float, metavar="S", help="Leave out texts this similar (0 to 1) to a better hit.")
+@click.option("--context", type=int, default=0, metavar="N", help="Also show N chunks before and after each hit.")
 @click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")
 @click.option("--rerank", metavar="NAME", help="none, multivectors, or a cross-encoder's id or folder.")
 @click.option(
@@ -45,6 +47,8 @@ def query(
     index_path: str | None,
     generation: int | Literal["staged"] | None,
     collapse: bool,
+    distinct: float | None,
+    context: int,
     where: str | None,
     rerank: str | None,
     rerank_top: int | None,
@@ -68,6 +72,8 @@ def query(
             where=where,
             rerank=rerank,
             rerank_top=rerank_top,
+            distinct=distinct,
+            context=context,
         )
         used = mode or index.settings.mode
         if run_path is not None:

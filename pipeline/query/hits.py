@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.index.lexical import SparseQuery
+from pipeline.query.context import surroundings
 from pipeline.query.fusion import Float64, Fused, LegColumn
 from pipeline.query.rerank import Reranked
 from pipeline.query.snapshot import Ids, Snapshot
@@ -35,14 +36,18 @@ class Ranked:
         return dataclasses.replace(self, order=self.order[:k])
 
 
-def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None) -> list[Hit]:
-    """The hits of one query. `tokens`: readable form of its token ids, for an explanation; `None`: none wanted."""
+def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None, context: int = 0) -> list[Hit]:
+    """The hits of one query. `tokens`: readable form of its token ids, for an explanation; `None`: none wanted.
+
+    `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`.
+    """
     hits = []
     for rank, position in enumerate(ranked.order, 1):
         number = int(ranked.ids[position])
         chunk = snapshot.chunk(number)
         explained = tokens is not None
         legs = {c.name: _leg(ranked, row, int(position), explained) for row, c in enumerate(ranked.columns)}
+        around = surroundings(snapshot, number, chunk, context) if context else (None, None)
         legs |= _second_look(ranked.reranked, int(position), explained)
         hits.append(
             Hit(
@@ -59,6 +64,8 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
                 source=chunk.source,
                 legs=legs,
                 matches=_matches(snapshot, ranked.query, number, tokens) if tokens is not None else (),
+                before=around[0],
+                after=around[1],
             )
         )
     return hits

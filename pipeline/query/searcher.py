@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 
@@ -24,10 +24,23 @@ from pipeline.query.pseudo_queries import dominant_script
 from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
 from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
 from pipeline.query.snapshot import Snapshot
-from pipeline.query.thinning import best_of_each_document
+from pipeline.query.thinning import thin
 from pipeline.records import Hit
 
 MODES = ("hybrid", "dense", "lexical")
+
+
+class SearchOptions(TypedDict, total=False):
+    """The keyword arguments of `Index.search`, which are those of `Index.search_many`."""
+
+    fusion: FusionSettings | None
+    collapse: bool
+    explain: bool
+    where: str | None
+    rerank: RerankSettings | str | None
+    rerank_top: int | None
+    distinct: float | None
+    context: int
 
 
 class Index:
@@ -71,30 +84,10 @@ class Index:
         return tuple(leg for leg in ("dense", "lexical") if self.manifest.fingerprint(leg) is not None)
 
     def search(
-        self,
-        text: str,
-        k: int | None = None,
-        mode: str | None = None,
-        *,
-        fusion: FusionSettings | None = None,
-        collapse: bool = False,
-        explain: bool = False,
-        where: str | None = None,
-        rerank: RerankSettings | str | None = None,
-        rerank_top: int | None = None,
+        self, text: str, k: int | None = None, mode: str | None = None, **options: Unpack[SearchOptions]
     ) -> list[Hit]:
         """The best `k` chunks for one query, best first. See `search_many`."""
-        (hits,) = self.search_many(
-            [text],
-            k,
-            mode,
-            fusion=fusion,
-            collapse=collapse,
-            explain=explain,
-            where=where,
-            rerank=rerank,
-            rerank_top=rerank_top,
-        )
+        (hits,) = self.search_many([text], k, mode, **options)
         return hits
 
     def search_many(
@@ -109,6 +102,8 @@ class Index:
         where: str | None = None,
         rerank: RerankSettings | str | None = None,
         rerank_top: int | None = None,
+        distinct: float | None = None,
+        context: int = 0,
     ) -> list[list[Hit]]:
         """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
 
@@ -118,14 +113,26 @@ class Index:
         on the chunks' metadata that is applied before ranking, for example `lang = 'ko' and year >= 2024`.
         `rerank`: `none`, `multivectors`, or the hub id or folder of a cross-encoder; the best `rerank_top` chunks
         are then scored again, and those after them follow in their old order with their old score.
+        `distinct`: above 0 and up to 1; leaves out chunks that share at least this much of their text with a better
+        hit. `context`: how many neighbouring chunks to show as `Hit.before` and `Hit.after`.
         Raises `QueryError` for an empty query, k < 1 or an unknown mode, `EncoderError` for a reranker that cannot
         be loaded.
         """
+        if context < 0:
+            raise QueryError(f"context={context}: give how many chunks before and after a hit to show, or 0")
         ranked = self.rank(
-            texts, k, mode, fusion=fusion, collapse=collapse, where=where, rerank=rerank, rerank_top=rerank_top
+            texts,
+            k,
+            mode,
+            fusion=fusion,
+            collapse=collapse,
+            where=where,
+            rerank=rerank,
+            rerank_top=rerank_top,
+            distinct=distinct,
         )
         names = [self.encoder.describe_tokens(text) if explain else None for text in texts]
-        return [to_hits(self.snapshot, one, tokens) for one, tokens in zip(ranked, names, strict=True)]
+        return [to_hits(self.snapshot, one, tokens, context) for one, tokens in zip(ranked, names, strict=True)]
 
     def rank(
         self,
@@ -138,14 +145,24 @@ class Index:
         where: str | None = None,
         rerank: RerankSettings | str | None = None,
         rerank_top: int | None = None,
+        distinct: float | None = None,
     ) -> list[Ranked]:
         """Like `search_many`, but numbers instead of records: no text is read from disk."""
         wanted = self._check(texts, self.settings.k if k is None else k, mode or self.settings.mode)
         chosen = choose_reranker(self.settings.rerank, rerank, rerank_top)
+        if distinct is not None and not 0 < distinct <= 1:
+            raise QueryError(f"distinct={distinct:g}: give a similarity above 0 and up to 1, such as 0.8")
         if not texts:
             return []
         return self.rank_encoded(
-            self.encode(texts), k, wanted, fusion=fusion, collapse=collapse, where=where, rerank=chosen
+            self.encode(texts),
+            k,
+            wanted,
+            fusion=fusion,
+            collapse=collapse,
+            where=where,
+            rerank=chosen,
+            distinct=distinct,
         )
 
     def encode(self, texts: Sequence[str]) -> EncodedQueries:
@@ -165,6 +182,7 @@ class Index:
         collapse: bool = False,
         where: str | None = None,
         rerank: RerankSettings | None = None,
+        distinct: float | None = None,
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
         k = self.settings.k if k is None else k
@@ -179,11 +197,11 @@ class Index:
             results = rank_queries(self.snapshot, queries, stage, depth, kept)
             if rerank:
                 results = [self._rerank(one, queries, i, stage, rerank, scores[i]) for i, one in enumerate(results)]
-            if collapse:
-                results = [best_of_each_document(self.snapshot, one) for one in results]
-            enough = all(len(ranked.order) >= k for ranked in results)
-            if not collapse or enough or depth >= self.manifest.chunks:
+            if not collapse and distinct is None:
                 return [ranked.first(k) for ranked in results]
+            results = [thin(self.snapshot, one, k, collapse=collapse, distinct=distinct) for one in results]
+            if all(len(ranked.order) >= k for ranked in results) or depth >= self.manifest.chunks:
+                return results
             depth *= 4
 
     def _rerank(

@@ -121,6 +121,24 @@ class Snapshot:
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
         return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
 
+    def same_segment(self, number: int, other: int) -> bool:
+        """Whether both are chunks of one segment."""
+        if not 0 <= other < int(self._starts[-1]):
+            return False
+        one, two = np.searchsorted(self._starts, [number, other], side="right")
+        return bool(one == two)
+
+    def segment_edges(self, first: bool) -> list[int]:
+        """The number of every segment's first chunk, or of its last."""
+        pairs = [(int(a), int(b)) for a, b in itertools.pairwise(self._starts) if a < b]
+        return [start if first else end - 1 for start, end in pairs]
+
+    def is_live(self, number: int) -> bool:
+        """Whether the chunk is not deleted."""
+        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
+        deleted = self.segments[segment].deleted
+        return deleted is None or not bool(deleted[number - self._starts[segment]])
+
     def texts(self, ids: Ids) -> list[str]:
         """The texts of given chunks, in their order."""
         found = [""] * len(ids)
