@@ -12,6 +12,7 @@ from pipeline import plan as planning
 from pipeline.commit import BuildReport, IngestReport, Wishes
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
+from pipeline.encode.reuse import take_inventory
 from pipeline.errors import (
     DeletionGuardError,
     GateRefusedError,
@@ -143,7 +144,10 @@ def plan(config: Config, *, full: bool = False, progress: ProgressFactory = sile
         folder = Path(name)
         staged, rejections = _stage(config, encoder, folder, full, progress)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
-        return planning.estimate(config, folder, staged, rejections, encoder, tokenizer)
+        prints = list(encoding.fingerprints(encoder, config.segments).values())
+        live = None if full else store.live_manifest(config.index_path)
+        missing = take_inventory(folder, staged, prints, config.segments.dense, config.index_path, live).missing
+        return planning.estimate(config, folder, staged, missing, rejections, encoder, tokenizer)
 
 
 def _ingest(

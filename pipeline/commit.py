@@ -51,7 +51,11 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did. `published` is false when the live generation already was up to date."""
+    """What a build did. `published` is false when the live generation already was up to date.
+
+    `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
+    `reused_chunks`: staged chunks that were not encoded, since their text was already.
+    """
 
     published: bool
     generation: int
@@ -61,7 +65,9 @@ class BuildReport:
     changed: int
     unchanged: int
     deleted: int
+    moved: tuple[tuple[str, str], ...]
     encoded_chunks: int
+    reused_chunks: int
     rejections: tuple[Rejection, ...]
     rejects_file: Path | None
     seconds: float
@@ -91,16 +97,17 @@ def encode_and_publish(
         check_fingerprints(config, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
     if live is not None and staged.nothing_to_do:
         staging.clear(index)
-        return _summary(live, report, watch, published=False)
+        return _summary(live, report, watch, None)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
-    waiting = planning.waiting_chunks(index, staged, encoder, config.segments)
-    shards = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config))
-    rate = planning.EncodingRate(waiting, watch.seconds_of("encode"))
-    new = encoding.write_segments(index, staged, shards, encoder, config.segments, watch)
+    encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
+    rate = planning.EncodingRate(encoded.encoded_chunks, watch.seconds_of("encode"))
+    new = encoding.write_segments(index, staged, encoded, encoder, config.segments, watch)
     candidate.discard(index)  # it names deletions by the number that this build will use
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
     manifest = _calibrated(config, encoder, manifest, live, watch)
+    counts = {"encoded_chunks": encoded.encoded_chunks, "reused_chunks": encoded.reused_chunks}
+    manifest = dataclasses.replace(manifest, statistics=manifest.statistics | counts)
     manifest = dataclasses.replace(planning.with_rate(manifest, rate, live), note=wishes.note)
     verdict = judged(
         config,
@@ -117,10 +124,10 @@ def encode_and_publish(
         staging.discard_ingest(index)
     else:
         publish(config, verdict.manifest)
-    write(index, _record(verdict, report, watch, waiting, lengths))
+    write(index, _record(verdict, report, watch, encoded.encoded_chunks, lengths))
     if verdict.refusals:
         raise GateRefusedError(refusal(index, verdict))
-    return _summary(verdict.manifest, report, watch, published=True)
+    return _summary(verdict.manifest, report, watch, encoded)
 
 
 def publish(config: Config, manifest: Manifest) -> None:
@@ -187,6 +194,7 @@ def _record(
         live_measures=verdict.live_measures,
         refusals=verdict.refusals,
         note=manifest.note,
+        moved=len(staged.moved),
     )
 
 
@@ -211,7 +219,7 @@ def _manifest(
     return Manifest(
         generation=generation,
         created_at=store.now(),
-        documents=staged.unchanged + staged.added + staged.changed + staged.held,
+        documents=staged.unchanged + staged.added + staged.changed + len(staged.moved) + staged.held,
         chunks=chunks,
         segments=tuple(segments),
         fingerprints={part: dict(fields.fields) for part, fields in prints.items()} | {"chunker": staged.chunker},
@@ -237,10 +245,13 @@ def _calibrated(
     return dataclasses.replace(manifest, statistics={"calibration": recorded} if recorded else {})
 
 
-def _summary(manifest: Manifest, report: IngestReport, watch: Stopwatch, published: bool) -> BuildReport:
+def _summary(
+    manifest: Manifest, report: IngestReport, watch: Stopwatch, encoded: encoding.EncodedParts | None
+) -> BuildReport:
+    """`encoded` is `None` if nothing was published."""
     staged = report.staged
     return BuildReport(
-        published=published,
+        published=encoded is not None,
         generation=manifest.generation,
         documents=manifest.documents,
         chunks=manifest.chunks,
@@ -248,7 +259,9 @@ def _summary(manifest: Manifest, report: IngestReport, watch: Stopwatch, publish
         changed=staged.changed,
         unchanged=staged.unchanged,
         deleted=staged.deleted,
-        encoded_chunks=staged.chunks,
+        moved=staged.moved,
+        encoded_chunks=encoded.encoded_chunks if encoded else 0,
+        reused_chunks=encoded.reused_chunks if encoded else 0,
         rejections=report.rejections,
         rejects_file=report.rejects_file,
         seconds=watch.seconds,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.config import Config, SegmentSettings
+from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.errors import IndexStoreError
 from pipeline.index import multivector, staging, store
@@ -43,6 +43,8 @@ class EncodingRate:
 class BuildPlan:
     """What a build would change and add to the disk. `tokens` and all bytes are estimates from a sample.
 
+    `moved`: old and new id of documents whose content is the same. `chunks` and `tokens`: to encode;
+    `reused_chunks`: to write without encoding, since their text is encoded already.
     `rate`: of the last build with the same encoder, `None` if there was none. `refusal`: why a build would be
     refused without `--allow-deletes`, if so.
     """
@@ -51,7 +53,9 @@ class BuildPlan:
     changed: int
     deleted: int
     unchanged: int
+    moved: tuple[tuple[str, str], ...]
     chunks: int
+    reused_chunks: int
     tokens: int
     dense_bytes: int
     lexical_bytes: int
@@ -75,27 +79,33 @@ def estimate(
     config: Config,
     index: Path,
     staged: StagedIngest,
+    missing: int,
     rejections: tuple[Rejection, ...],
     encoder: Encoder,
     tokenizer: Any,
 ) -> BuildPlan:
-    """Sizes of what is staged below `index`, from the token counts of a sample of chunks."""
+    """Sizes of what is staged below `index`, from the token counts of a sample of chunks.
+
+    `missing`: the number of texts that have to be encoded.
+    """
     sample = list(_sample(index, staged))
     mean = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(sample)) / max(len(sample), 1)
     dimension = encoder.dimension or 0
     row_bytes = {"Flat": 4}.get(config.segments.dense, 2) * dimension
     token_bytes = multivector.bytes_per_token(dimension, config.segments.multivectors)
-    tokens = round(mean * staged.chunks)
+    stored_tokens = round(mean * staged.chunks)
     return BuildPlan(
         added=staged.added,
         changed=staged.changed,
         deleted=staged.deleted,
         unchanged=staged.unchanged,
-        chunks=staged.chunks,
-        tokens=tokens,
+        moved=staged.moved,
+        chunks=missing,
+        reused_chunks=staged.chunks - missing,
+        tokens=round(mean * missing),
         dense_bytes=staged.chunks * row_bytes,
-        lexical_bytes=tokens * _LEXICAL_BYTES_PER_TOKEN if encoder.lexical_fingerprint is not None else 0,
-        multivector_bytes=tokens * token_bytes if encoder.gives_multivectors else 0,
+        lexical_bytes=stored_tokens * _LEXICAL_BYTES_PER_TOKEN if encoder.lexical_fingerprint is not None else 0,
+        multivector_bytes=stored_tokens * token_bytes if encoder.gives_multivectors else 0,
         rejections=rejections,
         rate=known_rate(config, encoder),
         refusal=deletion_refusal(staged, config.max_delete_ratio),
@@ -104,25 +114,13 @@ def estimate(
 
 def deletion_refusal(staged: StagedIngest, max_delete_ratio: float) -> str | None:
     """Why a staged ingest deletes too much, or `None`: a source that is not mounted looks like mass deletion."""
-    before = staged.unchanged + staged.changed + staged.deleted + staged.held
+    before = staged.unchanged + staged.changed + len(staged.moved) + staged.deleted + staged.held
     if staged.full or staged.deleted <= max_delete_ratio * before:
         return None
     return (
         f"{staged.deleted:,} of {before:,} documents are missing from the sources, more than max_delete_ratio="
         f"{max_delete_ratio:g} allows; check that every source is mounted, or delete them with `--allow-deletes`"
     )
-
-
-def waiting_chunks(index: Path, staged: StagedIngest, encoder: Encoder, settings: SegmentSettings) -> int:
-    """How many staged chunks no finished shard holds yet."""
-    prints = list(encoding.fingerprints(encoder, settings).values())
-    waiting: dict[Path, int] = {}
-    for part in staged.parts:
-        path = staging.ingest_folder(index) / part.name
-        shard = staging.shard_folder(index, staging.shard_key(path, prints))
-        if not shard.exists():
-            waiting[shard] = pq.read_metadata(path).num_rows
-    return sum(waiting.values())
 
 
 def with_rate(manifest: Manifest, measured: EncodingRate, live: Manifest | None) -> Manifest:

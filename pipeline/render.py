@@ -134,23 +134,33 @@ def _explanation(hit: Hit) -> list[str]:
 
 def report_line(report: BuildReport) -> str:
     """What a build did, for a log."""
-    changes = (
-        f"{report.added:,} added, {report.changed:,} changed, {report.deleted:,} deleted, "
-        f"{report.unchanged:,} unchanged"
-    )
+    changes = _changes(report)
     if not report.published:
         return f"nothing to do: generation {report.generation} is up to date ({changes})"
     return (
         f"published generation {report.generation}: {report.documents:,} documents, {report.chunks:,} chunks "
-        f"({changes}; {report.encoded_chunks:,} chunks encoded in {report.seconds:.1f} s)"
+        f"({changes}; {report.encoded_chunks:,} chunks encoded, {report.reused_chunks:,} reused, "
+        f"in {report.seconds:.1f} s)"
     )
+
+
+def _changes(counts: BuildReport | BuildPlan | StagedIngest) -> str:
+    return (
+        f"{counts.added:,} added, {counts.changed:,} changed, {len(counts.moved):,} moved, "
+        f"{counts.deleted:,} deleted, {counts.unchanged:,} unchanged"
+    )
+
+
+def moved_lines(moved: Sequence[tuple[str, str]], limit: int = 10) -> list[str]:
+    """The first documents that moved, by old and new id."""
+    lines = [f"moved {old} → {new}" for old, new in moved[:limit]]
+    return [*lines, f"… and {len(moved) - limit:,} more moved"] if len(moved) > limit else lines
 
 
 def staged_line(staged: StagedIngest) -> str:
     """What an ingest staged, for a log."""
     return (
-        f"staged {staged.chunks:,} chunks of {staged.read:,} documents ({staged.added:,} added, "
-        f"{staged.changed:,} changed, {staged.deleted:,} deleted, {staged.unchanged:,} unchanged); "
+        f"staged {staged.chunks:,} chunks of {staged.read:,} documents ({_changes(staged)}); "
         "`pipeline encode` publishes them"
     )
 
@@ -158,8 +168,8 @@ def staged_line(staged: StagedIngest) -> str:
 def plan_lines(plan: BuildPlan) -> list[str]:
     """What a build would do, what it would add to the disk, and how long it would take."""
     lines = [
-        f"would encode {plan.chunks:,} chunks, about {plan.tokens:,} tokens ({plan.added:,} added, "
-        f"{plan.changed:,} changed, {plan.deleted:,} deleted, {plan.unchanged:,} unchanged)",
+        f"would encode {plan.chunks:,} chunks, about {plan.tokens:,} tokens, and reuse {plan.reused_chunks:,} "
+        f"({_changes(plan)})",
         f"dense vectors {_size(plan.dense_bytes)}, lexical weights about {_size(plan.lexical_bytes)}",
     ]
     if plan.multivector_bytes:
@@ -171,7 +181,7 @@ def plan_lines(plan: BuildPlan) -> list[str]:
         )
     elif plan.chunks:
         lines.append("time unknown: no build with this encoder has been measured here yet")
-    return lines
+    return lines + moved_lines(plan.moved)
 
 
 def duration(seconds: float) -> str:

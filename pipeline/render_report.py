@@ -20,8 +20,8 @@ def record_tables(console: Console, record: BuildRecord) -> None:
     for reason in record.refusals:
         console.print(f"  [red]refused:[/] {escape(reason)}")
     console.print(
-        f"  {record.added:,} added, {record.changed:,} changed, {record.deleted:,} deleted, "
-        f"{record.unchanged:,} unchanged, {record.rejected:,} rejected; "
+        f"  {record.added:,} added, {record.changed:,} changed, {record.moved:,} moved, "
+        f"{record.deleted:,} deleted, {record.unchanged:,} unchanged, {record.rejected:,} rejected; "
         f"{record.documents:,} documents and {record.chunks:,} chunks in all"
     )
     table = Table("stage", "done", "seconds", "a second", "peak memory")

@@ -51,7 +51,9 @@ def refused(folder: Path, *arguments: str, code: int, says: str, stdin: str | No
 def test_build_says_what_it_did(built: Path) -> None:
     result = run(built, "build")
     assert result.exit_code == 4
-    assert result.stdout.startswith("nothing to do: generation 1 is up to date (0 added, 0 changed, 0 deleted, 7 ")
+    assert result.stdout.startswith(
+        "nothing to do: generation 1 is up to date (0 added, 0 changed, 0 moved, 0 deleted, 7 "
+    )
     assert run(built, "--quiet", "build").output == ""
 
 

@@ -111,7 +111,7 @@ def _finish(options: Options, report: BuildReport) -> None:
     from pipeline import render
 
     if not options.quiet:
-        click.echo(render.report_line(report))
+        click.echo("\n".join([render.report_line(report), *render.moved_lines(report.moved)]))
     _tell_rejections(render.rejection_lines(report.rejections, report.rejects_file))
     sys.exit(EXIT_REJECTS if report.rejections else EXIT_OK if report.published else EXIT_NOTHING_TO_DO)
 

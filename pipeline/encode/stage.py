@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.config import SegmentSettings
+from pipeline.encode.reuse import take_inventory, write_jobs
 from pipeline.errors import EncoderError
 from pipeline.index import staging
-from pipeline.index.manifest import FileEntry, SegmentEntry
+from pipeline.index.gathering import GatheredSource, Placement
+from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
+from pipeline.index.schemas import text_hash
 from pipeline.index.segment import SegmentShape, write_segment
-from pipeline.index.staging import StagedIngest, StagedSource
+from pipeline.index.staging import StagedIngest
 from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory, silent
 from pipeline.records import Encoded, Fingerprint
 
 ShardRunner = Callable[[Sequence[tuple[Path, Path]]], Iterator[int]]
-"""Encodes (part, shard folder) pairs, in any order; yields the number of each pair when its shard is complete."""
+"""Encodes (texts, shard folder) pairs, in any order; yields the number of each pair when its shard is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedParts:
+    """Where the rows of all staged chunks are.
+
+    `encoded_chunks` were missing and were encoded; `reused_chunks` had a text that the live generation, an
+    interrupted build or another chunk of this one has. Together they are all staged chunks.
+    """
+
+    placement: Placement
+    encoded_chunks: int
+    reused_chunks: int
 
 
 def fingerprints(encoder: Encoder, settings: SegmentSettings) -> dict[str, Fingerprint]:
@@ -32,19 +49,21 @@ def fingerprints(encoder: Encoder, settings: SegmentSettings) -> dict[str, Finge
     return {part: fingerprint for part, fingerprint in parts.items() if fingerprint is not None}
 
 
-def encode_shard(part: Path, shard: Path, encoder: Encoder, settings: SegmentSettings) -> int:
-    """Encode one part of chunks into a shard folder; does nothing if the shard is already complete.
+def encode_shard(texts: Path, shard: Path, encoder: Encoder, settings: SegmentSettings) -> int:
+    """Encode a file of texts into a shard folder; does nothing if the shard is already complete.
 
-    Returns the number of chunks encoded. Raises `EncoderError` if the encoder's answer is unusable; then nothing is
+    Returns the number of texts encoded. Raises `EncoderError` if the encoder's answer is unusable; then nothing is
     written.
     """
     if staging.is_finished(shard):
         return 0
-    texts: list[str] = pq.read_table(part, columns=["text"]).column(0).to_pylist()
-    encoded = encoder.encode_documents(texts)
-    check_encoded(encoded, len(texts), encoder)
-    staging.write_shard(shard, encoded, settings.multivectors)
-    return len(texts)
+    rows: list[str] = pq.read_table(texts, columns=["text"]).column(0).to_pylist()
+    encoded = encoder.encode_documents(rows)
+    check_encoded(encoded, len(rows), encoder)
+    hashes = np.array([text_hash(text) for text in rows], "S16")
+    prints = list(fingerprints(encoder, settings).values())
+    staging.write_shard(shard, encoded, hashes, prints, settings.dense, settings.multivectors)
+    return len(rows)
 
 
 def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
@@ -80,36 +99,32 @@ def encode_staged(
     settings: SegmentSettings,
     progress: ProgressFactory = silent,
     run: ShardRunner | None = None,
-) -> dict[str, Path]:
-    """Encode every staged part that has no finished shard. Returns the shard folder of each part, by part name.
+    live: Manifest | None = None,
+) -> EncodedParts:
+    """Encode every staged text once that neither `live` nor a finished shard has.
 
-    `run` does it elsewhere (`Pool.encode`); by default it happens here, part by part.
+    `run` does it elsewhere (`Pool.encode`); by default it happens here, shard by shard.
     """
-    folder = staging.ingest_folder(index)
     prints = list(fingerprints(encoder, settings).values())
-    shards: dict[str, Path] = {}
-    parts: dict[Path, list[Path]] = {}  # parts of the same texts share a shard
-    for part in staged.parts:
-        path = folder / part.name
-        shard = shards[part.name] = staging.shard_folder(index, staging.shard_key(path, prints))
-        parts.setdefault(shard, []).append(path)
+    inventory = take_inventory(index, staged, prints, settings.dense, index, live)
 
     def one_by_one(tasks: Sequence[tuple[Path, Path]]) -> Iterator[int]:
-        for number, (part, shard) in enumerate(tasks):
-            encode_shard(part, shard, encoder, settings)
+        for number, (texts, shard) in enumerate(tasks):
+            encode_shard(texts, shard, encoder, settings)
             yield number
 
-    tasks = [(paths[0], shard) for shard, paths in parts.items()]
-    with progress("encode", staged.chunks, "chunk") as bar:
-        for number in (run or one_by_one)(tasks):
-            bar.update(sum(pq.read_metadata(path).num_rows for path in parts[tasks[number][1]]))
-    return shards
+    jobs = write_jobs(index, staged, inventory, prints)
+    missing = inventory.missing
+    with progress("encode", missing, "chunk") as bar:
+        for number in (run or one_by_one)([(job.texts, job.shard) for job in jobs]):
+            bar.update(jobs[number].count)
+    return EncodedParts(inventory.placement(jobs), missing, staged.chunks - missing)
 
 
 def write_segments(
     index: Path,
     staged: StagedIngest,
-    shards: dict[str, Path],
+    encoded: EncodedParts,
     encoder: Encoder,
     settings: SegmentSettings,
     progress: ProgressFactory = silent,
@@ -128,16 +143,18 @@ def write_segments(
     folder = staging.ingest_folder(index)
     prints = list(fingerprints(encoder, settings).values())
     entries = []
+    done = 0
     with progress("write segments", staged.chunks, "chunk") as bar:
         for parts in _groups(folder, staged.parts, settings.max_chunks):
             paths = tuple(folder / part.name for part in parts)
             count = sum(pq.read_metadata(path).num_rows for path in paths)
-            source = StagedSource(paths, tuple(shards[part.name] for part in parts), count)
+            source = GatheredSource(paths, encoded.placement.part(done, done + count))
             identity = segment_id(parts, prints, settings.dense)
             entry = existing.get(identity)
             if entry is None or not is_sound(index, entry):
                 entry = write_segment(index, identity, source, shape)
             entries.append(entry)
+            done += count
             bar.update(count)
     return entries
 

@@ -2,39 +2,46 @@
 
     staging/ingest/part-00000.parquet …   chunks still to encode, in order
     staging/ingest/ingest.json            what the parts hold; the folder appears under its name only when complete
-    staging/shards/<key>/                a part encoded: dense.npy, lexical.parquet, multivector.arrow, shard.json
+    staging/texts/<key>.parquet           the texts of a part that are to be encoded, if not all of them are
+    staging/shards/<key>/                 texts encoded: text-hashes.npy, dense.npy, lexical.parquet,
+                                          multivector.arrow; shard.json with checksums and fingerprints
 
-A shard's key is a hash of its texts and of the encoder's fingerprints, so a shard left by an interrupted build is
-found again exactly when it still fits.
+A shard knows its texts by hash, so whatever an interrupted build had encoded is used by the next one, even if the
+sources have changed meanwhile. Dense rows have the type that the segment will store.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import CorruptIndexError
 from pipeline.index import files, multivector
-from pipeline.index.chunks import LEXICAL_FILE, lexical_blocks, read_blocks
+from pipeline.index.chunks import LEXICAL_FILE
 from pipeline.index.manifest import FileEntry
 from pipeline.index.multivector import Precision
-from pipeline.index.schemas import CHUNK_SCHEMA, sparse_to_table
-from pipeline.records import Encoded, Fingerprint, Float32
+from pipeline.index.schemas import sparse_to_table
+from pipeline.records import Encoded, Fingerprint
 
 STAGING = "staging"
 _SUMMARY = "ingest.json"
 _SHARD_SUMMARY = "shard.json"
-_DENSE = "dense.npy"
-_BLOCK_ROWS = 16_384
+_HASHES = "text-hashes.npy"
+DENSE_FILE = "dense.npy"
+
+TextHashes = npt.NDArray[np.bytes_]
+"""BLAKE2b-128 of texts: S16 (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class StagedIngest:
 
     `full`: takes nothing over from the live generation. `held`: live documents kept although the sources lack them,
     because the file they came from was rejected. `removed`: ids of live documents that are gone or replaced.
+    `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
     """
 
     base_generation: int
@@ -58,6 +66,7 @@ class StagedIngest:
     held: int
     rejected: int
     removed: tuple[str, ...]
+    moved: tuple[tuple[str, str], ...] = ()
 
     @property
     def nothing_to_do(self) -> bool:
@@ -96,13 +105,25 @@ def load_ingest(index: Path) -> StagedIngest | None:
     return staged
 
 
-def shard_key(part: Path, fingerprints: Sequence[Fingerprint]) -> str:
-    """Key of a part's shard: 128 bits over its texts and the encoder's fingerprints, hex."""
+def text_hashes(path: Path) -> TextHashes:
+    """The hashes of the texts of a chunk file, in order. Raises `CorruptIndexError`."""
+    try:
+        column = pq.read_table(path, columns=["text_hash"]).column(0).combine_chunks()
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline build --full`") from None
+    if column.type != pa.binary(16) or column.null_count:
+        raise CorruptIndexError(f"{path}: has no text hashes; `pipeline build --full`")
+    buffer = column.buffers()[1]
+    every = np.frombuffer(buffer, "S16") if buffer is not None else np.zeros(0, "S16")
+    return every[column.offset : column.offset + len(column)]
+
+
+def shard_key(hashes: TextHashes, fingerprints: Sequence[Fingerprint]) -> str:
+    """Key of a shard: 128 bits over its texts and the encoder's fingerprints, hex."""
     digest = hashlib.blake2b(digest_size=16)
     for fingerprint in fingerprints:
         digest.update(fingerprint.digest.encode())
-    for value in pq.read_table(part, columns=["text_hash"]).column(0).to_pylist():
-        digest.update(value)
+    digest.update(hashes.tobytes())
     return digest.hexdigest()
 
 
@@ -111,56 +132,60 @@ def shard_folder(index: Path, key: str) -> Path:
     return index / STAGING / "shards" / key
 
 
-def is_finished(shard: Path) -> bool:
-    """Whether a shard is complete and undamaged."""
+def shard_folders(index: Path) -> list[Path]:
+    """All shards that stand there, in a fixed order."""
+    return sorted(path.parent for path in (index / STAGING / "shards").glob("[!.]*/" + _SHARD_SUMMARY))
+
+
+def texts_file(index: Path, key: str) -> Path:
+    """Where the texts of a shard stand, if they are not a whole part."""
+    return index / STAGING / "texts" / f"{key}.parquet"
+
+
+def is_finished(shard: Path, fingerprints: Sequence[Fingerprint] | None = None) -> bool:
+    """Whether a shard is complete and undamaged, and of these fingerprints if they are given."""
     try:
-        entries = json.loads((shard / _SHARD_SUMMARY).read_bytes())
-        return all(files.checksum(shard / name) == value for name, value in entries.items())
-    except (OSError, ValueError):
+        summary = json.loads((shard / _SHARD_SUMMARY).read_bytes())
+        fits = fingerprints is None or summary["fingerprints"] == [f.digest for f in fingerprints]
+        return fits and all(files.checksum(shard / name) == value for name, value in summary["files"].items())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 
-def write_shard(shard: Path, encoded: Encoded, multivectors: Precision = "int8") -> None:
-    """Write an encoded part, all or nothing; multi-vectors in the given precision."""
+def shard_hashes(shard: Path) -> TextHashes:
+    """The hashes of a shard's texts. Raises `CorruptIndexError`."""
+    rows = files.read_array(shard / _HASHES, np.uint8, 2)
+    return np.ascontiguousarray(rows).view("S16")[:, 0] if len(rows) else np.zeros(0, "S16")
+
+
+def dense_type(dense_kind: str) -> np.dtype[np.floating[Any]]:
+    """The type in which a segment of this FAISS kind keeps its rows."""
+    return np.dtype(np.float32 if dense_kind == "Flat" else np.float16)
+
+
+def write_shard(
+    shard: Path,
+    encoded: Encoded,
+    hashes: TextHashes,
+    fingerprints: Sequence[Fingerprint],
+    dense_kind: str = "auto",
+    multivectors: Precision = "int8",
+) -> None:
+    """Write encoded texts, all or nothing; dense rows and multi-vectors as the segment will store them."""
     with files.new_folder(shard) as folder:
+        np.save(folder / _HASHES, hashes.view(np.uint8).reshape(len(hashes), -1), allow_pickle=False)
         if encoded.dense is not None:
-            np.save(folder / _DENSE, encoded.dense.astype(np.float32), allow_pickle=False)
+            np.save(folder / DENSE_FILE, encoded.dense.astype(dense_type(dense_kind)), allow_pickle=False)
         if encoded.lexical is not None:
             pq.write_table(sparse_to_table(encoded.lexical), folder / LEXICAL_FILE, compression="zstd")
         if encoded.multivectors is not None:
             batches = (multivector.to_batch(rows, multivectors) for rows in multivector.split(encoded.multivectors))
             multivector.write(folder / multivector.MULTIVECTOR_FILE, batches)
-        entries = {path.name: files.checksum(path) for path in sorted(folder.iterdir())}
-        files.write_file(folder / _SHARD_SUMMARY, json.dumps(entries).encode())
-
-
-@dataclass(frozen=True, slots=True)
-class StagedSource:
-    """Parts and their shards as the content of a new segment."""
-
-    parts: tuple[Path, ...]
-    shards: tuple[Path, ...]
-    count: int
-
-    def chunk_tables(self) -> Iterator[pa.Table]:
-        """Tables of `CHUNK_SCHEMA`."""
-        for part in self.parts:
-            yield from read_blocks(part, CHUNK_SCHEMA, _BLOCK_ROWS)
-
-    def dense_blocks(self) -> Iterator[Float32]:
-        """Blocks of dense rows."""
-        for shard in self.shards:
-            yield np.load(shard / _DENSE, mmap_mode="r", allow_pickle=False)
-
-    def lexical_tables(self) -> Iterator[pa.Table]:
-        """Tables of `LEXICAL_SCHEMA`."""
-        for shard in self.shards:
-            yield from lexical_blocks(shard)
-
-    def multivector_batches(self) -> Iterator[pa.RecordBatch]:
-        """Record batches of the multi-vector file."""
-        for shard in self.shards:
-            yield from multivector.read_batches(shard / multivector.MULTIVECTOR_FILE)
+        summary = {
+            "fingerprints": [fingerprint.digest for fingerprint in fingerprints],
+            "files": {path.name: files.checksum(path) for path in sorted(folder.iterdir())},
+        }
+        files.write_file(folder / _SHARD_SUMMARY, json.dumps(summary).encode())
 
 
 def discard_ingest(index: Path) -> None:

@@ -24,7 +24,9 @@ class IngestRun:
     def __init__(self, live: Mapping[str, LiveDocument]) -> None:
         """`live`: the documents of the generation that the new one will follow; empty for a full build."""
         self._live = live
+        self._live_hashes = {document.content_hash for document in live.values()}
         self._seen: set[str] = set()
+        self._arrivals: list[tuple[str, str]] = []
         self.rejections: list[Rejection] = []
         self.read = self.added = self.changed = self.unchanged = 0
 
@@ -40,6 +42,8 @@ class IngestRun:
             old = self._live.get(document.doc_id)
             if old is None:
                 self.added += 1
+                if document.content_hash in self._live_hashes:
+                    self._arrivals.append((document.doc_id, document.content_hash))
             elif old.content_hash == document.content_hash:
                 self.unchanged += 1
                 continue
@@ -58,6 +62,17 @@ class IngestRun:
             for doc_id, document in self._live.items()
             if doc_id not in self._seen and rejected.isdisjoint(_with_parents(document.source))
         )
+
+    def moved(self, gone: Iterable[str]) -> list[tuple[str, str]]:
+        """Old and new id of each document that is gone while a new one has the same content."""
+        leavers: dict[str, list[str]] = {}
+        for doc_id in gone:
+            leavers.setdefault(self._live[doc_id].content_hash, []).append(doc_id)
+        pairs = []
+        for doc_id, content_hash in self._arrivals:
+            if leavers.get(content_hash):
+                pairs.append((leavers[content_hash].pop(0), doc_id))
+        return sorted(pairs)
 
     def stage(
         self,
@@ -80,6 +95,7 @@ class IngestRun:
                 parts.append(file_entry(path))
                 total += len(part)
             gone = self.gone()
+            moved = self.moved(gone)
             staged = StagedIngest(
                 base_generation=base_generation,
                 full=full,
@@ -87,13 +103,14 @@ class IngestRun:
                 chunks=total,
                 chunker=dict(chunker.fields),
                 read=self.read,
-                added=self.added,
+                added=self.added - len(moved),
                 changed=self.changed,
                 unchanged=self.unchanged,
-                deleted=len(gone),
+                deleted=len(gone) - len(moved),
                 held=len(self._live.keys() - self._seen) - len(gone),
                 rejected=len(self.rejections),
                 removed=tuple(sorted([*gone, *replaced])),
+                moved=tuple(moved),
             )
             staging.save_ingest(folder, staged)
         return staged

@@ -103,6 +103,7 @@ def _changes(record: BuildRecord) -> str:
     rows = [
         ("documents added", f"{record.added:,}"),
         ("documents changed", f"{record.changed:,}"),
+        ("documents moved", f"{record.moved:,}"),
         ("documents deleted", f"{record.deleted:,}"),
         ("documents unchanged", f"{record.unchanged:,}"),
         ("documents rejected", f"{record.rejected:,}"),

@@ -68,6 +68,7 @@ class BuildRecord:
     live_measures: Mapping[str, float] | None = None
     refusals: tuple[str, ...] = ()
     note: str = ""
+    moved: int = 0
 
 
 @cache
