@@ -14,7 +14,7 @@ from pipeline.encode.pool import Pool
 from pipeline.errors import GateRefusedError, IndexStoreError, SourceError
 from pipeline.evaluate.gate import recorded_measures
 from pipeline.evaluate.golden import Golden
-from pipeline.index import candidate, staging, store
+from pipeline.index import candidate, compact, staging, store
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
@@ -105,6 +105,7 @@ def encode_and_publish(
     candidate.discard(index)  # it names deletions by the number that this build will use
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
+    manifest = _compacted(config, manifest, watch)
     manifest = _calibrated(config, encoder, manifest, live, watch)
     counts = {"encoded_chunks": encoded.encoded_chunks, "reused_chunks": encoded.reused_chunks}
     manifest = dataclasses.replace(manifest, statistics=manifest.statistics | counts)
@@ -230,6 +231,16 @@ def _manifest(
     )
 
 
+def _compacted(config: Config, manifest: Manifest, progress: ProgressFactory) -> Manifest:
+    """The manifest with the segments merged that are worth it, so that nights do not pile up small ones."""
+    settings = config.segments
+    groups = compact.wants_compaction(manifest, settings.max_chunks) if settings.auto_compact else []
+    if not groups:
+        return manifest
+    merged = compact.merged(config.index_path, manifest, groups, settings.dense, progress)
+    return dataclasses.replace(manifest, segments=tuple(merged))
+
+
 def _calibrated(
     config: Config, encoder: Encoder, manifest: Manifest, live: Manifest | None, progress: ProgressFactory
 ) -> Manifest:
@@ -238,7 +249,7 @@ def _calibrated(
     if is_stale(Calibration.from_json(recorded), manifest.chunks):
         with (
             progress("calibrate fusion", None, "query"),
-            Index(config.index_path, manifest, encoder, config.query, verify=False) as index,
+            Index(config.index_path, manifest, encoder, config.query, False, config.encoder, config.base) as index,
         ):
             calibration = calibrate_index(index)
         recorded = calibration.to_json() if calibration else None

@@ -120,9 +120,12 @@ class EncodeSettings(Settings):
 
 
 class SegmentSettings(Settings):
+    """`auto_compact`: a build merges small segments and those mostly deleted (`compact.wants_compaction`)."""
+
     max_chunks: int = Field(default=250_000, ge=1)
     dense: str = "auto"
     multivectors: Literal["int8", "fp16"] = "int8"
+    auto_compact: bool = True
 
 
 class FusionSettings(Settings):

@@ -49,7 +49,7 @@ def judged(
     fresh = {entry.segment_id for entry in manifest.segments} - known
     with (
         progress("gate", None, "query") as bar,
-        Index(config.index_path, manifest, encoder, config.query, verify=False) as index,
+        Index(config.index_path, manifest, encoder, config.query, False, config.encoder, config.base) as index,
     ):
         empty = emptiness(index.snapshot.segments, fresh)
         measured = measure(index, golden)
@@ -94,7 +94,7 @@ def _live_measures(config: Config, encoder: Encoder, live: Manifest, golden: Gol
     same = all(live.fingerprint(leg) == fingerprint for leg, fingerprint in legs.items())
     try:
         if same:
-            opened = Index(config.index_path, live, encoder, config.query, verify=False)
+            opened = Index(config.index_path, live, encoder, config.query, False, config.encoder, config.base)
         else:
             opened = open_index(config.index_path, base=config.base, settings=config.query, verify=False)
         with opened as index:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -25,15 +26,21 @@ class StageTime:
 class Stopwatch:
     """A `ProgressFactory` that passes everything on and notes every stage in `stages`."""
 
-    def __init__(self, progress: ProgressFactory = silent) -> None:
-        """`progress`: who is told as well."""
+    def __init__(self, progress: ProgressFactory = silent, tell: Callable[[StageTime], None] | None = None) -> None:
+        """`progress`: who is told as well; `tell`: who is told of a stage when it ends."""
         self._progress = progress
+        self._tell = tell
         self._started = time.monotonic()
         self.stages: list[StageTime] = []
 
     def __call__(self, description: str, total: int | None, unit: str) -> Progress:
         """Start a stage."""
-        return _Timed(self.stages, description, unit, self._progress(description, total, unit))
+        return _Timed(self._note, description, unit, self._progress(description, total, unit))
+
+    def _note(self, stage: StageTime) -> None:
+        self.stages.append(stage)
+        if self._tell is not None:
+            self._tell(stage)
 
     @property
     def seconds(self) -> float:
@@ -46,8 +53,8 @@ class Stopwatch:
 
 
 class _Timed(Progress):
-    def __init__(self, stages: list[StageTime], name: str, unit: str, inner: Progress) -> None:
-        self._stages, self._name, self._unit, self._inner = stages, name, unit, inner
+    def __init__(self, note: Callable[[StageTime], None], name: str, unit: str, inner: Progress) -> None:
+        self._note, self._name, self._unit, self._inner = note, name, unit, inner
         self._done = 0.0
         self._started = 0.0
 
@@ -60,7 +67,7 @@ class _Timed(Progress):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         seconds = time.monotonic() - self._started
-        self._stages.append(StageTime(self._name, round(self._done), self._unit, seconds, peak_memory()))
+        self._note(StageTime(self._name, round(self._done), self._unit, seconds, peak_memory()))
         self._inner.__exit__(kind, error, trace)
 
     def update(self, n: float = 1) -> object:

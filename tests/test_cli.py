@@ -281,6 +281,30 @@ def test_a_damaged_index_is_one_line(built: Path, tmp_path: Path) -> None:
     refused(tmp_path, "query", "x", "--index", "index", code=1, says=r"postings\.arrow: missing")
 
 
+def test_logs_as_json(tmp_path: Path) -> None:
+    """Every line of standard error is an object, and standard output holds results only."""
+    write_documents(tmp_path / "documents")
+    (tmp_path / "documents/bad.txt").write_bytes(b"\x00\x01")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    result = run(tmp_path, "--log-json", "build")
+    assert (result.exit_code, result.stdout) == (3, "")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    by_event = {line.get("event"): line for line in lines}
+    assert (by_event["rejected"]["source"], by_event["rejected"]["level"]) == ("documents/bad.txt", "warning")
+    built = by_event["built"]
+    assert (built["published"], built["generation"], built["added"], built["exit_code"]) == (True, 1, len(TEXTS), 3)
+    stages = {line["stage"]: line for line in lines if line.get("event") == "stage"}
+    assert stages["encode"]["units"] == len(TEXTS)
+    failed = run(tmp_path, "--log-json", "build", "--strict", "--full")
+    (line,) = [json.loads(line) for line in failed.stderr.splitlines() if '"failed"' in line]
+    assert (line["level"], line["exit_code"], failed.exit_code) == ("error", 3, 3)
+    assert line["message"].startswith("1 document was rejected")
+    result = run(tmp_path, "--log-json", "query", "rank fusion", "--json")
+    assert (json.loads(result.stdout)["query"], result.stderr) == ("rank fusion", "")
+    assert run(tmp_path, "--quiet", "--log-json", "gc").stderr == ""
+
+
 def commands() -> dict[str, click.Command]:
     return {"": cli, **cli.commands}
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
 import click
 
-from pipeline.cli import build, evaluate, generations, maintain, models, query, report, tune
+from pipeline.cli import build, evaluate, generations, logs, maintain, models, query, report, tune
 from pipeline.cli.common import Commands, Options
 
 
@@ -19,12 +18,13 @@ from pipeline.cli.common import Commands, Options
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print results and errors only: no progress, no summary.")
 @click.option("--verbose", "-v", is_flag=True, help="Log what is being done to standard error.")
+@click.option("--log-json", is_flag=True, help="Log to standard error, one JSON object a line; summaries too.")
 @click.pass_context
-def cli(ctx: click.Context, config_path: str, quiet: bool, verbose: bool) -> None:
+def cli(ctx: click.Context, config_path: str, quiet: bool, verbose: bool, log_json: bool) -> None:
     """Build a hybrid (dense + lexical) index from documents, and search it."""
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    ctx.obj = Options(Path(config_path), quiet)
+    logs.configure(log_json, level)
+    ctx.obj = Options(Path(config_path), quiet, log_json)
 
 
 for command in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_
 
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
+    from pipeline.records import Rejection
 
 _ALLOW_DELETES = click.option(
     "--allow-deletes", is_flag=True, help="Delete even more documents than `max_delete_ratio` allows."
@@ -42,9 +44,10 @@ def ingest(options: Options, full: bool, strict: bool, allow_deletes: bool) -> N
     report = builder.ingest(
         options.config(), full=full, strict=strict, allow_deletes=allow_deletes, progress=options.progress()
     )
-    if not options.quiet:
-        click.echo(render.staged_line(report.staged))
-    _tell_rejections(render.rejection_lines(report.rejections, report.rejects_file))
+    staged = report.staged
+    changes = {name: getattr(staged, name) for name in ("read", "added", "changed", "deleted", "unchanged")}
+    options.say(render.staged_line(staged), event="staged", chunks=staged.chunks, **changes)
+    _tell_rejections(options, report.rejections, report.rejects_file)
     sys.exit(EXIT_REJECTS if report.rejections else EXIT_NOTHING_TO_DO if report.staged.nothing_to_do else EXIT_OK)
 
 
@@ -76,9 +79,9 @@ def build(options: Options, full: bool, strict: bool, allow_deletes: bool, dry_r
 
         plan = builder.plan(options.config(), full=full, progress=options.progress())
         click.echo("\n".join(render.plan_lines(plan)))
-        _tell_rejections(render.rejection_lines(plan.rejections, None))
+        _tell_rejections(options, plan.rejections, None)
         if plan.refusal and not allow_deletes:
-            click.echo(f"would be refused: {plan.refusal}", err=True)
+            options.warn(f"would be refused: {plan.refusal}", event="refusal")
             sys.exit(EXIT_REFUSED)
         sys.exit(EXIT_REJECTS if plan.rejections else EXIT_OK)
     report = builder.build(
@@ -100,22 +103,35 @@ def publish(options: Options, force: bool) -> None:
     from pipeline import builder
 
     manifest = builder.publish(options.config(), force=force, progress=options.progress())
-    if not options.quiet:
-        click.echo(
-            f"published generation {manifest.generation}: {manifest.documents:,} documents, "
-            f"{manifest.chunks:,} chunks"
-        )
+    options.say(
+        f"published generation {manifest.generation}: {manifest.documents:,} documents, {manifest.chunks:,} chunks",
+        event="published",
+        generation=manifest.generation,
+    )
 
 
 def _finish(options: Options, report: BuildReport) -> None:
     from pipeline import render
 
-    if not options.quiet:
-        click.echo("\n".join([render.report_line(report), *render.moved_lines(report.moved)]))
-    _tell_rejections(render.rejection_lines(report.rejections, report.rejects_file))
-    sys.exit(EXIT_REJECTS if report.rejections else EXIT_OK if report.published else EXIT_NOTHING_TO_DO)
+    code = EXIT_REJECTS if report.rejections else EXIT_OK if report.published else EXIT_NOTHING_TO_DO
+    fields = {
+        field.name: getattr(report, field.name)
+        for field in dataclasses.fields(report)
+        if field.name not in ("rejections", "rejects_file")
+    }
+    rejected = len(report.rejections)
+    line = "\n".join([render.report_line(report), *render.moved_lines(report.moved)])
+    options.say(line, event="built", **fields, rejected=rejected, exit_code=code)
+    _tell_rejections(options, report.rejections, report.rejects_file)
+    sys.exit(code)
 
 
-def _tell_rejections(lines: Sequence[str]) -> None:
-    for line in lines:
-        click.echo(line, err=True)
+def _tell_rejections(options: Options, rejections: Sequence[Rejection], rejects_file: Path | None) -> None:
+    from pipeline import render
+
+    if options.log_json:
+        for one in rejections:
+            options.warn(f"rejected {one.source}", event="rejected", source=one.source, reason=one.reason)
+    else:
+        for line in render.rejection_lines(rejections, rejects_file):
+            options.warn(line)

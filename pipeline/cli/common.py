@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
 from pipeline import errors
+from pipeline.cli import logs
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +33,21 @@ class Options:
 
     config_path: Path
     quiet: bool
+    log_json: bool = False
+
+    def say(self, message: str, **fields: object) -> None:
+        """Print what was done, or log it with fields beside it if logs are JSON; nothing if quiet."""
+        if self.log_json:
+            logs.tell(logging.INFO, message, **fields)
+        elif not self.quiet:
+            click.echo(message)
+
+    def warn(self, message: str, **fields: object) -> None:
+        """Print a warning to standard error, or log it with fields beside it if logs are JSON."""
+        if self.log_json:
+            logs.tell(logging.WARNING, message, **fields)
+        else:
+            click.echo(message, err=True)
 
     def config(self) -> Config:
         """The configuration file, checked."""
@@ -39,9 +56,13 @@ class Options:
         return load_config(self.config_path)
 
     def progress(self) -> ProgressFactory:
-        """tqdm bars on a terminal, else nothing."""
+        """tqdm bars on a terminal, a line a stage if logs are JSON, else nothing."""
         from pipeline.progress import silent
 
+        if self.log_json:
+            from pipeline.stopwatch import Stopwatch
+
+            return Stopwatch(tell=logs.tell_stage)
         if self.quiet or not sys.stderr.isatty():
             return silent
 
@@ -103,19 +124,25 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except errors.PipelineError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(_exit_code(error))
+            _fail(ctx, f"error: {error}", _exit_code(error))
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise
-            click.echo(f"error: {_disk_error(error)}", err=True)
-            sys.exit(EXIT_FAILED)
+            _fail(ctx, f"error: {_disk_error(error)}", EXIT_FAILED)
         except MemoryError:
-            click.echo("error: out of memory; the live index is as it was; lower encode.shard_chunks", err=True)
-            sys.exit(EXIT_FAILED)
+            _fail(ctx, "error: out of memory; the live index is as it was; lower encode.shard_chunks", EXIT_FAILED)
         except KeyboardInterrupt:
-            click.echo("interrupted: the live index is as it was; a build resumes at its finished shards", err=True)
-            sys.exit(EXIT_INTERRUPTED)
+            what = "interrupted: the live index is as it was; a build resumes at its finished shards"
+            _fail(ctx, what, EXIT_INTERRUPTED)
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+    """Say why on standard error and exit."""
+    if ctx.obj is not None and ctx.obj.log_json:
+        logs.tell(logging.ERROR, message.removeprefix("error: "), event="failed", exit_code=exit_code)
+    else:
+        click.echo(message, err=True)
+    sys.exit(exit_code)
 
 
 def _disk_error(error: OSError) -> str:

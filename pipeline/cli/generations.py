@@ -63,11 +63,12 @@ def rollback(options: Options, generation: int | None, index_path: str | None) -
     from pipeline.index import store
 
     restored = store.rollback(options.index_folder(index_path), generation)
-    if not options.quiet:
-        click.echo(
-            f"published generation {restored.generation}: {restored.note} "
-            f"({restored.documents:,} documents, {restored.chunks:,} chunks)"
-        )
+    options.say(
+        f"published generation {restored.generation}: {restored.note} "
+        f"({restored.documents:,} documents, {restored.chunks:,} chunks)",
+        event="rolled back",
+        generation=restored.generation,
+    )
 
 
 @click.command()
@@ -85,5 +86,5 @@ def gc(options: Options, index_path: str | None, retain: int | None) -> None:
         retain = options.config().retain
     with store.lock(index):
         removed = store.collect_garbage(index, retain)
-    if not options.quiet:
-        click.echo(f"removed {len(removed)} segments; generations left: {manifests.generations(index)}")
+    left = manifests.generations(index)
+    options.say(f"removed {len(removed)} segments; generations left: {left}", event="collected", generations=left)

@@ -36,15 +36,18 @@ def verify(options: Options, index_path: str | None, generation: int | None, dee
     else:
         for problem in report.problems:
             click.echo(f"{problem.file}: {problem.reason}")
-        if report.ok and not options.quiet:
-            click.echo(
+        if report.ok:
+            options.say(
                 f"generation {report.generation} is sound: {report.files} files, {report.bytes:,} bytes, "
-                f"{report.chunks:,} chunks" + ("" if deep else "; contents were not compared (--deep)")
+                f"{report.chunks:,} chunks" + ("" if deep else "; contents were not compared (--deep)"),
+                event="verified",
+                generation=report.generation,
+                deep=deep,
             )
     if not report.ok:
         if not as_json:
             found = len(report.problems)
-            click.echo(f"{found} problem{'s'[: found > 1]}; `pipeline repair` mends what it can", err=True)
+            options.warn(f"{found} problem{'s'[: found > 1]}; `pipeline repair` mends what it can", problems=found)
         sys.exit(EXIT_FAILED)
 
 
@@ -67,9 +70,8 @@ def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json
         for file in report.rebuilt:
             click.echo(f"rebuilt {file}")
         for lost in report.lost:
-            click.echo(f"cannot rebuild {lost.file}: {lost.reason}; {lost.cure}", err=True)
-        if not options.quiet:
-            click.echo(_repaired(report))
+            options.warn(f"cannot rebuild {lost.file}: {lost.reason}; {lost.cure}", event="lost", file=lost.file)
+        options.say(_repaired(report), event="repaired", generation=report.generation)
     if report.lost:
         sys.exit(EXIT_FAILED)
 
@@ -105,12 +107,15 @@ def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
-    elif not options.quiet and report.published:
-        click.echo(
+    elif report.published:
+        options.say(
             f"published generation {report.generation}: {report.segments_before} segments into "
             f"{report.segments_after}, {report.dropped_chunks:,} deleted chunks dropped, "
-            f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after"
+            f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after",
+            event="compacted",
+            **dataclasses.asdict(report),
         )
-    elif not options.quiet:
-        click.echo(f"nothing to do: generation {report.generation} has nothing to merge or to drop")
+    else:
+        message = f"nothing to do: generation {report.generation} has nothing to merge or to drop"
+        options.say(message, event="compacted", **dataclasses.asdict(report))
     sys.exit(EXIT_OK if report.published else EXIT_NOTHING_TO_DO)

@@ -63,8 +63,10 @@ class Index:
         self.settings = settings
         self.snapshot = Snapshot(path, manifest, verify)
         self._encoding = threading.Lock()
-        known = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
-        self._second_look = SecondLook(self.snapshot, encoder, known, base)
+        self._verify = verify
+        self._base = base
+        self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
+        self._second_look = SecondLook(self.snapshot, encoder, self._encoder_settings, base)
 
     def __enter__(self) -> Index:
         return self
@@ -77,6 +79,37 @@ class Index:
     def close(self) -> None:
         """Stop the search threads. Files are released with the object."""
         self.snapshot.close()
+
+    def refresh(self) -> Index:
+        """This index if it is the live generation, else the live one, opened with the same encoder and settings.
+
+        This one goes on answering as before, so that threads which use it see no mixture; close it when none does.
+        Raises `IncompatibleIndexError` if the live generation was built with another encoder, and what `open_index`
+        raises.
+        """
+        while True:
+            number = manifests.latest_generation(self.path)
+            try:
+                manifest = manifests.load(self.path, number)
+                if manifest == self.manifest:
+                    return self
+                legs = {"dense": self.encoder.dense_fingerprint, "lexical": self.encoder.lexical_fingerprint}
+                manifests.check_fingerprints(self.path, manifest, legs)
+                fresh = Index(
+                    self.path,
+                    manifest,
+                    self.encoder,
+                    self.settings,
+                    self._verify,
+                    self._encoder_settings,
+                    self._base,
+                )
+            except (CorruptIndexError, IndexNotFoundError):
+                if manifests.latest_generation(self.path) == number:
+                    raise  # else a writer published and collected this generation just now
+            else:
+                fresh._encoding = self._encoding
+                return fresh
 
     @property
     def legs(self) -> tuple[str, ...]:
