@@ -35,7 +35,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("damage")
     for version, kind in enumerate(["auto", "auto", "IVF1,SQ8"]):
         stub.write_texts(base, version)
-        builder.build(stub.stub_config(base, segments={"max_chunks": 12, "dense": kind}))
+        settings = {"max_chunks": 12, "dense": kind, "auto_compact": False}
+        builder.build(stub.stub_config(base, segments=settings))
     return base / "index"
 
 
