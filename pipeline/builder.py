@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline import commit
@@ -27,6 +27,7 @@ from pipeline.index import staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.chunking import Chunker
+from pipeline.ingest.ledger import Ledger, load_ledger
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, save_rejections
 from pipeline.judging import judged
@@ -52,17 +53,19 @@ def ingest(
     *,
     full: bool = False,
     strict: bool = False,
+    rehash: bool = False,
     allow_deletes: bool = False,
     progress: ProgressFactory = silent,
 ) -> IngestReport:
     """Read the sources and stage the chunks of new and changed documents for `encode`.
 
     `full` takes nothing over from the live generation. `strict` raises `RejectedDocumentsError` if any document is
-    rejected. `allow_deletes` lifts the guard `max_delete_ratio`, which otherwise raises `DeletionGuardError`.
+    rejected. `rehash` reads every file, also those that look as they did when they were last read. `allow_deletes`
+    lifts the guard `max_delete_ratio`, which otherwise raises `DeletionGuardError`.
     Raises `ConfigError`, `SourceError`, `IncompatibleIndexError`, `IndexLockedError`.
     """
     with store.lock(config.index_path):
-        return _ingest(config, _encoder(config), full, strict, allow_deletes, progress)
+        return _ingest(config, _encoder(config), full, strict, rehash, allow_deletes, progress)
 
 
 def encode(
@@ -88,6 +91,7 @@ def build(
     *,
     full: bool = False,
     strict: bool = False,
+    rehash: bool = False,
     allow_deletes: bool = False,
     note: str = "",
     progress: ProgressFactory = silent,
@@ -100,7 +104,7 @@ def build(
     wishes = Wishes(_golden(config), note, allow_deletes)
     with store.lock(config.index_path):
         encoder = _encoder(config)
-        report = _ingest(config, encoder, full, strict, allow_deletes, watch)
+        report = _ingest(config, encoder, full, strict, rehash, allow_deletes, watch)
         return commit.encode_and_publish(config, encoder, report, watch, wishes)
 
 
@@ -137,12 +141,14 @@ def _retell(index: Path, manifest: Manifest) -> None:
     write(index, dataclasses.replace(record, status="published", note=manifest.note, refusals=refusals))
 
 
-def plan(config: Config, *, full: bool = False, progress: ProgressFactory = silent) -> BuildPlan:
-    """What `build` would do and cost: reads all sources, writes nothing. Raises what `ingest` raises."""
+def plan(
+    config: Config, *, full: bool = False, rehash: bool = False, progress: ProgressFactory = silent
+) -> BuildPlan:
+    """What `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
     encoder = _encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)
-        staged, rejections = _stage(config, encoder, folder, full, progress)
+        staged, rejections = _stage(config, encoder, folder, full, rehash, progress)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         prints = list(encoding.fingerprints(encoder, config.segments).values())
         live = None if full else store.live_manifest(config.index_path)
@@ -151,10 +157,16 @@ def plan(config: Config, *, full: bool = False, progress: ProgressFactory = sile
 
 
 def _ingest(
-    config: Config, encoder: Encoder, full: bool, strict: bool, allow_deletes: bool, progress: ProgressFactory
+    config: Config,
+    encoder: Encoder,
+    full: bool,
+    strict: bool,
+    rehash: bool,
+    allow_deletes: bool,
+    progress: ProgressFactory,
 ) -> IngestReport:
     index = config.index_path
-    staged, rejections = _stage(config, encoder, index, full, progress)
+    staged, rejections = _stage(config, encoder, index, full, rehash, progress)
     path = save_rejections(index, staged.base_generation + 1, rejections) if rejections else None
     if rejections and strict:
         staging.discard_ingest(index)
@@ -168,7 +180,7 @@ def _ingest(
 
 
 def _stage(
-    config: Config, encoder: Encoder, target: Path, full: bool, progress: ProgressFactory
+    config: Config, encoder: Encoder, target: Path, full: bool, rehash: bool, progress: ProgressFactory
 ) -> tuple[StagedIngest, tuple[Rejection, ...]]:
     """Compare the sources with the live generation and stage what is new below `target`."""
     index = config.index_path
@@ -180,12 +192,20 @@ def _stage(
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
     base = max(manifests.generations(index), default=0)
-    run = IngestRun(store.live_documents(index, live))
+    documents_live = store.live_documents(index, live)
+    run = IngestRun(documents_live)
+    ledger = Ledger(config.ingest, {} if full or rehash else load_ledger(index), documents_live)
     with progress("ingest", None, "doc") as bar:
-        documents = _counted(read_documents(files, config.ingest, run.reject), bar)
+
+        def unread(doc_ids: Sequence[str]) -> None:
+            run.unread(doc_ids)
+            bar.update(len(doc_ids))
+
+        documents = _counted(read_documents(files, config.ingest, run.reject, ledger, unread), bar)
         staged = run.stage(
             target, documents, chunker.chunk, chunker.fingerprint, _shard_chunks(config, encoder), base, full
         )
+    ledger.save(target)
     return staged, tuple(run.rejections)
 
 

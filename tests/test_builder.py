@@ -20,6 +20,7 @@ from pipeline.errors import (
 )
 from pipeline.index import manifest as manifests
 from pipeline.index import store
+from pipeline.ingest.ledger import LEDGER_FILE
 from pipeline.ingest.stage import IngestRun
 from pipeline.query.searcher import open_index
 from pipeline.records import Rejection
@@ -50,7 +51,11 @@ def assert_same_answers(left: Config, right: Config) -> None:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != LEDGER_FILE
+    }
 
 
 def test_nothing_changed_publishes_nothing(config: Config) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _ALLOW_DELETES = click.option(
     "--allow-deletes", is_flag=True, help="Delete even more documents than `max_delete_ratio` allows."
 )
+_REHASH = click.option(
+    "--rehash", is_flag=True, help="Read every source file, even if its size and times are those of the last time."
+)
 _NOTE = click.option("--note", default="", metavar="TEXT", help="Kept in the generation, for whoever asks later.")
 
 
@@ -35,14 +38,20 @@ def init(folder: str) -> None:
 @click.command()
 @click.option("--full", is_flag=True, help="Take nothing over from the live generation: encode everything.")
 @click.option("--strict", is_flag=True, help="Refuse the whole run if any document is rejected.")
+@_REHASH
 @_ALLOW_DELETES
 @click.pass_obj
-def ingest(options: Options, full: bool, strict: bool, allow_deletes: bool) -> None:
+def ingest(options: Options, full: bool, strict: bool, rehash: bool, allow_deletes: bool) -> None:
     """Read the sources and stage the chunks of new and changed documents."""
     from pipeline import builder, render
 
     report = builder.ingest(
-        options.config(), full=full, strict=strict, allow_deletes=allow_deletes, progress=options.progress()
+        options.config(),
+        full=full,
+        strict=strict,
+        rehash=rehash,
+        allow_deletes=allow_deletes,
+        progress=options.progress(),
     )
     staged = report.staged
     changes = {name: getattr(staged, name) for name in ("read", "added", "changed", "deleted", "unchanged")}
@@ -66,18 +75,21 @@ def encode(options: Options, allow_deletes: bool, note: str) -> None:
 @click.command()
 @click.option("--full", is_flag=True, help="Take nothing over from the live generation: encode everything.")
 @click.option("--strict", is_flag=True, help="Refuse the whole build if any document is rejected.")
+@_REHASH
 @_ALLOW_DELETES
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @_NOTE
 @click.pass_obj
-def build(options: Options, full: bool, strict: bool, allow_deletes: bool, dry_run: bool, note: str) -> None:
+def build(
+    options: Options, full: bool, strict: bool, rehash: bool, allow_deletes: bool, dry_run: bool, note: str
+) -> None:
     """Bring the index up to date with its sources: ingest, encode, publish."""
     from pipeline import builder
 
     if dry_run:
         from pipeline import render
 
-        plan = builder.plan(options.config(), full=full, progress=options.progress())
+        plan = builder.plan(options.config(), full=full, rehash=rehash, progress=options.progress())
         click.echo("\n".join(render.plan_lines(plan)))
         _tell_rejections(options, plan.rejections, None)
         if plan.refusal and not allow_deletes:
@@ -88,6 +100,7 @@ def build(options: Options, full: bool, strict: bool, allow_deletes: bool, dry_r
         options.config(),
         full=full,
         strict=strict,
+        rehash=rehash,
         allow_deletes=allow_deletes,
         note=note,
         progress=options.progress(),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.columnar import read_parquet
 from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.ledger import Contents, Ledger
 from pipeline.ingest.lines import Found, RejectRecord, read_csv, read_jsonl
 from pipeline.ingest.office import read_office
 from pipeline.ingest.sources import DOCS_SUFFIXES, SUFFIXES, SourceFile, describe_os_error
@@ -33,16 +34,30 @@ REASON_CHARS = 400
 
 
 def read_documents(
-    files: Iterable[SourceFile], settings: IngestSettings, reject: Callable[[Rejection], None]
+    files: Iterable[SourceFile],
+    settings: IngestSettings,
+    reject: Callable[[Rejection], None],
+    ledger: Ledger | None = None,
+    unread: Callable[[Sequence[str]], None] = lambda doc_ids: None,
 ) -> Iterator[Document]:
     """The documents of `files`, in order, one at a time in memory.
+
+    A file that is unchanged by the `ledger` is not read: `unread` is called with the ids of its documents.
 
     `reject` is called for each file, line or row that gives no document: unreadable, empty, or with an id that an
     earlier document has.
     """
     ids = _Ids()
+    ledger = ledger or Ledger(settings)
     for file in files:
         ids.next_file(file.label)
+        look, looked_at = ledger.look(file)
+        known = ledger.unchanged(file, look)
+        if known is not None and ids.add_new(known):
+            ledger.keep(file)
+            unread(known)
+            continue
+        contents = Contents()
         rejected = False
 
         def reject_at(line: int, reason: str, label: str = file.label) -> None:
@@ -59,9 +74,12 @@ def read_documents(
                 elif (earlier := ids.add(document.doc_id, line)) is not None:
                     reject_at(line, f"duplicate id {document.doc_id!r}; the first is at {earlier}")
                 else:
+                    contents.add(document.doc_id, document.content_hash)
                     yield replace(document, source=file.label)
             if not found and not rejected:
                 reject_at(0, "empty")
+            if not rejected:
+                ledger.note(file, look, looked_at, contents)
         except UnreadableError as error:
             reject_at(0, str(error))
         except OSError as error:
@@ -91,15 +109,25 @@ class _Ids:
         """Ids added from now on are those of this file."""
         self._labels.append(label)
 
+    def add_new(self, doc_ids: Sequence[str]) -> bool:
+        """Remember all of them, unless one was seen before; says which."""
+        if any(_key(doc_id) in self._places for doc_id in doc_ids):
+            return False
+        return all(self.add(doc_id, 0) is None for doc_id in doc_ids)
+
     def add(self, doc_id: str, line: int) -> str | None:
         """The place where `doc_id` was seen before, or `None` and it is remembered."""
-        digest = hashlib.blake2b(doc_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        key = int.from_bytes(digest, "little")
+        key = _key(doc_id)
         here = (len(self._labels) - 1) << 40 | line
         place = self._places.setdefault(key, here)
         if place == here:
             return None
         return Rejection(self._labels[place >> 40], "", (place & (1 << 40) - 1) or None).source
+
+
+def _key(doc_id: str) -> int:
+    digest = hashlib.blake2b(doc_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def _one_line(reason: str) -> str:

@@ -34,6 +34,13 @@ class IngestRun:
         """Note a document that could not be read."""
         self.rejections.append(rejection)
 
+    def unread(self, doc_ids: Iterable[str]) -> None:
+        """Note documents of a file that is unchanged and was not read."""
+        before = len(self._seen)
+        self._seen.update(doc_ids)
+        self.read += len(self._seen) - before
+        self.unchanged += len(self._seen) - before
+
     def fresh(self, documents: Iterable[Document]) -> Iterator[Document]:
         """The documents that are new or changed."""
         for document in documents:

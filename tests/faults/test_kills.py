@@ -57,7 +57,13 @@ def sound_answers(index: Path) -> stub.Answers:
 def no_litter(config: Config) -> None:
     """Nothing of an interrupted job is left once one went through."""
     index = config.index_path
-    names = {path.name for path in index.iterdir()} - {"segments", ".writer.lock", "rejects", "reports"}
+    names = {path.name for path in index.iterdir()} - {
+        "segments",
+        ".writer.lock",
+        "rejects",
+        "reports",
+        "sources.parquet",
+    }
     assert names == {f"manifest-{number:08d}.json" for number in manifests.generations(index)}
     assert not list(index.rglob("*.tmp"))
 
