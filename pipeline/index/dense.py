@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
@@ -70,27 +71,37 @@ def write(folder: Path, kind: str, dimension: int, count: int, blocks: Iterable[
         raise ConfigError(
             f"segments.dense={kind!r}: not a FAISS index type; use `auto`, `SQfp16`, `Flat`…"
         ) from None
-    flat = _is_flat(index)
-    rows = None
-    if not flat:
-        rows = np.lib.format.open_memmap(folder / ROWS_FILE, "w+", np.float16, (count, dimension))
-        with (folder / ROWS_FILE).open("r+b") as file:
-            # A full disk is an error here; found out by writing to the mapping it would kill the process.
-            os.posix_fallocate(file.fileno(), 0, rows.offset + rows.nbytes)
-    if flat:
-        index.is_trained = True  # both flat kinds have nothing to learn
+    if _is_flat(index):
+        _write_flat(folder / INDEX_FILE, index, count, blocks)
+        return
+    rows = np.lib.format.open_memmap(folder / ROWS_FILE, "w+", np.float16, (count, dimension))
+    with (folder / ROWS_FILE).open("r+b") as file:
+        # A full disk is an error here; found out by writing to the mapping it would kill the process.
+        os.posix_fallocate(file.fileno(), 0, rows.offset + rows.nbytes)
     done = 0
     for block in blocks:
-        block = np.ascontiguousarray(block, dtype=np.float32)
-        if rows is None:
-            index.add(block)
-        else:
-            rows[done : done + len(block)] = block
+        rows[done : done + len(block)] = block
         done += len(block)
-    if rows is not None:
-        _fill(index, rows)
-        rows.flush()
+    _fill(index, rows)
+    rows.flush()
     faiss.write_index(index, str(folder / INDEX_FILE))
+
+
+def _write_flat(path: Path, index: Any, count: int, blocks: Iterable[Float32]) -> None:
+    """What FAISS would write for an empty flat index once the rows were added, without holding them in memory.
+
+    Its file is a header that has the number of rows in bytes 8 to 16, the length of the codes in 8 bytes (in units
+    of 4 for fp32), and the codes, which are the rows one after the other.
+    """
+    index.is_trained = True  # both flat kinds have nothing to learn
+    header = bytearray(faiss.serialize_index(index).tobytes())
+    unit, dtype = (4, np.float32) if isinstance(index, faiss.IndexFlat) else (1, np.float16)
+    header[8:16] = struct.pack("<q", count)
+    header[-8:] = struct.pack("<Q", count * index.code_size // unit)
+    with path.open("wb") as file:
+        file.write(header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, dtype=dtype).data)
 
 
 def _fill(index: Any, rows: npt.NDArray[np.float16]) -> None:

@@ -53,29 +53,31 @@ class Tile:
 
 
 def write(folder: Path, blocks: Iterable[SparseRows]) -> None:
-    """Write postings and lengths of a segment from its rows in chunk order. Memory: one tile."""
+    """Write postings and lengths of a segment from its rows in chunk order.
+
+    Memory: 18 bytes a posting of one tile, and a sort of one block.
+    """
     lengths: list[Float32] = []
     with pa.OSFile(str(folder / POSTINGS_FILE), "wb") as sink, pa.ipc.new_file(sink, POSTINGS_SCHEMA) as writer:
         for tile in _tiles(blocks):
-            counts = np.diff(tile.indptr)
-            rows = np.repeat(np.arange(len(tile)), counts)
-            lengths.append(np.bincount(rows, weights=tile.weights, minlength=len(tile)).astype(np.float32))
-            writer.write_batch(_invert(tile, rows.astype(np.uint16)))
+            lengths += [_lengths(block) for block in tile]
+            writer.write_batch(_invert(tile))
     np.save(folder / LENGTHS_FILE, np.concatenate(lengths) if lengths else np.zeros(0, np.float32))
 
 
-def _tiles(blocks: Iterable[SparseRows]) -> Iterator[SparseRows]:
+def _tiles(blocks: Iterable[SparseRows]) -> Iterator[list[SparseRows]]:
+    """The blocks of each tile, one cut in two where a tile ends in it."""
     pending: list[SparseRows] = []
     held = 0
     for block in blocks:
         while held + len(block) >= TILE_CHUNKS:
             head, block = _split(block, TILE_CHUNKS - held)
-            yield SparseRows.concatenate([*pending, head])
+            yield [*pending, head]
             pending, held = [], 0
         pending.append(block)
         held += len(block)
     if held:
-        yield SparseRows.concatenate(pending)
+        yield pending
 
 
 def _split(rows: SparseRows, at: int) -> tuple[SparseRows, SparseRows]:
@@ -85,16 +87,42 @@ def _split(rows: SparseRows, at: int) -> tuple[SparseRows, SparseRows]:
     return head, tail
 
 
-def _invert(tile: SparseRows, rows: npt.NDArray[np.uint16]) -> pa.RecordBatch:
-    order = np.argsort(tile.token_ids, kind="stable")
-    token_ids = tile.token_ids[order]
-    starts = np.flatnonzero(np.r_[True, token_ids[1:] != token_ids[:-1]]) if len(order) else np.zeros(0, np.int64)
-    offsets = pa.array(np.r_[starts, len(order)].astype(np.int32))
+def _rows(block: SparseRows) -> Ordinals:
+    return np.repeat(np.arange(len(block)), np.diff(block.indptr))
+
+
+def _lengths(block: SparseRows) -> Float32:
+    return np.bincount(_rows(block), weights=block.weights, minlength=len(block)).astype(np.float32)
+
+
+def _invert(tile: list[SparseRows]) -> pa.RecordBatch:
+    """The posting lists of a tile. Empties `tile`: a block is let go as soon as its postings are placed."""
+    found = [np.unique(block.token_ids, return_counts=True) for block in tile]
+    token_ids = np.unique(np.concatenate([ids for ids, _ in found]))
+    counts = np.zeros(len(token_ids), np.int64)
+    for ids, times in found:
+        counts[np.searchsorted(token_ids, ids)] += times
+    offsets = np.r_[0, np.cumsum(counts)]
+    chunks = np.empty(int(offsets[-1]), np.uint16)
+    weights = np.empty(int(offsets[-1]), np.float32)
+    free = offsets[:-1].copy()  # where the next posting of each token goes
+    start = 0
+    for ids, times in found:
+        block = tile.pop(0)
+        order = np.argsort(block.token_ids, kind="stable")
+        tokens = np.searchsorted(token_ids, ids)
+        firsts = np.cumsum(times) - times
+        places = np.arange(len(order)) + np.repeat(free[tokens] - firsts, times)
+        chunks[places] = _rows(block)[order] + start
+        weights[places] = block.weights[order]
+        free[tokens] += times
+        start += len(block)
+    ends = pa.array(offsets.astype(np.int32))
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(token_ids[starts]),
-            pa.ListArray.from_arrays(offsets, pa.array(rows[order])),
-            pa.ListArray.from_arrays(offsets, pa.array(tile.weights[order])),
+            pa.array(token_ids),
+            pa.ListArray.from_arrays(ends, pa.array(chunks)),
+            pa.ListArray.from_arrays(ends, pa.array(weights)),
         ],
         schema=POSTINGS_SCHEMA,
     )

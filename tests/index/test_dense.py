@@ -76,3 +76,15 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content[:size])
         with pytest.raises(CorruptIndexError, match=r"dense\.faiss"):
             dense.DenseIndex(tmp_path, 3)
+
+
+@pytest.mark.parametrize("kind", ["Flat", "SQfp16"])
+@pytest.mark.parametrize("count", [1, 500])
+def test_a_streamed_flat_file_is_the_one_that_faiss_writes(tmp_path: Path, kind: str, count: int) -> None:
+    rows = unit_rows(count, 33).astype(np.float16).astype(np.float32)
+    dense.write(tmp_path, kind, 33, count, [rows[:123], rows[123:]])
+    theirs = dense.faiss.index_factory(33, kind, dense.faiss.METRIC_INNER_PRODUCT)
+    theirs.is_trained = True
+    theirs.add(rows)
+    dense.faiss.write_index(theirs, str(tmp_path / "theirs"))
+    assert (tmp_path / dense.INDEX_FILE).read_bytes() == (tmp_path / "theirs").read_bytes()
