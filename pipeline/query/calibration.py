@@ -4,7 +4,8 @@ A pseudo-query is a window of words cut out of a passage; its target is that pas
 weights are those under which the targets are most likely: a candidate's score is Σ slope · score over the legs, its
 probability of being the target the softmax over all candidates (a conditional logit). Slopes are not negative.
 Many windows say nothing about the rest of their passage; a target may therefore also be any candidate with equal
-probability, so that such trials don't count. What was tried and what it gave: docs/adr/0003-fusion.md.
+probability, so that such trials don't count. Few trials are pulled
+towards even slopes. What was tried and what it gave: docs/adr/0003-fusion.md.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ UNRELATED = 0.5
 """Prior share of windows that say nothing about the rest of their passage."""
 RIDGE = 1e-3
 """Weight of the squared slopes in what is minimised: keeps them finite where every target is found first."""
+EVENNESS = 0.3
+"""Weight, in pseudo-queries, of the squared difference between the slopes in what is minimised. Twenty windows may
+by chance point to one leg alone; a difference between legs must be worth more than this to count."""
 _LEAST_SLOPE = 1e-3
 _ROUNDS = 100
 _TOLERANCE = 1e-5
@@ -179,8 +183,11 @@ class _Stack:
         shares = shares / len(shares)
         means = np.einsum("nlm,nm->nl", self.scores, chances)
         hit = np.maximum(chances[self.rows, self.targets], np.finfo(np.float64).tiny)
-        value = RIDGE * float(slopes @ slopes) - float(shares @ np.log(hit))
-        gradient = 2 * RIDGE * slopes + shares @ (means - self.scores[self.rows, :, self.targets])
+        uneven = 2 * EVENNESS / len(shares) * (slopes - slopes.mean())
+        value = RIDGE * float(slopes @ slopes) + float(uneven @ slopes) - float(shares @ np.log(hit))
+        gradient = 2 * (RIDGE * slopes + uneven) + shares @ (means - self.scores[self.rows, :, self.targets])
         spread = np.einsum("nlm,nkm->lk", self.scores * (chances * shares[:, None])[:, None, :], self.scores)
-        curvature = 2 * RIDGE * np.eye(len(slopes)) + spread - (means * shares[:, None]).T @ means
+        apart = np.eye(len(slopes)) - 1 / len(slopes)
+        penalty = 2 * RIDGE * np.eye(len(slopes)) + 4 * EVENNESS / len(shares) * apart
+        curvature = penalty + spread - (means * shares[:, None]).T @ means
         return value, gradient, curvature

@@ -21,17 +21,15 @@ if TYPE_CHECKING:
     from pipeline.query.searcher import Index
 
 MOST_TRIALS = 250
-FEWEST_TRIALS = 48
-TRIAL_SHARE = 0.02
-"""Pseudo-queries: this share of the chunks, but at least `FEWEST_TRIALS` and at most `MOST_TRIALS`. Each costs the
-encoding of a passage and of a short query, so that all of them stay below 5% of encoding the collection; with fewer
-than some 1,500 chunks they are more, but take no longer than encoding 60 chunks."""
-SCRIPT_TRIALS = 32
-"""Each script that is common enough gets this many, even if there are more than the share then."""
+TRIAL_SHARE = 0.035
+"""Pseudo-queries: this share of the chunks, but at least `LEAST_TRIALS` for each script that is common enough, and
+at most `MOST_TRIALS`. Each costs the encoding of a passage and of a short query, about 1.3 chunks, so that all of
+them stay below 5% of encoding the collection. A script with fewer than some 550 chunks needs more, but no longer
+than encoding 26 chunks takes."""
 DEPTH = 100
 """How many of each leg's best are a pseudo-query's candidates."""
-POOL = 4
-"""Chunks looked at for each pseudo-query wanted, so that every script of the collection gets its turn."""
+POOL, LEAST_POOL = 4, 200
+"""Chunks looked at for each pseudo-query wanted, and in all, so that every script of a collection gets its turn."""
 STALE_CHANGE = 0.2
 """A calibration is made anew when the number of chunks has changed by more than this share."""
 
@@ -61,13 +59,13 @@ def calibrate_index(index: Index, seed: int = 0) -> Calibration | None:
     snapshot = index.snapshot
     chunks = index.manifest.chunks
     wanted = trials_wanted(chunks)
-    samples = balanced(sample(snapshot, POOL * wanted, seed), wanted)
+    samples = balanced(sample(snapshot, max(POOL * wanted, LEAST_POOL), seed), wanted)
     return calibrate(index.legs, _trials(index, samples) if samples else (), chunks)
 
 
 def trials_wanted(chunks: int) -> int:
     """How many pseudo-queries an index of this size is asked."""
-    return min(max(int(TRIAL_SHARE * chunks), FEWEST_TRIALS), MOST_TRIALS)
+    return min(max(int(TRIAL_SHARE * chunks), LEAST_TRIALS), MOST_TRIALS)
 
 
 def sample(snapshot: Snapshot, count: int, seed: int) -> list[Sample]:
@@ -105,7 +103,7 @@ def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
         groups.setdefault(one.query.script, []).append(one)
     groups = {script: groups[script] for script in sorted(groups) if len(groups[script]) >= LEAST_TRIALS}
     turns = itertools.zip_longest(*groups.values())
-    return [one for turn in turns for one in turn if one is not None][: max(count, SCRIPT_TRIALS * len(groups))]
+    return [one for turn in turns for one in turn if one is not None][: max(count, LEAST_TRIALS * len(groups))]
 
 
 def _trials(index: Index, samples: Sequence[Sample]) -> Iterator[Trial]:

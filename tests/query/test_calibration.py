@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from pipeline.query.calibration import (
+    EVENNESS,
     LEAST_TRIALS,
     RIDGE,
     UNRELATED,
@@ -44,7 +45,8 @@ def objective(slopes: Float64, trials: Sequence[Trial]) -> float:
         powers = np.exp(slopes @ trial.scores)
         chance = powers[trial.target] / powers.sum()
         total -= np.log((1 - UNRELATED) * chance + UNRELATED / len(powers))
-    return float(total / len(trials) + RIDGE * slopes @ slopes)
+    uneven = 2 * EVENNESS * ((slopes - slopes.mean()) ** 2).sum()
+    return float((total + uneven) / len(trials) + RIDGE * slopes @ slopes)
 
 
 @pytest.mark.parametrize("truth", [(2.0, 1.0), (0.5, 3.0), (1.0, 1.0, 2.0)])
@@ -68,13 +70,21 @@ def test_a_leg_that_misleads_gets_nothing() -> None:
     assert slopes[1] == 0
 
 
-def test_a_leg_that_gives_all_the_same_gets_nothing() -> None:
+def test_a_leg_that_gives_all_the_same_does_no_harm() -> None:
     trials = [
         Trial("latin", np.vstack([t.scores, np.full(t.scores.shape[1], 3.0)]), t.target) for t in drawn((2.0,), 50)
     ]
     found = calibrate(LEGS, trials, 100).scripts["latin"]
-    assert found.weights["lexical"] == pytest.approx(0, abs=1e-3)
+    assert found.weights["dense"] >= 0.5
     assert found.units["lexical"] > 0
+
+
+def test_few_trials_are_pulled_towards_even_slopes_and_many_are_not() -> None:
+    few, many = (fit_slopes(drawn((2.0, 0.0), count, seed=3)) for count in (LEAST_TRIALS, 3000))
+    assert many[0] / many.sum() > 0.97
+    alone = fit_slopes([Trial("latin", np.array([[9.0, 0.0, 0.0], [0.1, 0.0, 0.0]]), 0)] * LEAST_TRIALS)
+    assert alone[1] > 0.1 * alone[0]  # the second leg helps little, but nothing speaks against it
+    assert few[0] > few[1]
 
 
 def test_where_targets_are_beaten_in_both_legs_the_less_bad_one_gets_everything() -> None:

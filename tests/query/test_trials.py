@@ -14,9 +14,7 @@ from pipeline.query.calibration import LEAST_TRIALS, Calibration
 from pipeline.query.pseudo_queries import PseudoQuery
 from pipeline.query.searcher import Index, open_index
 from pipeline.query.trials import (
-    FEWEST_TRIALS,
     MOST_TRIALS,
-    SCRIPT_TRIALS,
     PassageScorer,
     Sample,
     balanced,
@@ -124,8 +122,8 @@ def test_texts_too_short_for_a_window_leave_the_calibration_empty(tmp_path: Path
 
 
 def test_how_many_trials() -> None:
-    assert trials_wanted(10) == FEWEST_TRIALS
-    assert trials_wanted(6000) == 120
+    assert trials_wanted(10) == LEAST_TRIALS
+    assert trials_wanted(6000) == 210
     assert trials_wanted(10_000_000) == MOST_TRIALS
 
 
@@ -138,7 +136,7 @@ def test_scripts_take_turns_and_rare_ones_are_left_out() -> None:
     assert sum(one.query.script == "hangul" for one in drawn) == LEAST_TRIALS + 5
     assert not any(one.query.script == "thai" for one in drawn)
     three = [one for script in ("latin", "han", "kana") for one in some(script, 60)]
-    assert len(balanced(three, 48)) == 3 * SCRIPT_TRIALS
+    assert len(balanced(three, 48)) == 3 * LEAST_TRIALS
 
 
 def test_a_calibration_goes_stale_as_the_index_grows() -> None:
