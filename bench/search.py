@@ -158,8 +158,8 @@ def dense_leg(folder: Path, chunks: int, queries: int, pool: ThreadPoolExecutor)
     return {"dense_vs_flat": rival[0] / mine[0]}
 
 
-def hybrid(folder: Path, chunks: int, queries: int) -> dict[str, float]:
-    """Every store over the same vectors and words, each in its own process."""
+def write_collection(folder: Path, chunks: int, queries: int) -> None:
+    """Clustered vectors and Zipf words, and queries near some of the vectors, as stores.py reads them."""
     rng = np.random.default_rng(3)
     rows = zipf_rows(rng, chunks)
     counts = rng.geometric(0.7, len(rows.weights)).astype(np.float32)
@@ -171,6 +171,11 @@ def hybrid(folder: Path, chunks: int, queries: int) -> dict[str, float]:
     np.savez(folder / "data.npz", indptr=rows.indptr, token_ids=rows.token_ids, counts=counts, vectors=vectors)
     tokens = np.array([query.token_ids for query in queries_of(rng, queries)])
     np.savez(folder / "queries.npz", vectors=asked, token_ids=tokens)
+
+
+def hybrid(folder: Path, chunks: int, queries: int) -> dict[str, float]:
+    """Every store over the same vectors and words, each in its own process."""
+    write_collection(folder, chunks, queries)
     print(f"hybrid: {chunks:,} chunks, 384 dimensions, {queries} queries, top 10, without encoding")
     print(f"{'':44} {'p50 ms':>9} {'p95 ms':>9}")
     found: dict[str, dict[str, Any]] = {}

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,9 @@ from pipeline.index import kernel, manifest
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
 from pipeline.index.segment import SegmentShape, write_segment
 from pipeline.records import SparseRows
+
+if TYPE_CHECKING:
+    from pipeline.query.searcher import Index
 
 TOP = 10
 Modes = dict[str, Callable[[int], object]]
@@ -92,10 +95,11 @@ class Source:
         return iter(())
 
 
-def pipeline(data: Data, folder: Path) -> Modes:
+def open_pipeline(data: Data, folder: Path) -> Index:
+    """Ours, built in `folder`, with the compiled kernel loaded."""
     from pipeline.config import QuerySettings
     from pipeline.models.contract import Encoder
-    from pipeline.query.searcher import EncodedQueries, Index
+    from pipeline.query.searcher import Index
 
     class NoEncoder:
         """Queries come encoded."""
@@ -116,11 +120,18 @@ def pipeline(data: Data, folder: Path) -> Modes:
     encoder: Encoder = NoEncoder()  # type: ignore[assignment]
     index = Index(folder, made, encoder, QuerySettings(), verify=False)
     kernel.load()
+    return index
+
+
+def pipeline(data: Data, folder: Path) -> Modes:
+    from pipeline.query.ranking import EncodedQueries
+
+    index = open_pipeline(data, folder)
     asked = []
     for vector, tokens in zip(data.queries, data.query_tokens, strict=True):
         weights = np.ones(len(tokens), np.float32)
         lexical = SparseRows(np.array([0, len(tokens)]), np.sort(tokens), weights)
-        asked.append(EncodedQueries(vector[None], lexical, ("Latin",)))
+        asked.append(EncodedQueries(("",), vector[None], lexical, None, ("Latin",)))
 
     def mode(legs: tuple[str, ...]) -> Callable[[int], object]:
         return lambda i: index.rank_encoded(asked[i], TOP, legs)

@@ -146,6 +146,11 @@ class Segment:
         return dense.DenseIndex(self.folder, self.chunks)
 
     @cached_property
+    def has_exact_rows(self) -> bool:
+        """Whether the dense leg is a scan of its rows, and no approximate index beside them."""
+        return not any(file.name == dense.ROWS_FILE for file in self.entry.files)
+
+    @cached_property
     def inverted(self) -> lexical.InvertedIndex:
         """The lexical leg."""
         inverted = lexical.InvertedIndex(self.folder, self.chunks)

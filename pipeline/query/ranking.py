@@ -63,7 +63,7 @@ def rank_queries(
         rankings["dense"] = snapshot.dense(queries.dense, wanted, kept)
     if "lexical" in stage.legs and queries.lexical is not None:
         sparse = [snapshot.weigh(*queries.lexical.row(i)) for i in range(len(queries.lexical))]
-        rankings["lexical"] = [snapshot.lexical(query, wanted, kept) for query in sparse]
+        rankings["lexical"] = snapshot.lexical_many(sparse, wanted, kept)
     results = []
     for i, script in enumerate(queries.scripts):
         ids, columns, best_ranks = _columns(
@@ -97,11 +97,15 @@ def _columns(
     columns = []
     best_ranks = np.full(len(union), np.iinfo(np.int64).max)
     for leg, ranking in rankings.items():
-        if leg == "dense" and dense is not None:
-            scores = snapshot.dense_scores(dense, union)
-        elif lexical is not None:
-            scores = snapshot.lexical_scores(lexical, union)
         places = np.searchsorted(union, ranking.ids)
+        scores = np.zeros(len(union))
+        scores[places] = ranking.scores  # exact, the same bits that scoring them again would give
+        unknown = np.ones(len(union), np.bool_)
+        unknown[places] = False
+        if leg == "dense" and dense is not None:
+            scores[unknown] = snapshot.dense_scores(dense, union[unknown])
+        elif lexical is not None:
+            scores[unknown] = snapshot.lexical_scores(lexical, union[unknown])
         best_ranks[places] = np.minimum(best_ranks[places], np.arange(1, len(places) + 1))
         ranks = np.zeros(len(union), np.int64)
         ranks[places[:depth]] = np.arange(1, len(places[:depth]) + 1)

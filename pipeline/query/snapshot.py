@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.index import dense_batch
 from pipeline.index.lexical import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector import MULTIVECTOR_FILE, late_interaction
@@ -67,10 +68,33 @@ class Snapshot:
     def dense(self, queries: Float32, depth: int, kept: Sequence[Mask] | None = None) -> list[Ranking]:
         """The best `depth` chunks of each query by inner product. `queries`: float32 (q, d)."""
         parts = [
-            segment.dense.search(queries, depth, excluded, self._pool)
+            self._dense(segment, queries, depth, excluded)
             for segment, excluded in zip(self.segments, self._excluded(kept), strict=True)
         ]
         return [self._merge([part[i] for part in parts], depth) for i in range(len(queries))]
+
+    def _dense(
+        self, segment: Segment, queries: Float32, depth: int, excluded: Mask | None
+    ) -> list[tuple[Ids, Float32]]:
+        if len(queries) < dense_batch.WORTH_A_PRODUCT or not segment.has_exact_rows:
+            return segment.dense.search(queries, depth, excluded, self._pool)
+        found = dense_batch.candidates(segment.dense.rows, queries, min(depth, segment.chunks), excluded)
+        pairs = zip(queries, found, strict=True)
+        return list(self._pool.map(lambda pair: (pair[1], segment.dense.scores(*pair)), pairs))
+
+    def lexical_many(
+        self, queries: Sequence[SparseQuery], depth: int, kept: Sequence[Mask] | None = None
+    ) -> list[Ranking]:
+        """`lexical` of many queries: the threads share the queries, not the postings of each."""
+        if len(queries) == 1:
+            return [self.lexical(queries[0], depth, kept)]
+        targets = list(zip(self.segments, self._excluded(kept), self._saturations, strict=True))
+
+        def search(query: SparseQuery) -> Ranking:
+            parts = [s.inverted.search(query, depth, excluded, norms) for s, excluded, norms in targets]
+            return self._merge(parts, depth)
+
+        return list(self._pool.map(search, queries))
 
     def lexical(self, query: SparseQuery, depth: int, kept: Sequence[Mask] | None = None) -> Ranking:
         """The best `depth` chunks that share a token with the query."""

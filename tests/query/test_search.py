@@ -11,7 +11,9 @@ from pipeline import builder
 from pipeline.config import FusionSettings, QuerySettings
 from pipeline.errors import QueryError
 from pipeline.query.fusion import METHODS
+from pipeline.query.ranking import EncodedQueries
 from pipeline.query.searcher import Index, open_index
+from pipeline.records import SparseRows
 from tests.collection import config_for, write_documents
 
 WORDS = [
@@ -66,6 +68,23 @@ def test_many_at_once_equal_one_by_one(index: Index) -> None:
         alone = index.search(text, 5)
         assert [h.chunk_id for h in alone] == [h.chunk_id for h in hits]
         assert [h.score for h in alone] == pytest.approx([h.score for h in hits], abs=1e-4)
+
+
+@pytest.mark.parametrize("where", [None, "doc_id < '150'"])
+def test_a_batch_ranks_as_one_at_a_time_does(index: Index, where: str | None) -> None:
+    """Batches are scored by matrix products and shared among threads; scores are the same bits all the same."""
+    texts = [f"{WORDS[i % 12]} of a {WORDS[-i % 7]}" for i in range(20)] + ["the very same words in many documents"]
+    together = index.encode(texts)
+    assert together.dense is not None
+    assert together.lexical is not None
+    for i, ranked in enumerate(index.rank_encoded(together, 30, where=where)):
+        lexical = SparseRows.from_dicts(
+            [dict(zip(*(part.tolist() for part in together.lexical.row(i)), strict=True))]
+        )
+        one = EncodedQueries((texts[i],), together.dense[i : i + 1], lexical, None, (together.scripts[i],))
+        (alone,) = index.rank_encoded(one, 30, where=where)
+        assert alone.ids[alone.order].tolist() == ranked.ids[ranked.order].tolist()
+        assert alone.scores[alone.order].tolist() == ranked.scores[ranked.order].tolist()
 
 
 def test_components_are_exact_and_absence_is_not_zero(index: Index) -> None:
