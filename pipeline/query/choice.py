@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.config import FusionSettings
+from pipeline.errors import QueryError
 from pipeline.index.manifest import Manifest
-from pipeline.query.fusion import preset_weights
+from pipeline.query.fusion import METHODS, PRESETS, preset_weights, unknown
 
 BGE_M3_PRESET = "m3-miracl"
 
@@ -24,6 +25,15 @@ def choose_fusion(
     if preset is None or len(legs) < 2:
         return fusion.method, fusion.weights
     return "weighted", preset_weights(preset, legs) | fusion.weights
+
+
+def named_fusion(settings: FusionSettings, name: str) -> FusionSettings:
+    """The configured fusion with another method, or with a preset. Raises `QueryError` for an unknown name."""
+    if name in PRESETS:
+        return settings.model_copy(update={"preset": name})
+    if name not in METHODS:
+        raise QueryError(unknown("fusion", name, (*METHODS, *sorted(PRESETS))))
+    return settings.model_copy(update={"method": name, "preset": None})
 
 
 def _is_bge_m3(manifest: Manifest) -> bool:

@@ -134,7 +134,7 @@ METHODS = ("auto", "dbsf", "minmax", "rrf", "theoretical", "weighted", "zscore")
 def preset_weights(preset: str, legs: Sequence[str]) -> dict[str, float]:
     """The published weights of a preset for these legs, to be used with `weighted`. Raises `QueryError`."""
     if preset not in PRESETS:
-        raise QueryError(_unknown("fusion preset", preset, sorted(PRESETS)))
+        raise QueryError(unknown("fusion preset", preset, sorted(PRESETS)))
     found = PRESETS[preset].get(frozenset(legs))
     if found is None:
         known = "; ".join(" + ".join(sorted(names)) for names in PRESETS[preset])
@@ -169,7 +169,7 @@ def fuse(
     if method == "auto":
         return _auto(legs, chosen, calibration, script)
     if method not in _NORMALIZATIONS:
-        raise QueryError(_unknown("fusion", method, METHODS))
+        raise QueryError(unknown("fusion", method, METHODS))
     return _fused(np.array([_NORMALIZATIONS[method](leg) for leg in legs]), chosen / chosen.sum())
 
 
@@ -190,7 +190,8 @@ def _fused(normalized: Float64, weights: Float64) -> Fused:
     return Fused(contributions.sum(axis=0), normalized, contributions, tuple(weights.tolist()))
 
 
-def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+def unknown(what: str, name: str, known: Sequence[str]) -> str:
+    """The words for a name that is not known, with the nearest one that is."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {what} {name!r}; {hint}known: {', '.join(known)}"

@@ -1,0 +1,95 @@
+"""Results of many queries as files: whole when they appear, written as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.errors import QueryError
+from pipeline.index import files
+from pipeline.query.batch import Query
+from pipeline.records import Hit
+
+SUFFIXES = (".jsonl", ".parquet")
+LEGS = ("dense", "lexical", "multivector", "reranker")
+SCHEMA = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("query", pa.string()),
+        ("rank", pa.int32()),
+        ("score", pa.float64()),
+        *((leg, pa.float64()) for leg in LEGS),
+        ("chunk_id", pa.string()),
+        ("doc_id", pa.string()),
+        ("ordinal", pa.int32()),
+        ("start", pa.int64()),
+        ("end", pa.int64()),
+        ("text", pa.string()),
+        ("before", pa.string()),
+        ("after", pa.string()),
+        ("headings", pa.list_(pa.string())),
+        ("metadata", pa.string()),
+        ("source", pa.string()),
+    ]
+)
+"""Columns of a Parquet file, a row a hit. A leg that was not computed is null; `metadata` is JSON."""
+
+Add = Callable[[Sequence[Query], Sequence[Sequence[Hit]]], None]
+"""Writes the hits of some queries."""
+
+
+@contextlib.contextmanager
+def lines_file(path: Path, lines: Callable[[Query, Sequence[Hit]], Iterable[str]]) -> Iterator[Add]:
+    """A text file of the lines that each query gives. Raises `QueryError` if it cannot be written."""
+    with _fresh(path) as fresh, fresh.open("w", encoding="utf-8") as stream:
+
+        def add(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
+            for query, hits in zip(queries, results, strict=True):
+                stream.writelines(f"{line}\n" for line in lines(query, hits))
+
+        yield add
+        stream.flush()
+
+
+@contextlib.contextmanager
+def parquet_file(path: Path) -> Iterator[Add]:
+    """A Parquet file of `SCHEMA`. Raises `QueryError` if it cannot be written."""
+    import pyarrow.parquet as pq
+
+    with _fresh(path) as fresh, pq.ParquetWriter(fresh, SCHEMA, compression="zstd") as writer:
+
+        def add(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
+            rows = [_row(query, hit) for query, hits in zip(queries, results, strict=True) for hit in hits]
+            if rows:
+                writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+
+        yield add
+
+
+def _row(query: Query, hit: Hit) -> dict[str, object]:
+    row: dict[str, object] = {"query_id": query.query_id, "query": query.text}
+    row |= {leg: hit.legs[leg].score for leg in LEGS if leg in hit.legs}
+    row |= {name: getattr(hit, name) for name in SCHEMA.names if name not in row and name not in LEGS}
+    return row | {"headings": list(hit.headings), "metadata": json.dumps(dict(hit.metadata), ensure_ascii=False)}
+
+
+@contextlib.contextmanager
+def _fresh(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place when all went well, and else disappears."""
+    fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        fresh.touch()
+        yield fresh
+        files.replace_file(fresh, path)
+    except OSError as error:
+        raise QueryError(f"{path}: cannot be written: {error.strerror or error}; name another file") from None
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
