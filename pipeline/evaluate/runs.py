@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.config import ChunkingSettings, Config, FusionSettings, SourceSettings
+import numpy as np
+
+from pipeline.config import ChunkingSettings, Config, FusionSettings, RerankSettings, SourceSettings
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.measures import DEFAULT_MEASURES, per_query, summarize
 from pipeline.evaluate.qrels import Qrels
@@ -15,20 +17,25 @@ from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.batch import Query, Run
 from pipeline.query.fusion import METHODS
+from pipeline.query.rerank import NONE
 from pipeline.query.searcher import Index
 
-BASELINE, HYBRID = "baseline", "hybrid"
+BASELINE, HYBRID, RERANKED = "baseline", "hybrid", "reranked"
 _BATCH = 256
 _WHOLE_PASSAGE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One way to search, named in the results. `fusion`: of the legs; `None`: as the index was opened with."""
+    """One way to search, named in the results. `fusion`: of the legs; `None`: as the index was opened with.
+
+    `rerank`: what scores the best chunks again; `None`: nothing does.
+    """
 
     name: str
     legs: tuple[str, ...]
     fusion: FusionSettings | None = None
+    rerank: RerankSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,9 @@ class Evaluation:
 def systems_of(index: Index, modes: Sequence[str] = (), fusions: Sequence[str] = ()) -> list[System]:
     """What to measure: `modes`, by default every leg and the hybrid; then the hybrid by each method of `fusions`.
 
-    A method is named `hybrid-METHOD`, and runs with the configured constants but no weights: those belong to the
-    configured method. Raises `EvaluationError` for a mode or method that the index does not have.
+    A reranker that the settings name gives one more, `reranked`: the hybrid with its best chunks in a new order. A
+    method of `fusions` is named `hybrid-METHOD`, and has the configured constants but no weights: those belong
+    to the configured method. Raises `EvaluationError` for a mode or method that the index does not have.
     """
     names = list(modes or ([*index.legs, HYBRID] if len(index.legs) > 1 else index.legs))
     for name in names:
@@ -65,6 +73,8 @@ def systems_of(index: Index, modes: Sequence[str] = (), fusions: Sequence[str] =
     if fusions and len(index.legs) < 2:
         raise EvaluationError(f"{index.path}: nothing to fuse, this index has the {index.legs[0]} leg only")
     systems = [System(name, index.legs if name == HYBRID else (name,)) for name in dict.fromkeys(names)]
+    if not modes and index.settings.rerank.model != NONE:
+        systems.append(System(RERANKED, index.legs, rerank=index.settings.rerank))
     for method in dict.fromkeys(fusions):
         if method not in METHODS:
             raise EvaluationError(f"unknown fusion {method!r}; known: {', '.join(METHODS)}")
@@ -92,11 +102,18 @@ def run_queries(
             encoded = index.encode([query.text for query in batch])
             for system in systems:
                 started = time.perf_counter()
-                ranked = index.rank_encoded(encoded, depth, system.legs, fusion=system.fusion, collapse=True)
+                ranked = index.rank_encoded(
+                    encoded, depth, system.legs, fusion=system.fusion, collapse=True, rerank=system.rerank
+                )
                 seconds[system.name] += time.perf_counter() - started
                 for query, one in zip(batch, ranked, strict=True):
+                    # Measures sort by score: what follows the reranked chunks must not rise above them.
+                    scores = (
+                        np.minimum.accumulate(one.scores[one.order]) if system.rerank else one.scores[one.order]
+                    )
                     runs[system.name][query.query_id] = [
-                        (index.snapshot.doc_id(int(one.ids[p])), float(one.scores[p])) for p in one.order
+                        (index.snapshot.doc_id(int(one.ids[p])), float(score))
+                        for p, score in zip(one.order, scores, strict=True)
                     ]
             bar.update(len(batch))
     return dict(runs), {name: 1000 * spent / max(len(queries), 1) for name, spent in seconds.items()}

@@ -106,7 +106,7 @@ def tune(
 
     Raises `EvaluationError` for an index with one leg or fewer than ten judged queries.
     """
-    systems = systems_of(index)
+    systems = systems_of(index, (*index.legs, HYBRID))
     if len(index.legs) != 2:
         raise EvaluationError(f"{index.path}: two legs are needed to weigh; there is: {', '.join(index.legs)}")
     tuning, others = split([query for query in queries if query.query_id in qrels], held_out)

@@ -28,12 +28,17 @@ def choose_fusion(
 
 
 def named_fusion(settings: FusionSettings, name: str) -> FusionSettings:
-    """The configured fusion with another method, or with a preset. Raises `QueryError` for an unknown name."""
+    """The configured fusion by another method, or by a preset. Raises `QueryError` for an unknown name.
+
+    The configured weights stay with the configured method, and mean nothing for another.
+    """
+    if name in (settings.preset, settings.method if settings.preset is None else None):
+        return settings
     if name in PRESETS:
-        return settings.model_copy(update={"preset": name})
+        return settings.model_copy(update={"preset": name, "weights": {}})
     if name not in METHODS:
         raise QueryError(unknown("fusion", name, (*METHODS, *sorted(PRESETS))))
-    return settings.model_copy(update={"method": name, "preset": None})
+    return settings.model_copy(update={"method": name, "preset": None, "weights": {}})
 
 
 def _is_bge_m3(manifest: Manifest) -> bool:

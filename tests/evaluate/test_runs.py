@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pipeline import builder
+from pipeline.config import RerankSettings
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.report import as_record, named, per_query_lines
 from pipeline.evaluate.runs import evaluate, systems_of
 from pipeline.query.batch import Query
 from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents
+from tests.models import tiny
 
 QUERIES = [Query("1", "rank fusion"), Query("2", "rolling back a build"), Query("3", "세대를 발행")]
 QRELS = {"1": {"en/fusion.md": 1}, "2": {"en/rollback.md": 2, "gone.md": 1}, "3": {"ko/rollback.md": 1}}
@@ -77,3 +80,20 @@ def test_refusals(index: Index) -> None:
         evaluate(index, QUERIES, QRELS, ["goodness"])
     with pytest.raises(EvaluationError, match="none of the queries has a judgement"):
         evaluate(index, QUERIES, {"x": {"y": 1}})
+
+
+def test_a_configured_reranker_is_measured_beside_the_hybrid(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random weights, so the order is another one; the scores fall all the way, past the reranked chunks too."""
+    tiny.save_cross_encoder(tmp_path / "reranker")
+    rerank = RerankSettings(model=str(tmp_path / "reranker"), top=3, precision="f32")
+    monkeypatch.setattr(index, "settings", index.settings.model_copy(update={"rerank": rerank}))
+    result = evaluate(index, QUERIES, QRELS, ["nDCG@10"])
+    assert list(result.measures) == ["dense", "lexical", "hybrid", "reranked"]
+    for query in QUERIES:
+        ranking = result.runs["reranked"][query.query_id]
+        hits = index.search(query.text, 100, collapse=True)
+        assert [doc_id for doc_id, _ in ranking] == [hit.doc_id for hit in hits]
+        assert [score for _, score in ranking] == sorted((score for _, score in ranking), reverse=True)
+    assert [one.name for one in systems_of(index, ["hybrid"])] == ["hybrid"]
