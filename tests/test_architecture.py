@@ -25,7 +25,7 @@ LAYERS = [
     {"judging"},
     {"commit"},
     {"builder"},
-    {"render", "render_report"},
+    {"render", "render_measures", "render_report"},
     {"cli"},
 ]
 ROOMS = {

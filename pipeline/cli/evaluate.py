@@ -128,14 +128,14 @@ def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) 
 
 
 def _print(result: Evaluation) -> None:
-    from pipeline import render
+    from pipeline import render_measures
     from pipeline.evaluate.report import named
     from pipeline.evaluate.significance import TEST
 
     screen = console()
-    render.measures_table(screen, result.measures)
+    render_measures.measures_table(screen, result.measures)
     if result.comparisons:
-        render.comparisons_table(screen, result.comparisons)
+        render_measures.comparisons_table(screen, result.comparisons)
         click.echo(TEST)
     click.echo(f"{result.queries:,} judged queries")
     for ids, what in (

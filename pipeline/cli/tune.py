@@ -73,7 +73,7 @@ def _record(result: Tuning) -> dict[str, Any]:
 
 
 def _print(result: Tuning) -> None:
-    from pipeline import render
+    from pipeline import render_measures
     from pipeline.evaluate.setting import setting_lines
     from pipeline.evaluate.significance import TEST
 
@@ -81,9 +81,9 @@ def _print(result: Tuning) -> None:
     click.echo(
         f"{len(result.sweep)} settings on {result.tuning_queries:,} queries, {result.measure}; the best of each:"
     )
-    render.trials_table(screen, result.sweep)
+    render_measures.trials_table(screen, result.sweep)
     click.echo(f"on {result.held_out.queries:,} held-out queries:")
-    render.measures_table(screen, result.held_out.measures)
+    render_measures.measures_table(screen, result.held_out.measures)
     for one in result.comparisons:
         click.echo(
             f"tuned - {one.against}: {one.difference:+.4f}, p {one.p:.4f}, "
