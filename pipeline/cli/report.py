@@ -18,11 +18,12 @@ from pipeline.cli.common import Options, console
 def report(options: Options, generation: int | None, show: bool, index_path: str | None, as_json: bool) -> None:
     """Tell what the last build, or that of generation N, did, and where its page is."""
     from pipeline import render_report
-    from pipeline.report.record import load, page_path, record_path
+    from pipeline.report.page import ensure_page
+    from pipeline.report.record import load, record_path
 
     index = options.index_folder(index_path)
     record = load(index, generation)
-    page = page_path(index, record.generation).resolve()
+    page = ensure_page(index, record).resolve()
     if as_json:
         stored = record_path(index, record.generation).read_text("utf-8")
         click.echo(json.dumps(json.loads(stored), ensure_ascii=False))

@@ -20,6 +20,8 @@ from pipeline.index.segment import SEGMENTS, Segment, write_deletes
 from pipeline.index.staging import STAGING
 
 _LOCK = ".writer.lock"
+_BESIDE = ("rejects", "reports")
+"""Folders that builds write into beside the index proper."""
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,8 @@ log = logging.getLogger(__name__)
 def lock(index: Path) -> Iterator[None]:
     """The single writer lock; removes what killed writers left half done. Raises `IndexLockedError`."""
     with files.writer_lock(index / _LOCK):
-        for folder in (index, index / SEGMENTS, index / STAGING, index / STAGING / "shards"):
+        beside = [index / name for name in _BESIDE]
+        for folder in (index, index / SEGMENTS, index / STAGING, index / STAGING / "shards", *beside):
             files.sweep_temporaries(folder)
         yield
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from pipeline.report import plots
-from pipeline.report.record import BuildRecord, history, save
+from pipeline.report.record import BuildRecord, history, page_path, save
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,12 @@ def write(index: Path, record: BuildRecord) -> Path | None:
     except OSError as error:
         log.warning("no report of generation %d: %s", record.generation, error)
         return None
+
+
+def ensure_page(index: Path, record: BuildRecord) -> Path:
+    """The path of a record's page, written now if a build was killed before it could."""
+    path = page_path(index, record.generation)
+    return path if path.exists() else save(index, record, page(record, history(index, record.generation)))
 
 
 def page(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:

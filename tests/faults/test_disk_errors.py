@@ -33,6 +33,7 @@ JOBS: dict[str, Callable[[Config], object]] = {
     "ingest": builder.ingest,
     "compact": lambda config: compact(config.index_path, retain=2),
     "rollback": lambda config: store.rollback(config.index_path),
+    "publish": lambda config: builder.publish(config, force=True),
 }
 
 
@@ -53,9 +54,10 @@ def two_generations(base: Path) -> tuple[Config, list[stub.Answers]]:
 class Repeated:
     """Runs a job on fresh copies of one index and checks what is left of each."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, prepare: Callable[[Config], object] = lambda _: None) -> None:
         self.config, self.expected = two_generations(base)
         self.index = self.config.index_path
+        prepare(self.config)
         self._template = base / "template"
         shutil.copytree(self.index, self._template)
 
@@ -74,7 +76,7 @@ class Repeated:
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("job", sorted(JOBS))
 def test_an_error_at_every_call(base: Path, job: str, error: int) -> None:
-    repeated = Repeated(base)
+    repeated = Repeated(base, stub.refused if job == "publish" else lambda _: None)
     at, failed = 0, 0
     while True:
 

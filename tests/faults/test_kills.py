@@ -107,16 +107,9 @@ def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.A
             path.unlink()
 
 
-def refused_and_published(config: Config) -> None:
-    """A build that the gate refuses, published after all."""
-    stub.refused(config)
-    builder.publish(config, force=True)
-
-
 JOBS: dict[str, Callable[[Config], object]] = {
     "build": builder.build,
     "refused": stub.refused,
-    "publish": refused_and_published,
     "full": lambda config: builder.build(config, full=True),
     "ingest": builder.ingest,
     "compact": lambda config: compact(config.index_path, retain=1),
@@ -160,7 +153,7 @@ def test_killed_before_every_write_sync_rename_and_link(base: Path, expected: li
         if ending.finished:
             break
         assert ending.signal == signal.SIGKILL, ending
-        at += step({"build": 17, "full": 23, "refused": 19, "publish": 29, "ingest": 5, "compact": 11}.get(job, 3))
+        at += step({"build": 17, "full": 23, "refused": 19, "ingest": 5, "compact": 11}.get(job, 3))
     assert at >= 8
 
 

@@ -102,6 +102,7 @@ JOBS: dict[str, Callable[[Config], object]] = {
     "full": lambda config: builder.build(config.model_copy(update={"retain": 1}), full=True),
     "compact": lambda config: compact(config.index_path, retain=1),
     "rollback": lambda config: store.rollback(config.index_path, 1),
+    "publish": lambda config: builder.publish(config, force=True),
 }
 
 
@@ -114,11 +115,13 @@ def test_a_power_cut_before_every_call(base: Path, job: str, monkeypatch: pytest
         stub.write_texts(base, version)
         builder.build(config)
     stub.write_texts(base, 2)
+    if job == "publish":
+        stub.refused(config)
     before = stub.answers(config.index_path) if job != "first" else None
     disk = Disk(disk_root)
     cuts: list[tuple[str, Tree]] = []
     rng = random.Random(3)
-    every = step({"rollback": 3, "compact": 9}.get(job, 29))
+    every = step({"rollback": 3, "publish": 3, "compact": 9}.get(job, 29))
     original = os.fsync
 
     def record(number: int, name: str) -> None:

@@ -235,6 +235,8 @@ def test_the_command(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         assert part in shown.stdout
     opened: list[str] = []
     monkeypatch.setattr("click.launch", lambda url: opened.append(url) or 0)
+    page_path(config.index_path, 1).unlink()  # as if the build had been killed before it
     assert json.loads(run(config.base, "report", "1", "--open", "--json").stdout)["note"] == "spring"
+    assert page_path(config.index_path, 1).exists()
     assert opened == [page_path(config.index_path, 1).resolve().as_uri()]
     assert "spring" in run(config.base, "generations").stdout
