@@ -203,7 +203,11 @@ def _runner(config: Config) -> encoding.ShardRunner | None:
     if not config.encode.devices:
         return None
     devices = tuple(config.encode.devices)
-    return Pool(devices, config.encoder, config.segments, config.base, config.encode.batch_tokens).encode
+    settings = config.encode
+    pool = Pool(
+        devices, config.encoder, config.segments, config.base, settings.batch_tokens, settings.timeout_seconds
+    )
+    return pool.encode
 
 
 def _manifest(

@@ -112,11 +112,15 @@ class EncoderSettings(Settings):
 
 
 class EncodeSettings(Settings):
-    """`devices`: one process for each encodes; none: everything happens here, on `encoder.device`."""
+    """`devices`: one process for each encodes; none: everything happens here, on `encoder.device`.
+
+    `timeout_seconds`: one that takes longer for a shard hangs, and ends the build.
+    """
 
     shard_chunks: int = Field(default=4096, ge=1)
     batch_tokens: int | None = Field(default=None, ge=64)
     devices: list[Annotated[str, Field(pattern=_DEVICE)]] = []
+    timeout_seconds: float = Field(default=3600.0, gt=0)
 
 
 class SegmentSettings(Settings):
@@ -221,6 +225,17 @@ class Config(Settings):
     retain: int = Field(default=3, ge=1)
     max_delete_ratio: float = Field(default=0.5, ge=0, le=1)
     base: Path = Field(default=Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _devices_that_the_encoder_uses(self) -> Config:
+        others = [device for device in self.encode.devices if device != "cpu"]
+        on_cpu = self.encoder.model in ("embedded", "none") and self.encoder.lexical in ("auto", "bm25", "none")
+        if others and on_cpu:
+            raise ValueError(
+                f"encode.devices: encoder.model={self.encoder.model} computes on the CPU, in one process on all "
+                f"its cores, and cannot use {', '.join(others)}; remove encode.devices or choose another model"
+            )
+        return self
 
     @property
     def index_path(self) -> Path:

@@ -2,7 +2,8 @@
 
 Processes start afresh and are spoken to in lines of JSON, so nothing is pickled, nothing is inherited (no threads,
 no CUDA context), and a script that builds needs no `if __name__ == "__main__"`. A process that dies, however it
-dies, closes its pipe: that ends the stage with an error. One whose builder dies ends at once.
+dies, closes its pipe: that ends the stage with an error. So does one that takes too long for a shard. One whose
+builder dies ends at once.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,25 +30,34 @@ from pipeline.encode.stage import encode_shard
 from pipeline.errors import EncoderError, PipelineError
 from pipeline.models.registry import load_encoder
 
+log = logging.getLogger(__name__)
+
 _GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """`devices`: one process each; a device named twice gets two. `encoder.device` is replaced by each in turn."""
+    """`devices`: one process each; a device named twice gets two. `encoder.device` is replaced by each in turn.
+
+    `timeout_seconds`: how long a process may take for one shard, the first time loading its encoder included.
+    """
 
     devices: tuple[str, ...]
     encoder: EncoderSettings
     segments: SegmentSettings
     base: Path = Path()
     batch_tokens: int | None = None
+    timeout_seconds: float = 3600.0
 
     def encode(self, tasks: Sequence[tuple[Path, Path]]) -> Iterator[int]:
         """Encode (part, shard folder) pairs; yields the number of each task when its shard is complete.
 
         A device gets the next task as soon as it is done with one. Raises `EncoderError` naming the device when a
-        process fails or dies; by then all the others are stopped, and the shards they finished are kept.
+        process fails, dies or takes too long; by then all the others are stopped, and the shards they finished are
+        kept.
         """
+        if self.encoder.model in ("embedded", "none") and len(self.devices) > 1 and set(self.devices) == {"cpu"}:
+            log.warning("encode.devices: one process already uses all cores for this encoder; more gain nothing")
         waiting = list(reversed(list(enumerate(tasks))))
         with contextlib.ExitStack() as stack:
             selector = stack.enter_context(selectors.DefaultSelector())
@@ -55,7 +67,12 @@ class Pool:
                 selector.register(worker.answers, selectors.EVENT_READ, worker)
                 worker.give(waiting)
             while selector.get_map():
-                for key, _ in selector.select():
+                slowest = min((key.data for key in selector.get_map().values()), key=lambda worker: worker.since)
+                left = slowest.since + self.timeout_seconds - time.monotonic()
+                ready = selector.select(max(left, 0))
+                if not ready and time.monotonic() - slowest.since >= self.timeout_seconds:
+                    raise slowest.hangs(self.timeout_seconds)
+                for key, _ in ready:
                     worker = key.data
                     yield worker.finished()
                     if not worker.give(waiting):
@@ -80,12 +97,15 @@ class _Worker:
         self._orders: IO[bytes] = process.stdin
         self.answers: IO[bytes] = process.stdout
         self._task = -1
+        self.since = time.monotonic()
+        """When it got the task that it has."""
 
     def give(self, waiting: list[tuple[int, tuple[Path, Path]]]) -> bool:
         """Hand over the next task, if there is one."""
         if not waiting:
             return False
         self._task, (part, shard) = waiting.pop()
+        self.since = time.monotonic()
         self.send({"part": str(part.absolute()), "shard": str(shard.absolute())})
         return True
 
@@ -104,6 +124,14 @@ class _Worker:
         if error is not None:
             raise EncoderError(f"encode.devices: {self._device}: {error}")
         return self._task
+
+    def hangs(self, timeout_seconds: float) -> EncoderError:
+        """The error for a process that takes too long; it is killed, since it may not listen any more."""
+        self._process.kill()
+        return EncoderError(
+            f"encode.devices: the process for {self._device} has not finished a shard in {timeout_seconds:g} s and "
+            "was killed; if it is only slow, raise encode.timeout_seconds or lower encode.shard_chunks"
+        )
 
     def _end(self) -> str:
         try:

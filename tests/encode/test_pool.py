@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -164,6 +165,39 @@ def test_a_build_on_two_devices_equals_one_on_none(tmp_path: Path) -> None:
     shared = config_for(two, encode={"shard_chunks": 1, "devices": ["cpu", "cpu"]})
     assert builder.build(plain).chunks == builder.build(shared).chunks == 8
     assert answers(plain) == answers(shared)
+
+
+def test_a_process_that_hangs_is_killed_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
+) -> None:
+    begun = pools.subprocess.Popen
+
+    def stopped(*args: object, **options: object) -> subprocess.Popen[bytes]:
+        process = begun(*args, **options)  # type: ignore[call-overload]
+        os.kill(process.pid, signal.SIGSTOP)
+        return process
+
+    monkeypatch.setattr(pools.subprocess, "Popen", stopped)
+    monkeypatch.setattr(pools, "_GRACE_SECONDS", 0.1)  # the other one does not listen either
+    hanging = Pool(("cpu", "cpu"), BM25, SegmentSettings(), timeout_seconds=0.2)
+    with pytest.raises(
+        EncoderError, match=r"the process for cpu has not finished a shard in 0\.2 s and was killed"
+    ):
+        list(hanging.encode(tasks(tmp_path, 4)))
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+
+
+def test_devices_that_the_encoder_cannot_use_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, started: list[subprocess.Popen[bytes]]
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"encoder\.model=embedded computes on the CPU.*cannot use cuda:0; remove"
+    ):
+        config_for(tmp_path, encode={"devices": ["cuda:0", "cpu"]})
+    config_for(tmp_path, encode={"devices": ["cuda:0"]}, encoder={"lexical": "some/splade"})
+    with caplog.at_level(logging.WARNING):
+        list(pool("cpu", "cpu").encode(tasks(tmp_path, 1)))
+    assert "one process already uses all cores" in caplog.text
 
 
 def test_devices_are_checked(tmp_path: Path) -> None:
