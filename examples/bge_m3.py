@@ -1,9 +1,10 @@
 """BGE-M3 in full: dense vectors, lexical weights and multi-vectors from one pass over the texts.
 
-    python examples/bge_m3.py [--model FOLDER] [--device cuda]
+    python examples/bge_m3.py [--model FOLDER] [--device cuda] [--runtime flagembedding]
 
 Downloads BAAI/bge-m3 (2.3 GB) into the hub's cache unless it is there, or `--model` names a folder with its layout.
-On a CPU the first run also converts it for OpenVINO, into ~/.cache/hybrid-pipeline.
+On a CPU the first run also converts it for OpenVINO, into ~/.cache/hybrid-pipeline; `--runtime torch` does not, and
+`--runtime flagembedding` runs the library's own code.
 """
 
 from __future__ import annotations
@@ -37,8 +38,12 @@ def lexical_score(rows: SparseRows, i: int, j: int) -> float:
 
 def main(argv: Sequence[str] | None = None) -> Scores:
     """Score the sentences three ways; see the module's text."""
-    options = arguments(__doc__, "BAAI/bge-m3").parse_args(argv)
-    settings = EncoderSettings(model=options.model, kind="bge-m3", device=options.device, multivectors=True)
+    parser = arguments(__doc__, "BAAI/bge-m3")
+    parser.add_argument("--runtime", default="auto", choices=["auto", "openvino", "torch", "flagembedding"])
+    options = parser.parse_args(argv)
+    settings = EncoderSettings(
+        model=options.model, kind="bge-m3", device=options.device, runtime=options.runtime, multivectors=True
+    )
     encoder = load_encoder(settings)
     dense = dense_ranking(encoder)
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+import pipeline
+from pipeline.config import EncoderSettings
 from pipeline.models.contract import Encoder
 
 TEXTS = [
@@ -48,6 +55,44 @@ def print_ranking(order: list[int], scores: npt.NDArray[np.float32]) -> None:
     print(f"\n[query] {QUERY}")
     for rank, i in enumerate(order):
         print(f"[{rank}] {scores[i]:.4f}  {TEXTS[i]}")
+
+
+@contextmanager
+def index_of(settings: EncoderSettings) -> Iterator[pipeline.Index]:
+    """An index of the sentences in a temporary folder; `doc_id` is `0` to `4`."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lines = [json.dumps({"id": str(i), "text": text}, ensure_ascii=False) for i, text in enumerate(TEXTS)]
+        (folder / "texts.jsonl").write_text("\n".join(lines), "utf-8")
+        encoder = settings.model_dump(mode="json", exclude_unset=True)
+        config = pipeline.parse_config({"sources": [{"path": "texts.jsonl"}], "encoder": encoder}, base=folder)
+        pipeline.build(config)
+        with pipeline.open_index(config.index_path) as index:
+            yield index
+
+
+def lexical_scores(index: pipeline.Index) -> tuple[float, float]:
+    """Lexical score of text 0 with itself and with text 1, whatever gives the weights; 0 without a shared token."""
+    hits = index.search(TEXTS[0], k=len(TEXTS), mode="lexical")
+    found = {hit.doc_id: hit.lexical.score for hit in hits if hit.lexical}
+    scores = found.get("0", 0.0), found.get("1", 0.0)
+    print(f"\nlexical score of text 0 with itself: {scores[0]:.4f}, with text 1: {scores[1]:.4f}")
+    return scores
+
+
+def hybrid_ranking(index: pipeline.Index) -> list[pipeline.Hit]:
+    """All texts, best first, with the score and the rank of each leg."""
+    hits = index.search(QUERY, k=len(TEXTS))
+    print(f"\n[query] {QUERY}")
+    for hit in hits:
+        legs = ", ".join(f"{leg} {score.score:.4f} (#{score.rank})" for leg, score in hit.legs.items())
+        print(f"[{hit.rank}] {hit.score:.4f}  {hit.text.strip()}\n      {legs}")
+    return hits
+
+
+def local(model: str) -> str:
+    """A folder as an absolute path, since the index is built elsewhere; anything else as it is."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def arguments(description: str, model: str) -> argparse.ArgumentParser:

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pipeline import parse_config
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -16,6 +19,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("name", ["encoders.md", "endpoints.md", "tutorial.md"])
+def test_every_configuration_shown_holds(name: str) -> None:
+    shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text("utf-8"), re.DOTALL)
+    assert shown
+    for text in shown:
+        raw = yaml.safe_load(text)
+        config = parse_config({"encoder": {"model": "a/model"}, **raw})
+        for key, value in raw.get("encoder", {}).items():
+            assert config.encoder.model_dump(exclude_unset=True)[key] == value
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "check", "format", "bench", "help"])

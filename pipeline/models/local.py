@@ -101,7 +101,9 @@ def graph_pooling(model: LocalModel) -> str | None:
 
 def _locate(settings: EncoderSettings, name: str, base: Path, revision: str | None = "") -> LocalModel:
     if name.startswith(("http://", "https://")):
-        raise EncoderError(f"encoder.model={name!r}: remote endpoints are not built in yet")
+        raise EncoderError(
+            f"{name!r} is an address, not a model: name the model, and the server in encoder.endpoint.url"
+        )
     return locate(name, settings.revision if revision == "" else revision, base, _needs(settings, name))
 
 

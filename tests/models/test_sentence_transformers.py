@@ -79,17 +79,9 @@ def test_a_runtime_that_cannot_run_the_model_is_refused(models: Path) -> None:
 
 @pytest.fixture(scope="module")
 def splade(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from sentence_transformers import SparseEncoder
-    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
-    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
-
-    folder = tmp_path_factory.mktemp("splade")
-    tiny.save_xlm_roberta(folder / "base")
-    XLMRobertaForMaskedLM(XLMRobertaConfig.from_pretrained(folder / "base")).save_pretrained(folder / "base")
-    SparseEncoder(modules=[MLMTransformer(str(folder / "base")), SpladePooling()], device="cpu").save(
-        str(folder / "m")
-    )
-    return folder / "m"
+    folder = tmp_path_factory.mktemp("splade") / "m"
+    tiny.save_splade(folder)
+    return folder
 
 
 def test_a_sparse_encoder_as_the_lexical_leg(splade: Path) -> None:

@@ -91,6 +91,18 @@ def save_sentence_model(folder: Path, pooling: str = "mean", prompts: dict[str, 
     model.save(str(folder))
 
 
+def save_splade(folder: Path) -> None:
+    """A SPLADE: a masked language model and the pooling of its logits, saved by sentence-transformers itself."""
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+    from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+
+    base = folder.with_name(folder.name + "-base")
+    save_xlm_roberta(base)
+    XLMRobertaForMaskedLM(XLMRobertaConfig.from_pretrained(base)).save_pretrained(base)
+    SparseEncoder(modules=[MLMTransformer(str(base)), SpladePooling()], device="cpu").save(str(folder))
+
+
 def save_cross_encoder(folder: Path, architecture: str = "XLMRoberta", labels: int = 1, seed: int = 0) -> None:
     """An XLM-RoBERTa or a BERT (whose passages have token type 1) with a classification head."""
     import torch
