@@ -38,6 +38,22 @@ class TokenBatch:
         return TokenBatch(self.rows[part], self.ids[part, : int(lengths.max())], lengths)
 
 
+def fitting(batch: TokenBatch, most_tokens: int) -> Iterator[TokenBatch]:
+    """`batch`, halved until each part has at most `most_tokens` tokens, padding included, or one text."""
+    if batch.ids.size <= most_tokens or len(batch.rows) == 1:
+        yield batch
+        return
+    for half in batch.halves():
+        yield from fitting(half, most_tokens)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether a runtime's error means that memory ran out; each of them words it in another way."""
+    text = str(error).lower()
+    words = ("bad_alloc", "out of memory", "allocate", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in text for word in words)
+
+
 def plan(lengths: Sequence[int], budget_tokens: int) -> list[npt.NDArray[np.int64]]:
     """Cut texts of these lengths into batches whose padded size is within the budget, longest texts first.
 

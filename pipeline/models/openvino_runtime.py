@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ import xxhash
 
 from pipeline.errors import EncoderError
 from pipeline.models import cache
-from pipeline.models.batching import TokenBatch
+from pipeline.models.batching import TokenBatch, fitting, out_of_memory
 from pipeline.models.openvino_import import openvino
 
 Mode = Literal["throughput", "latency"]
@@ -54,17 +56,19 @@ class OpenVinoEncoder:
         in_flight = 1
         if mode == "throughput":
             in_flight = 1 + int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._most_tokens = sys.maxsize
         self._requests = [self._compiled.create_infer_request() for _ in range(in_flight)]
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, Outputs]]:
         """Encode batches; results come in the order of the batches, with a few of them computed ahead.
 
-        The next batches are drawn while earlier ones are computed. Out of memory, a batch is halved and retried.
+        The next batches are drawn while earlier ones are computed. Out of memory, the batch is halved and retried,
+        and no later one is larger.
         """
         free = list(self._requests)
         running: deque[tuple[TokenBatch, Any, Any]] = deque()
         try:
-            for batch in batches:
+            for batch in (part for whole in batches for part in fitting(whole, self._most_tokens)):
                 if not free:
                     done = running.popleft()
                     free.append(done[1])
@@ -77,7 +81,8 @@ class OpenVinoEncoder:
                 yield from self._finish(*running.popleft())
         finally:
             for _, request, _ in running:
-                request.wait()
+                with contextlib.suppress(RuntimeError, MemoryError):  # the error that led here is the one to tell
+                    request.wait()
 
     def _inputs(self, batch: TokenBatch) -> dict[str, Any]:
         embeddings = self._embeddings.take(batch.ids.ravel(), axis=0).astype(np.float32, copy=False)
@@ -87,15 +92,16 @@ class OpenVinoEncoder:
         try:
             request.wait()
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error) or len(batch.rows) == 1:
+            if not out_of_memory(error) or len(batch.rows) == 1:
                 raise EncoderError(f"encoding failed on a batch of {batch.ids.shape} tokens: {error}") from error
         else:
             yield batch, {name: request.get_tensor(name).data.copy() for name in self._names}
             return
-        for half in batch.halves():
-            inputs = self._inputs(half)
+        self._most_tokens = min(self._most_tokens, batch.ids.size // 2)
+        for part in fitting(batch, self._most_tokens):
+            inputs = self._inputs(part)
             request.start_async(inputs, share_inputs=True)
-            yield from self._finish(half, request, inputs)
+            yield from self._finish(part, request, inputs)
 
 
 def _compile(folder: Path, mode: Mode, outputs: frozenset[str], precision: str) -> Any:
@@ -122,8 +128,3 @@ def _compile(folder: Path, mode: Mode, outputs: frozenset[str], precision: str) 
     compiled = core.compile_model(model, "CPU", settings)
     cache.write_blob(blob_path, compiled.export_model().getvalue())
     return compiled
-
-
-def _out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "bad_alloc" in text or "allocat" in text

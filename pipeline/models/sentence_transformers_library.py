@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
-from pipeline.models.batching import plan, windows
+from pipeline.models.batching import out_of_memory, plan, windows
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import unit_rows
 from pipeline.models.instructions import Instructions
@@ -62,7 +62,7 @@ class Library:
                 try:
                     results.append((rows + start, encode([texts[start + i] for i in rows])))
                 except (RuntimeError, MemoryError) as error:
-                    if len(rows) == 1 or "memory" not in str(error).lower():
+                    if len(rows) == 1 or not out_of_memory(error):
                         raise EncoderError(f"encoding failed on a batch of {len(rows)} texts: {error}") from error
                     self.batch_tokens = max(1, self.batch_tokens // 2)
                     left = np.concatenate([rows, *waiting])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
-from pipeline.models.batching import TokenBatch
+from pipeline.models.batching import TokenBatch, fitting, out_of_memory
 from pipeline.models.openvino_runtime import Outputs
 from pipeline.models.weights import load_linear
 
@@ -84,6 +84,7 @@ class TorchEncoder:
             reason = str(error).strip().partition("\n")[0]
             raise EncoderError(f"{folder}: transformers cannot load this model: {reason}") from error
         self._model = model.to(self._device).eval()
+        self._most_tokens = sys.maxsize
         self._heads = {
             output: [torch.from_numpy(np.array(part)).to(self._device, dtype) for part in load_linear(folder, name)]
             for output, name in (("token_weights", "sparse_linear"), ("token_vectors", "colbert_linear"))
@@ -93,7 +94,7 @@ class TorchEncoder:
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, Outputs]]:
         """Encode batches in order. A batch is handed to the device before the last one's results are awaited.
 
-        Out of memory, a batch is halved and retried.
+        Out of memory, the batch is halved and retried, and no later one is larger.
         """
         waiting: list[tuple[TokenBatch, dict[str, Any]]] = []
         for batch in batches:
@@ -103,20 +104,24 @@ class TorchEncoder:
         yield from map(self._finish, waiting)
 
     def _start(self, batch: TokenBatch) -> Iterator[tuple[TokenBatch, dict[str, Any]]]:
-        torch = self._torch
-        try:
-            yield batch, self._forward(batch)
-        except torch.OutOfMemoryError as error:
-            if len(batch.rows) == 1:
-                raise EncoderError(
-                    f"a text of {batch.ids.shape[1]} tokens does not fit on {self._device}"
-                ) from error
-        else:
-            return
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        for half in batch.halves():
-            yield from self._start(half)
+        for part in fitting(batch, self._most_tokens):
+            try:
+                results = self._forward(part)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise EncoderError(f"encoding failed on a batch of {part.ids.shape} tokens: {error}") from error
+                if len(part.rows) == 1:
+                    raise EncoderError(
+                        f"a text of {part.ids.shape[1]} tokens does not fit on {self._device}; "
+                        "lower encoder.max_tokens"
+                    ) from error
+            else:
+                yield part, results
+                continue
+            self._most_tokens = min(self._most_tokens, part.ids.size // 2)
+            if self._device.type == "cuda":
+                self._torch.cuda.empty_cache()
+            yield from self._start(part)
 
     def _forward(self, batch: TokenBatch) -> dict[str, Any]:
         torch, functional = self._torch, self._torch.nn.functional
