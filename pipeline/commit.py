@@ -98,6 +98,7 @@ def encode_and_publish(
     if live is not None and staged.nothing_to_do:
         staging.clear(index)
         return _summary(live, report, watch, None)
+    planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
     rate = planning.EncodingRate(encoded.encoded_chunks, watch.seconds_of("encode"))

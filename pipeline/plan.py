@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ from pipeline.index import multivector, staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.models.contract import Encoder
+from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.records import Rejection
 
+log = logging.getLogger(__name__)
+
 _SAMPLED_CHUNKS = 512
+_MUCH_BYTES = 1_000_000_000
 _LEXICAL_BYTES_PER_TOKEN = 16
 _MEASURABLE_CHUNKS = 64
 """A build that encodes fewer chunks than this spends its time on loading the model and says little of the rate."""
@@ -88,11 +93,8 @@ def estimate(
 
     `missing`: the number of texts that have to be encoded.
     """
-    sample = list(_sample(index, staged))
-    mean = sum(len(encoding.ids) for encoding in tokenizer.encode_batch(sample)) / max(len(sample), 1)
-    dimension = encoder.dimension or 0
-    row_bytes = {"Flat": 4}.get(config.segments.dense, 2) * dimension
-    token_bytes = multivector.bytes_per_token(dimension, config.segments.multivectors)
+    mean = _mean_tokens(index, staged, tokenizer)
+    row_bytes = {"Flat": 4}.get(config.segments.dense, 2) * (encoder.dimension or 0)
     stored_tokens = round(mean * staged.chunks)
     return BuildPlan(
         added=staged.added,
@@ -105,11 +107,35 @@ def estimate(
         tokens=round(mean * missing),
         dense_bytes=staged.chunks * row_bytes,
         lexical_bytes=stored_tokens * _LEXICAL_BYTES_PER_TOKEN if encoder.lexical_fingerprint is not None else 0,
-        multivector_bytes=stored_tokens * token_bytes if encoder.gives_multivectors else 0,
+        multivector_bytes=stored_tokens * _token_bytes(config, encoder),
         rejections=rejections,
         rate=known_rate(config, encoder),
         refusal=deletion_refusal(staged, config.max_delete_ratio),
     )
+
+
+def announce_multivectors(config: Config, index: Path, staged: StagedIngest, encoder: Encoder) -> None:
+    """Log how much disk the multi-vectors of what is staged below `index` will take; a warning from 1 GB on."""
+    if encoder.gives_multivectors and staged.chunks:
+        tokenizer = chunk_tokenizer(config.encoder, base=config.base)
+        size = _mean_tokens(index, staged, tokenizer) * staged.chunks * _token_bytes(config, encoder)
+        level = logging.WARNING if size >= _MUCH_BYTES else logging.INFO
+        log.log(
+            level, "multi-vectors of %s chunks will take about %.2f GB of disk", f"{staged.chunks:,}", size / 1e9
+        )
+
+
+def _mean_tokens(index: Path, staged: StagedIngest, tokenizer: Any) -> float:
+    sample = list(_sample(index, staged))
+    return sum(len(encoding.ids) for encoding in tokenizer.encode_batch(sample)) / max(len(sample), 1)
+
+
+def _token_bytes(config: Config, encoder: Encoder) -> int:
+    if not encoder.gives_multivectors:
+        return 0
+    if config.encoder.truncate_dim:  # cuts dense vectors only
+        encoder = load_encoder(config.encoder.model_copy(update={"truncate_dim": None}), base=config.base)
+    return multivector.bytes_per_token(encoder.dimension or 0, config.segments.multivectors)
 
 
 def deletion_refusal(staged: StagedIngest, max_delete_ratio: float) -> str | None:

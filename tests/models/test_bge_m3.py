@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import tiny
 
-from pipeline.config import EncoderSettings
+from pipeline import builder
+from pipeline.config import EncoderSettings, load_config
 from pipeline.errors import EncoderError
 from pipeline.models.registry import MixedEncoder, chunk_tokenizer, load_encoder
 from pipeline.records import Encoded
+from tests.collection import write_documents
 
 TEXTS = [*tiny.SENTENCES, tiny.QUERY, "", "LangChain LangChain LangChain, and LangChain", "😀 <unk> </s> <s>", "  "]
 
@@ -40,6 +42,14 @@ def reference(folder: Path) -> dict[str, Any]:
 
     model = BGEM3FlagModel(str(folder), use_fp16=False, devices=["cpu"])
     return model.encode(TEXTS, max_length=8192, return_dense=True, return_sparse=True, return_colbert_vecs=True)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_bf16_keeps_the_direction(folder: Path, reference: dict[str, Any], runtime: str) -> None:
+    settings: dict[str, Any] = {"model": str(folder), "runtime": runtime, "precision": "bf16", "device": "cpu"}
+    dense = load_encoder(EncoderSettings(**settings)).encode_documents(TEXTS).dense
+    assert dense is not None
+    assert (dense * reference["dense_vecs"]).sum(axis=1).min() >= 0.999
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "torch", "flagembedding"])
@@ -202,6 +212,27 @@ print(*sorted({{name.partition(".")[0] for name in sys.modules}}))
     assert run.returncode == 0, run.stderr
     heavy = {"torch", "transformers", "sentence_transformers", "FlagEmbedding", "huggingface_hub", "safetensors"}
     assert not heavy & set(run.stdout.split())
+
+
+def test_a_query_on_an_index_imports_no_torch(folder: Path, tmp_path: Path) -> None:
+    """The whole command, multi-vectors reranked, on an index of BGE-M3."""
+    write_documents(tmp_path / "documents")
+    encoder = f"{{model: {folder}, device: cpu, multivectors: true}}"
+    (tmp_path / "config.yaml").write_text(f"index: index\nsources: [{{path: documents}}]\nencoder: {encoder}\n")
+    builder.build(load_config(tmp_path / "config.yaml"))
+    code = """
+import sys
+sys.argv = ["pipeline", "query", "rank fusion", "--json", "--rerank", "multivectors"]
+import pipeline.cli
+try: pipeline.cli.main()
+except SystemExit as stop: assert not stop.code, stop.code
+print("LOADED", *{name.partition(".")[0] for name in sys.modules})
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found, _, loaded = done.stdout.partition("LOADED")
+    assert '"rank"' in found
+    assert not {"torch", "transformers", "sentence_transformers", "FlagEmbedding"} & set(loaded.split())
 
 
 @pytest.mark.parametrize(

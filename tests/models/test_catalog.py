@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
+import yaml
 from click.testing import CliRunner, Result
-from endpoint_server import DIMENSION, running_server
+from endpoint_server import DIMENSION, INFO, running_server
 
 from pipeline.cli import cli
 from pipeline.config import EncoderSettings, EndpointSection
@@ -91,6 +93,63 @@ def test_check_encodes_a_sentence_with_every_output(folder: Path, tmp_path: Path
     shown = run(tmp_path, "--check", config=config).output
     for part in ("before each query  'Q: '", "norm 1.0000", "tokens with a weight", "dot product"):
         assert part in shown
+
+
+KINDS: dict[str, tuple[dict[str, Any], int | None, bool]] = {
+    "embedded": ({"model": "embedded"}, 384, True),
+    "bm25": ({"model": "none"}, None, True),
+    "dense only": ({"model": "embedded", "lexical": "none"}, 384, False),
+    "bge-m3": ({"model": "tiny-m3"}, tiny.HIDDEN, True),
+    "bge-m3 by torch": ({"model": "tiny-m3", "runtime": "torch"}, tiny.HIDDEN, True),
+    "bge-m3 by flagembedding": ({"model": "tiny-m3", "runtime": "flagembedding"}, tiny.HIDDEN, True),
+    "bge-m3, dense": ({"model": "tiny-m3", "kind": "sentence-transformers"}, tiny.HIDDEN, True),
+    "sentence-transformers": ({"model": "sentence"}, tiny.HIDDEN, True),
+    "its library": ({"model": "sentence", "runtime": "sentence-transformers"}, tiny.HIDDEN, True),
+    "splade": ({"model": "embedded", "lexical": "splade"}, 384, True),
+    "mixed": ({"model": "sentence", "lexical": "tiny-m3"}, tiny.HIDDEN, True),
+    "huggingface": ({"model": "test/model", "endpoint": {"protocol": "huggingface"}}, DIMENSION, True),
+    "tei": ({"model": "test/model", "endpoint": {"protocol": "tei"}}, DIMENSION, True),
+    "openai": ({"model": "test/model", "endpoint": {"protocol": "openai"}}, DIMENSION, True),
+    "tei sparse": (
+        {"model": "none", "lexical": "test/model", "lexical_endpoint": {"protocol": "tei"}},
+        None,
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_can_be_checked(
+    kind: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, make in (("sentence", tiny.save_sentence_model), ("splade", tiny.save_splade)):
+        if not (folder.parent / name).exists():
+            make(folder.parent / name)
+    for name in ("HF_TOKEN", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, "a-token")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    encoder, dimension, has_lexical = KINDS[kind]
+    here = {"model", "lexical"} & {side for side, name in encoder.items() if (folder.parent / str(name)).is_dir()}
+    encoder = {"device": "cpu", **encoder, **{side: str(folder.parent / encoder[side]) for side in here}}
+    with running_server() as server:
+        if kind == "tei sparse":
+            server.info = {**INFO, "model_type": {"embedding": {"pooling": "splade"}}}
+        for section in {"endpoint", "lexical_endpoint"} & encoder.keys():
+            encoder[section] = {**encoder[section], "url": server.url}
+        config = yaml.safe_dump({"encoder": encoder})
+        record = json.loads(run(tmp_path, "--check", "--json", config=config).stdout)["configured"]
+        shown = run(tmp_path, "--check", config=config).output
+    check = record["check"]
+    assert check["dimension"] == dimension
+    assert (check["norm"] is None) == (dimension is None)
+    assert dimension is None or check["norm"] == pytest.approx(1, abs=1e-4)
+    assert bool(check["lexical_tokens"]) == has_lexical
+    assert all(side["fingerprint"] for side in record["sides"])
+    assert [side["leg"] for side in record["sides"]] == ["dense"] * (dimension is not None) + [
+        "lexical"
+    ] * has_lexical
+    assert "first sentence" in shown
+    assert "a-token" not in shown
 
 
 @pytest.mark.parametrize(
