@@ -84,7 +84,7 @@ class FlagEmbeddingEncoder:
             logging.getLogger("FlagEmbedding").setLevel(logging.WARNING)
             try:
                 self._model = BGEM3FlagModel(self._folder, use_fp16=self._device != "cpu", devices=[self._device])
-            except (OSError, ValueError, RuntimeError) as error:
+            except Exception as error:  # a checkpoint that holds code ends in an error of its own kind
                 reason = str(error).strip().partition("\n")[0]
                 raise EncoderError(f"{self._folder}: FlagEmbedding cannot load this model: {reason}") from error
         return self._model

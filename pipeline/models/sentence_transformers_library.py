@@ -44,7 +44,7 @@ class Library:
                 self.loaded = getattr(sentence_transformers, self.class_name)(
                     str(folder), device=self.device, trust_remote_code=self.trust_remote_code
                 )
-            except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+            except Exception as error:  # whatever the library's own libraries and a model's own code raise
                 reason = str(error).strip().partition("\n")[0]
                 raise EncoderError(f"{folder}: sentence-transformers cannot load this model: {reason}") from error
             if self.max_tokens:

@@ -188,13 +188,21 @@ def test_weights_from_a_torch_checkpoint_are_the_same(folder: Path, tmp_path: Pa
     np.testing.assert_array_equal(actual.lexical.weights, expected.lexical.weights)
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("runtime", "says"),
+    [
+        ("openvino", r"sparse_linear\.pt: not a plain torch checkpoint"),
+        ("torch", r"sparse_linear\.pt: not a plain torch checkpoint"),
+        ("flagembedding", "FlagEmbedding cannot load this model: Weights only load failed"),
+    ],
+)
+def test_a_checkpoint_that_would_run_code_is_refused(folder: Path, tmp_path: Path, runtime: str, says: str) -> None:
     import torch
 
     shutil.copytree(folder, tmp_path / "m3")
     torch.save({"weight": Path("/tmp")}, tmp_path / "m3" / "sparse_linear.pt")
-    with pytest.raises(EncoderError, match=r"sparse_linear\.pt: not a plain torch checkpoint"):
-        encode(tmp_path / "m3", ["text"])
+    with pytest.raises(EncoderError, match=says):
+        encode(tmp_path / "m3", ["text"], runtime=runtime)
 
 
 def test_after_the_conversion_a_query_imports_no_torch(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,19 @@ def test_a_runtime_that_cannot_run_the_model_is_refused(models: Path) -> None:
         load_encoder(settings(models / "max", runtime="openvino"))
     with pytest.raises(EncoderError, match="flagembedding is for BGE-M3"):
         load_encoder(settings(models / "mean", runtime="flagembedding"))
+
+
+@pytest.mark.parametrize("runtime", ["auto", "torch", "sentence-transformers"])
+def test_a_checkpoint_that_would_run_code_is_refused(models: Path, tmp_path: Path, runtime: str) -> None:
+    import torch
+
+    shutil.copytree(models / "mean", tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    torch.save({"weight": Path("/tmp")}, tmp_path / "model" / "pytorch_model.bin")
+    with pytest.raises(
+        EncoderError, match=r"not a plain torch checkpoint|cannot load this model: Weights only load"
+    ):
+        load_encoder(settings(tmp_path / "model", runtime=runtime)).encode_documents(["text"])
 
 
 @pytest.fixture(scope="module")
