@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.index import dense, kernel, postings
+from pipeline.index import dense, dense_writer, kernel, postings
 from pipeline.index.lexical import InvertedIndex, SparseQuery
 from pipeline.records import SparseRows
 
@@ -137,7 +137,7 @@ def dense_leg(folder: Path, chunks: int, queries: int, pool: ThreadPoolExecutor)
     rng = np.random.default_rng(2)
     vectors = rng.standard_normal((chunks, 384), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    dense.write(folder, "SQfp16", 384, chunks, np.array_split(vectors, 20))
+    dense_writer.write(folder, "SQfp16", 384, chunks, np.array_split(vectors, 20))
     ours = dense.DenseIndex(folder, chunks)
     flat = faiss.IndexFlatIP(384)
     flat.add(vectors)

@@ -16,6 +16,7 @@ from pipeline.evaluate.gate import recorded_measures
 from pipeline.evaluate.golden import Golden
 from pipeline.index import candidate, compact, staging, store
 from pipeline.index import manifest as manifests
+from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
@@ -102,7 +103,9 @@ def encode_and_publish(
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
     rate = planning.EncodingRate(encoded.encoded_chunks, watch.seconds_of("encode"))
-    new = encoding.write_segments(index, staged, encoded, encoder, config.segments, watch)
+    new = encoding.write_segments(
+        index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
+    )
     candidate.discard(index)  # it names deletions by the number that this build will use
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
@@ -242,7 +245,8 @@ def _compacted(config: Config, manifest: Manifest, progress: ProgressFactory) ->
     groups = compact.wants_compaction(manifest, settings.max_chunks) if settings.auto_compact else []
     if not groups:
         return manifest
-    merged = compact.merged(config.index_path, manifest, groups, settings.dense, progress)
+    wanted = DenseChoice(settings.dense, settings.recall_target)
+    merged = compact.merged(config.index_path, manifest, groups, wanted, progress)
     return dataclasses.replace(manifest, segments=tuple(merged))
 
 

@@ -124,10 +124,13 @@ class EncodeSettings(Settings):
 
 
 class SegmentSettings(Settings):
-    """`auto_compact`: a build merges small segments and those mostly deleted (`compact.wants_compaction`)."""
+    """`dense`: `auto` or a FAISS factory string. `recall_target`: share of the true ten nearest neighbours that an
+    approximate index must find. `auto_compact`: a build merges small segments and those mostly deleted
+    (`compact.wants_compaction`)."""
 
     max_chunks: int = Field(default=250_000, ge=1)
     dense: str = "auto"
+    recall_target: float = Field(default=0.98, gt=0, le=1)
     multivectors: Literal["int8", "fp16"] = "int8"
     auto_compact: bool = True
 

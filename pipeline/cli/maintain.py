@@ -60,10 +60,13 @@ def verify(options: Options, index_path: str | None, generation: int | None, dee
 @click.pass_obj
 def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json: bool) -> None:
     """Rebuild damaged files that can be derived from others, and say how to get back the rest."""
+    from pipeline.config import Config
+    from pipeline.index.dense_writer import DenseChoice
     from pipeline.index.repair import repair as mend
 
-    kind = options.config().segments.dense if options.config_path.exists() else "auto"
-    report = mend(options.index_folder(index_path), kind, drop_damaged)
+    settings = (options.config() if options.config_path.exists() else Config()).segments
+    wanted = DenseChoice(settings.dense, settings.recall_target)
+    report = mend(options.index_folder(index_path), wanted, drop_damaged)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
     else:
@@ -96,12 +99,13 @@ def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     from pipeline.config import Config
     from pipeline.index.compact import compact as merge
     from pipeline.index.compact import everything
+    from pipeline.index.dense_writer import DenseChoice
 
     config = options.config() if options.config_path.exists() else Config()
     report = merge(
         options.index_folder(index_path),
         lambda manifest: everything(manifest, config.segments.max_chunks),
-        dense_kind=config.segments.dense,
+        dense=DenseChoice(config.segments.dense, config.segments.recall_target),
         retain=config.retain,
         progress=options.progress(),
     )

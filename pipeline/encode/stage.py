@@ -14,6 +14,7 @@ from pipeline.config import SegmentSettings
 from pipeline.encode.reuse import take_inventory, write_jobs
 from pipeline.errors import EncoderError
 from pipeline.index import staging
+from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.gathering import GatheredSource, Placement
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
 from pipeline.index.schemas import text_hash
@@ -128,18 +129,15 @@ def write_segments(
     encoder: Encoder,
     settings: SegmentSettings,
     progress: ProgressFactory = silent,
+    others: int = 0,
 ) -> list[SegmentEntry]:
     """Turn encoded parts into segments of at most `settings.max_chunks` chunks (but whole parts).
 
-    A sound segment of the same inputs that a retained generation names is used as it stands.
+    `others`: chunks the index has besides. A sound segment of the same inputs that a retained generation names is
+    used as it stands.
     """
     existing = known_segments(index)
-    shape = SegmentShape(
-        dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
-        dense_kind=settings.dense,
-        has_lexical=encoder.lexical_fingerprint is not None,
-        has_multivectors=encoder.gives_multivectors,
-    )
+    wanted = DenseChoice(settings.dense, settings.recall_target)
     folder = staging.ingest_folder(index)
     prints = list(fingerprints(encoder, settings).values())
     entries = []
@@ -149,20 +147,30 @@ def write_segments(
             paths = tuple(folder / part.name for part in parts)
             count = sum(pq.read_metadata(path).num_rows for path in paths)
             source = GatheredSource(paths, encoded.placement.part(done, done + count))
-            identity = segment_id(parts, prints, settings.dense)
+            dense = wanted.settled(count, staged.chunks + others)
+            identity = segment_id(parts, prints, dense)
             entry = existing.get(identity)
             if entry is None or not is_sound(index, entry):
-                entry = write_segment(index, identity, source, shape)
+                entry = write_segment(index, identity, source, _shape(encoder, dense))
             entries.append(entry)
             done += count
             bar.update(count)
     return entries
 
 
-def segment_id(parts: Sequence[FileEntry], prints: Sequence[Fingerprint], dense_kind: str) -> str:
+def _shape(encoder: Encoder, dense: DenseChoice) -> SegmentShape:
+    return SegmentShape(
+        dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
+        dense=dense,
+        has_lexical=encoder.lexical_fingerprint is not None,
+        has_multivectors=encoder.gives_multivectors,
+    )
+
+
+def segment_id(parts: Sequence[FileEntry], prints: Sequence[Fingerprint], dense: DenseChoice) -> str:
     """Hash of a segment's inputs: its chunks, the encoder's fingerprints and the index type."""
     digest = hashlib.blake2b(digest_size=16)
-    for text in [*(part.checksum for part in parts), *(f.digest for f in prints), dense_kind]:
+    for text in [*(part.checksum for part in parts), *(f.digest for f in prints), dense.identity]:
         digest.update(f"{len(text)}:{text}".encode())
     return digest.hexdigest()
 

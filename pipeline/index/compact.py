@@ -21,6 +21,7 @@ from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index import multivector, store
 from pipeline.index.chunks import CHUNKS_FILE, lexical_blocks, read_blocks
+from pipeline.index.dense_writer import AUTO, DenseChoice
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import Segment, SegmentShape, write_segment
@@ -158,19 +159,19 @@ def compact(
     index: Path,
     choose: Callable[[Manifest], Sequence[Group]] = everything,
     *,
-    dense_kind: str = "auto",
+    dense: DenseChoice = AUTO,
     retain: int | None = None,
     progress: ProgressFactory = silent,
 ) -> CompactReport:
     """Merge the groups that `choose` names and publish the result; nothing is published if there are none.
 
-    `dense_kind`: FAISS type of the merged segments. `retain`: collect garbage afterwards and keep so many
+    `dense`: FAISS type and recall of the merged segments. `retain`: collect garbage afterwards and keep so many
     generations. Raises `IndexNotFoundError`, `IndexLockedError`, `CorruptIndexError` before anything is published.
     """
     with store.lock(index):
         live = manifests.load(index, manifests.latest_generation(index))
         groups = choose(live)
-        segments = merged(index, live, groups, dense_kind, progress)
+        segments = merged(index, live, groups, dense, progress)
         after = live
         if groups:
             note = f"compaction: {len(live.segments)} segments into {len(segments)}"
@@ -196,7 +197,7 @@ def merged(
     index: Path,
     manifest: Manifest,
     groups: Sequence[Group],
-    dense_kind: str = "auto",
+    dense: DenseChoice = AUTO,
     progress: ProgressFactory = silent,
 ) -> list[SegmentEntry]:
     """The segments of a generation with every group merged into one. Call with the lock held.
@@ -214,32 +215,34 @@ def merged(
             elif entry == group[0]:
                 source = LiveRows(tuple(Segment(index, member) for member in group))
                 if source.count:
-                    result.append(_merge(index, manifest, source, dense_kind, known))
+                    result.append(_merge(index, manifest, source, dense, known))
                 bar.update(source.count)
     return result
 
 
 def _merge(
-    index: Path, manifest: Manifest, source: LiveRows, dense_kind: str, known: dict[str, SegmentEntry]
+    index: Path, manifest: Manifest, source: LiveRows, dense: DenseChoice, known: dict[str, SegmentEntry]
 ) -> SegmentEntry:
     has_dense = manifest.fingerprint("dense") is not None
-    if has_dense and dense_kind == "auto" and any(s.dense.rows.dtype == np.float32 for s in source.segments):
-        dense_kind = "Flat"  # fp16 would round what was stored in full
+    chosen = dense.settled(source.count, manifest.chunks)
+    unrounded = has_dense and any(segment.dense.rows.dtype == np.float32 for segment in source.segments)
+    if unrounded and dense.kind == "auto" and chosen.kind == "SQfp16":
+        chosen = DenseChoice("Flat")  # fp16 would round what was stored in full
     shape = SegmentShape(
         dimension=manifest.dimension if has_dense else None,
-        dense_kind=dense_kind,
+        dense=chosen,
         has_lexical=manifest.fingerprint("lexical") is not None,
         has_multivectors=manifest.fingerprint("multivector") is not None,
     )
-    identity = _segment_id(source.segments, dense_kind)
+    identity = _segment_id(source.segments, chosen)
     entry = known.get(identity)
     if entry is not None and store.is_sound(index, entry):
         return entry
     return write_segment(index, identity, source, shape)
 
 
-def _segment_id(segments: Iterable[Segment], dense_kind: str) -> str:
-    digest = hashlib.blake2b(f"compact {dense_kind}".encode(), digest_size=16)
+def _segment_id(segments: Iterable[Segment], dense: DenseChoice) -> str:
+    digest = hashlib.blake2b(f"compact {dense.identity}".encode(), digest_size=16)
     for segment in segments:
         entry = segment.entry
         digest.update(f" {entry.segment_id} {entry.deletes.checksum if entry.deletes else '-'}".encode())

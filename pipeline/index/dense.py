@@ -1,4 +1,4 @@
-"""The dense leg of a segment: FAISS, inner product of L2-normalised vectors. The only module that imports faiss.
+"""Searching the dense leg of a segment: FAISS, inner product of L2-normalised vectors.
 
 A flat index keeps fp16 (`SQfp16`) or fp32 (`Flat`) rows that are scanned exactly; any other FAISS factory string
 finds candidates only, and their scores come from fp16 rows kept beside it. A score is always computed from the
@@ -7,11 +7,9 @@ stored rows by the same arithmetic, so it depends neither on the segment, nor on
 
 from __future__ import annotations
 
-import math
 import os
-import struct
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ConfigError, CorruptIndexError
+from pipeline.errors import CorruptIndexError
 from pipeline.index import files
+from pipeline.index.manifest import DenseParameters
 from pipeline.records import Float32
 
 INDEX_FILE = "dense.faiss"
@@ -28,9 +27,10 @@ ROWS_FILE = "dense-rows.npy"
 Mask = npt.NDArray[np.bool_]
 Ordinals = npt.NDArray[np.int64]
 
-_FLAT_LIMIT = 1_000_000
 _VIEW_ROWS = 32_768
-_TRAIN_ROWS = 262_144
+_SCAN_ROWS = 8_192
+_SELECTIVE = 50
+"""A filter that keeps less than one row in so many is served by scanning what it keeps."""
 _ROUNDING = 1e-5
 """FAISS sums in float32: a candidate this close to the cut may belong above it."""
 
@@ -54,92 +54,30 @@ _READING = threading.Lock()
 """FAISS has one limit for the whole process."""
 
 
-def choose_kind(setting: str, chunks: int) -> str:
-    """The FAISS factory string for a segment: `auto` is exact fp16 up to a million rows, IVF beyond."""
-    if setting != "auto":
-        return setting
-    if chunks <= _FLAT_LIMIT:
-        return "SQfp16"
-    return f"IVF{4 * math.isqrt(chunks)},SQfp16"
-
-
-def write(folder: Path, kind: str, dimension: int, count: int, blocks: Iterable[Float32]) -> None:
-    """Write the dense files of a segment from blocks of rows. Raises `ConfigError` for a kind FAISS refuses."""
-    try:
-        index = faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError:
-        raise ConfigError(
-            f"segments.dense={kind!r}: not a FAISS index type; use `auto`, `SQfp16`, `Flat`…"
-        ) from None
-    if _is_flat(index):
-        _write_flat(folder / INDEX_FILE, index, count, blocks)
-        return
-    rows = np.lib.format.open_memmap(folder / ROWS_FILE, "w+", np.float16, (count, dimension))
-    with (folder / ROWS_FILE).open("r+b") as file:
-        # A full disk is an error here; found out by writing to the mapping it would kill the process.
-        os.posix_fallocate(file.fileno(), 0, rows.offset + rows.nbytes)
-    done = 0
-    for block in blocks:
-        rows[done : done + len(block)] = block
-        done += len(block)
-    _fill(index, rows)
-    rows.flush()
-    faiss.write_index(index, str(folder / INDEX_FILE))
-
-
-def _write_flat(path: Path, index: Any, count: int, blocks: Iterable[Float32]) -> None:
-    """What FAISS would write for an empty flat index once the rows were added, without holding them in memory.
-
-    Its file is a header that has the number of rows in bytes 8 to 16, the length of the codes in 8 bytes (in units
-    of 4 for fp32), and the codes, which are the rows one after the other.
-    """
-    index.is_trained = True  # both flat kinds have nothing to learn
-    header = bytearray(faiss.serialize_index(index).tobytes())
-    unit, dtype = (4, np.float32) if isinstance(index, faiss.IndexFlat) else (1, np.float16)
-    header[8:16] = struct.pack("<q", count)
-    header[-8:] = struct.pack("<Q", count * index.code_size // unit)
-    with path.open("wb") as file:
-        file.write(header)
-        for block in blocks:
-            file.write(np.ascontiguousarray(block, dtype=dtype).data)
-
-
-def _fill(index: Any, rows: npt.NDArray[np.float16]) -> None:
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
-    try:
-        if not index.is_trained:
-            step = max(1, len(rows) // _TRAIN_ROWS)
-            index.train(np.ascontiguousarray(rows[::step], dtype=np.float32))
-        for start in range(0, len(rows), _VIEW_ROWS):
-            index.add(np.ascontiguousarray(rows[start : start + _VIEW_ROWS], dtype=np.float32))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ConfigError(
-            f"segments.dense: FAISS cannot build this index over {len(rows)} rows: {reason}"
-        ) from None
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
 class DenseIndex:
     """An open dense leg. `rows`: fp16 or fp32 (n, d), memory-mapped."""
 
-    def __init__(self, folder: Path, chunks: int) -> None:
-        """Open the files of a segment. Raises `CorruptIndexError`."""
-        path = folder / INDEX_FILE
+    def __init__(self, folder: Path, chunks: int, parameters: DenseParameters | None = None) -> None:
+        """Open the files of a segment; `parameters` say how to search an approximate index. Raises
+        `CorruptIndexError`."""
+        path = self._path = folder / INDEX_FILE
         try:
             with _READING:
                 faiss.set_deserialization_vector_byte_limit(path.stat().st_size)  # no part is larger than the whole
                 self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
         except (RuntimeError, MemoryError, OSError) as error:
-            raise CorruptIndexError(f"{path}: FAISS cannot read it ({_last_line(error)})") from None
+            raise CorruptIndexError(f"{path}: FAISS cannot read it ({last_line(error)})") from None
         if self._index.ntotal != chunks:
             raise CorruptIndexError(f"{path}: {self._index.ntotal} vectors where the manifest says {chunks} chunks")
         self.dimension: int = self._index.d
         self.rows: npt.NDArray[Any]
         self._views: list[tuple[int, Any]]
-        if _is_flat(self._index):
+        self.exact = is_flat(self._index)
+        self.probe_limit = 0 if self.exact else _probe_limit(self._index)
+        """The most lists (IVF) or graph nodes (HNSW) a search can visit; 0 where there is nothing to choose."""
+        self._probes = parameters.probes if parameters and parameters.probes else _usual_probes(self._index)
+        self._refine = parameters.refine if parameters else 1
+        if self.exact:
             self.rows = _rows_of(self._index)
             self._views = [
                 (start, self._view(start, min(start + _VIEW_ROWS, chunks)))
@@ -167,20 +105,64 @@ class DenseIndex:
     ) -> list[tuple[Ordinals, Float32]]:
         """Candidates of each query: ordinals and scores, best first, ties at the cut included.
 
-        `queries`: float32 (q, d). `deleted`: True where a chunk is gone or filtered out.
+        `queries`: float32 (q, d). `deleted`: True where a chunk is gone or filtered out. An approximate index may
+        miss some of the best, but never returns fewer than `depth` while there are as many.
         """
         if self._index.ntotal == 0:
             return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries]
         depth = min(depth, self._index.ntotal)
-        found = list(pool.map(lambda view: self._search_view(view, queries, depth, deleted), self._views))
+        if self.exact:
+            found = list(pool.map(lambda view: self._search_view(view, queries, depth, deleted), self._views))
+        else:
+            found = [self.candidates(queries, depth, self._probes, self._refine, deleted)]
         results = []
         for row in range(len(queries)):
             ordinals = np.concatenate([part[row] for part in found])
             results.append(self._best(queries[row], ordinals, depth))
         return results
 
+    def candidates(
+        self, queries: Float32, depth: int, probes: int, refine: int, deleted: Mask | None = None
+    ) -> list[Ordinals]:
+        """What an approximate index proposes for each query: at least `refine` · `depth` rows, in no exact order.
+
+        `probes`: lists or nodes to visit, at most `probe_limit`. Rows kept by a selective filter are all proposed.
+        """
+        alive = self._index.ntotal if deleted is None else int(np.count_nonzero(~deleted))
+        wanted = min(refine * depth, alive)
+        if wanted == 0 or (deleted is not None and alive <= max(4 * wanted, self._index.ntotal // _SELECTIVE)):
+            return self.scan(queries, depth, deleted)
+        found: list[Ordinals] = [np.zeros(0, np.int64)] * len(queries)
+        short = list(range(len(queries)))
+        while short:
+            # Each query for itself, so that its result does not depend on those it came with.
+            for row, ordinals in zip(
+                short, self._search_view(self._views[0], queries[short], wanted, deleted, probes), strict=True
+            ):
+                found[row] = ordinals
+            short = [row for row in short if len(found[row]) < wanted]
+            if probes == self.probe_limit:
+                break
+            probes = min(4 * probes, self.probe_limit)
+        if short:
+            for row, ordinals in zip(short, self.scan(queries[short], depth, deleted), strict=True):
+                found[row] = ordinals
+        return found
+
+    def scan(self, queries: Float32, depth: int, deleted: Mask | None = None) -> list[Ordinals]:
+        """Per query, the ordinals of the best `depth` rows and of all that tie with the last: reads every row."""
+        alive = np.arange(self._index.ntotal) if deleted is None else np.flatnonzero(~deleted)
+        if len(alive) <= depth:
+            return [alive for _ in queries]
+        scores = np.empty((len(queries), len(alive)), np.float32)
+        for start in range(0, len(alive), _SCAN_ROWS):
+            block = slice(start, start + _SCAN_ROWS)
+            scores[:, block] = queries @ self.vectors(alive[block]).T
+        cuts = np.partition(scores, len(alive) - depth, axis=1)[:, len(alive) - depth]
+        return [alive[row >= cut - _ROUNDING] for row, cut in zip(scores, cuts, strict=True)]
+
     def _search_view(
-        self, view: tuple[int, Any], queries: Float32, depth: int, deleted: Mask | None
+        self, view: tuple[int, Any], queries: Float32, depth: int, deleted: Mask | None, probes: int = 0
     ) -> list[Ordinals]:
         """Per query, every ordinal of this part that could be among the best `depth`, ties included."""
         start, index = view
@@ -189,10 +171,11 @@ class DenseIndex:
             alive = np.packbits(~deleted[start : start + index.ntotal], bitorder="little")
             selector = faiss.IDSelectorBitmap(alive)
         wanted = min(depth + 16, index.ntotal)
+        depth = min(depth, index.ntotal)
         pending = np.arange(len(queries))
         by_query: dict[int, Ordinals] = {}
         while len(pending):
-            scores, labels = index.search(queries[pending], wanted, params=_parameters(index, selector))
+            scores, labels = self._ask(index, queries[pending], wanted, search_parameters(index, selector, probes))
             unfinished = []
             for query, row_scores, row_labels in zip(pending, scores, labels, strict=True):
                 kept = row_labels >= 0
@@ -204,6 +187,16 @@ class DenseIndex:
             pending = np.array(unfinished, dtype=np.int64)
             wanted = min(wanted * 4, index.ntotal)
         return [by_query[query] for query in range(len(queries))]
+
+    def _ask(self, index: Any, queries: Float32, wanted: int, parameters: Any) -> tuple[Float32, Ordinals]:
+        """Scores and labels (q, wanted) by FAISS, -1 where there are no more. Raises `CorruptIndexError`."""
+        try:
+            scores, labels = index.search(queries, wanted, params=parameters)
+        except (RuntimeError, MemoryError) as error:
+            raise CorruptIndexError(f"{self._path}: FAISS cannot search it ({last_line(error)})") from None
+        if labels.max(initial=-1) >= index.ntotal:
+            raise CorruptIndexError(f"{self._path}: names rows beyond its {index.ntotal}")
+        return scores, labels
 
     def _best(self, query: Float32, ordinals: Ordinals, depth: int) -> tuple[Ordinals, Float32]:
         scores = self.scores(query, ordinals)
@@ -225,18 +218,35 @@ class DenseIndex:
         return self.rows[ordinals].astype(np.float32)
 
 
-def _parameters(index: Any, selector: Any) -> Any:
+def search_parameters(index: Any, selector: Any, probes: int) -> Any:
+    """What FAISS wants to know for a search with a mask and so many lists or graph nodes to visit."""
     if isinstance(index, faiss.IndexPreTransform):
-        inner = _parameters(faiss.downcast_index(index.index), selector)
+        inner = search_parameters(faiss.downcast_index(index.index), selector, probes)
         return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(sel=selector, nprobe=max(8, index.nlist // 32))
+        return faiss.SearchParametersIVF(sel=selector, nprobe=probes)
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=256)
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=probes)
     return faiss.SearchParameters(sel=selector)
 
 
-def _is_flat(index: Any) -> bool:
+def _probe_limit(index: Any) -> int:
+    if isinstance(index, faiss.IndexPreTransform):
+        return _probe_limit(faiss.downcast_index(index.index))
+    if isinstance(index, faiss.IndexIVF):
+        return int(index.nlist)
+    return min(int(index.ntotal), 4096) if isinstance(index, faiss.IndexHNSW) else 0
+
+
+def _usual_probes(index: Any) -> int:
+    """Where nothing was measured."""
+    if isinstance(index, faiss.IndexPreTransform):
+        return _usual_probes(faiss.downcast_index(index.index))
+    return max(8, index.nlist // 32) if isinstance(index, faiss.IndexIVF) else 256
+
+
+def is_flat(index: Any) -> bool:
+    """Whether FAISS scans every row as it was stored, in fp16 or fp32."""
     if isinstance(index, faiss.IndexScalarQuantizer):
         return bool(index.sq.qtype == faiss.ScalarQuantizer.QT_fp16)
     return isinstance(index, faiss.IndexFlat)
@@ -255,5 +265,6 @@ def _rows_of(index: Any) -> npt.NDArray[Any]:
     return rows
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
+    """FAISS puts the trace first and the reason last."""
     return str(error).strip().splitlines()[-1]

@@ -33,14 +33,32 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class DenseParameters:
+    """How an approximate dense index is searched.
+
+    `kind`: FAISS factory string. `probes`: lists or graph nodes visited, if the kind has any. `refine`: candidates
+    rescored for each hit. `recall`: share of the true ten nearest neighbours found so, measured on sampled vectors.
+    """
+
+    kind: str
+    probes: int | None
+    refine: int
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """A segment as one generation sees it. `deletes` names the chunks of it that are gone, if any."""
+    """A segment as one generation sees it.
+
+    `deletes` names the chunks of it that are gone, if any. `dense` is `None` where the dense leg is exact.
+    """
 
     segment_id: str
     chunks: int
     files: tuple[FileEntry, ...]
     deletes: FileEntry | None = None
     deleted_chunks: int = 0
+    dense: DenseParameters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +196,9 @@ def _check_counts(path: Path, manifest: Manifest) -> None:
             )
         if (segment.deletes is None) != (segment.deleted_chunks == 0):
             raise _corrupt(path, f"segment {segment.segment_id}: no file names its deleted chunks, or it has none")
+        dense = segment.dense
+        if dense and not (0 < (dense.probes or 1) <= _MOST_CHUNKS and 0 < dense.refine <= 1024):
+            raise _corrupt(path, f"segment {segment.segment_id}: unacceptable search parameters {dense}")
     counted = sum(segment.chunks - segment.deleted_chunks for segment in manifest.segments)
     if manifest.chunks != counted:
         raise _corrupt(path, f"says {manifest.chunks} chunks, its segments have {counted}")

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.index import dense, files, store
+from pipeline.index import dense, dense_writer, files, store
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, ChunkStore
 from pipeline.index.consistency import derive_lexical
-from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.dense_writer import AUTO, DenseChoice
+from pipeline.index.manifest import DenseParameters, Manifest, SegmentEntry
 from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.index.verify import damaged_files, segment_file
@@ -62,17 +63,17 @@ class _Mended:
     lost: dict[str, str]
 
 
-def repair(index: Path, dense_kind: str = "auto", drop_damaged: bool = False) -> RepairReport:
+def repair(index: Path, choice: DenseChoice = AUTO, drop_damaged: bool = False) -> RepairReport:
     """Rebuild damaged files of the live generation where possible.
 
-    `dense_kind`: the FAISS type of approximate indexes, as configured. `drop_damaged`: publish a generation without
+    `choice`: how approximate indexes are configured. `drop_damaged`: publish a generation without
     the documents of segments that cannot be mended, so that the next build encodes them anew.
     Raises `IndexNotFoundError`, `IndexLockedError`, and `CorruptIndexError` for a damaged manifest.
     """
     with store.lock(index):
         live = manifests.load(index, manifests.latest_generation(index))
         files.sweep_temporaries(index / SEGMENTS)
-        mended = [_mend(index, entry, dense_kind) for entry in live.segments]
+        mended = [_mend(index, entry, choice) for entry in live.segments]
         rebuilt = [segment_file(m.entry, name) for m in mended for name in m.rebuilt]
         kept = [m.entry for m in mended if not m.lost]
         broken = [m for m in mended if m.lost]
@@ -113,13 +114,13 @@ def _publish(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note
     return fresh
 
 
-def _mend(index: Path, entry: SegmentEntry, dense_kind: str) -> _Mended:
+def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
     damaged = damaged_files(index, entry)
     folder = index / SEGMENTS / entry.segment_id
     if not damaged or not folder.is_dir() or folder.is_symlink():
         return _Mended(entry, (), damaged)
     with files.scratch_folder(index / SEGMENTS) as scratch:
-        _rebuild(folder, scratch, entry, damaged.keys(), dense_kind)
+        tuned = _rebuild(folder, scratch, entry, damaged.keys(), choice)
         rebuilt = sorted(damaged.keys() & {path.name for path in scratch.iterdir()})
         recorded = {file.name: file.checksum for file in entry.files}
         differing = []
@@ -130,22 +131,27 @@ def _mend(index: Path, entry: SegmentEntry, dense_kind: str) -> _Mended:
                 differing.append(name)
         lost = {name: reason for name, reason in damaged.items() if name not in rebuilt}
         if differing and not lost:
-            entry = _copy_with(index, entry, scratch, differing)
+            entry = _copy_with(index, dataclasses.replace(entry, dense=tuned), scratch, differing)
         elif differing:
             lost |= {name: damaged[name] for name in differing}
     return _Mended(entry, tuple(name for name in rebuilt if name not in lost), lost)
 
 
-def _rebuild(folder: Path, scratch: Path, entry: SegmentEntry, damaged: Iterable[str], dense_kind: str) -> None:
-    """Write into `scratch` whatever of the damaged files can be derived."""
+def _rebuild(
+    folder: Path, scratch: Path, entry: SegmentEntry, damaged: Iterable[str], choice: DenseChoice
+) -> DenseParameters | None:
+    """Write into `scratch` what of the damaged files can be derived. Returns how to search the dense leg then."""
     wanted = set(damaged)
     names = {file.name for file in entry.files}
     if wanted & {POSTINGS_FILE, LENGTHS_FILE} and LEXICAL_FILE in names - wanted:
         derive_lexical(folder, scratch)
-    if dense.INDEX_FILE in wanted and dense.ROWS_FILE in names - wanted:
-        rows = files.read_array(folder / dense.ROWS_FILE, np.float16, 2)
-        blocks = (rows[start : start + 16_384].astype(np.float32) for start in range(0, len(rows), 16_384))
-        dense.write(scratch, dense.choose_kind(dense_kind, len(rows)), rows.shape[1], len(rows), blocks)
+    if dense.INDEX_FILE not in wanted or dense.ROWS_FILE not in names - wanted:
+        return entry.dense
+    rows = files.read_array(folder / dense.ROWS_FILE, np.float16, 2)
+    kind = entry.dense.kind if entry.dense else choice.settled(len(rows)).kind
+    blocks = (rows[start : start + 16_384].astype(np.float32) for start in range(0, len(rows), 16_384))
+    dense_writer.write(scratch, kind, rows.shape[1], len(rows), blocks)
+    return dense_writer.tune(scratch, kind, len(rows), choice.recall_target)
 
 
 def _copy_with(index: Path, entry: SegmentEntry, scratch: Path, fresh: Sequence[str]) -> SegmentEntry:

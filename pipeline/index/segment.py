@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import weakref
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.index import chunks as chunk_files
-from pipeline.index import dense, files, lexical, multivector, postings
-from pipeline.index.manifest import FileEntry, SegmentEntry
+from pipeline.index import dense, dense_writer, files, lexical, multivector, postings
+from pipeline.index.dense_writer import DenseChoice
+from pipeline.index.manifest import DenseParameters, FileEntry, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
 from pipeline.records import Float32
 
@@ -47,22 +49,24 @@ class SegmentSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SegmentShape:
-    """Which legs a segment has: `dimension` is `None` without a dense leg."""
+    """Which legs a segment has: `dimension` is `None` without a dense leg. `dense`: a FAISS factory string, and
+    what an approximate kind is tuned to."""
 
     dimension: int | None
-    dense_kind: str
+    dense: DenseChoice
     has_lexical: bool
     has_multivectors: bool = False
 
 
 def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: SegmentShape) -> SegmentEntry:
     """Write a segment into its place, durably, and return its manifest entry. Memory: one block, one tile."""
+    parameters = None
     with files.new_folder(index / SEGMENTS / segment_id) as folder:
         rows = chunk_files.write_table(folder / chunk_files.CHUNKS_FILE, source.chunk_tables(), CHUNK_SCHEMA)
         if rows != source.count:
             raise CorruptIndexError(f"{folder}: {rows} staged chunks where {source.count} were announced")
         if shape.dimension is not None:
-            _write_dense(folder, source, shape.dense_kind, shape.dimension)
+            parameters = _write_dense(folder, source, shape, shape.dimension)
         if shape.has_lexical:
             path = folder / chunk_files.LEXICAL_FILE
             chunk_files.write_table(path, source.lexical_tables(), LEXICAL_SCHEMA, group_rows=16_384)
@@ -70,13 +74,16 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
         if shape.has_multivectors:
             multivector.write(folder / multivector.MULTIVECTOR_FILE, source.multivector_batches())
         entries = tuple(file_entry(path) for path in sorted(folder.iterdir()))
-    return SegmentEntry(segment_id=segment_id, chunks=source.count, files=entries)
+    return SegmentEntry(segment_id=segment_id, chunks=source.count, files=entries, dense=parameters)
 
 
-def _write_dense(folder: Path, source: SegmentSource, kind: str, dimension: int) -> None:
+def _write_dense(
+    folder: Path, source: SegmentSource, shape: SegmentShape, dimension: int
+) -> DenseParameters | None:
     try:
-        dense.write(folder, dense.choose_kind(kind, source.count), dimension, source.count, source.dense_blocks())
-        dense.DenseIndex(folder, source.count)  # FAISS does not say when its last flush fails
+        dense_writer.write(folder, shape.dense.kind, dimension, source.count, source.dense_blocks())
+        # Opens it, too: FAISS does not say when its last flush fails.
+        return dense_writer.tune(folder, shape.dense.kind, source.count, shape.dense.recall_target)
     except (RuntimeError, CorruptIndexError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise IndexStoreError(
@@ -95,7 +102,7 @@ def write_deletes(index: Path, segment: SegmentEntry, generation: int, deleted: 
     path = index / SEGMENTS / segment.segment_id / name
     ordinals = np.flatnonzero(deleted).astype(np.uint32)
     files.write_array(path, ordinals)
-    return SegmentEntry(segment.segment_id, segment.chunks, segment.files, file_entry(path), len(ordinals))
+    return dataclasses.replace(segment, deletes=file_entry(path), deleted_chunks=len(ordinals))
 
 
 class Segment:
@@ -143,7 +150,7 @@ class Segment:
     @cached_property
     def dense(self) -> dense.DenseIndex:
         """The dense leg."""
-        return dense.DenseIndex(self.folder, self.chunks)
+        return dense.DenseIndex(self.folder, self.chunks, self.entry.dense)
 
     @cached_property
     def has_exact_rows(self) -> bool:

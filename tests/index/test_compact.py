@@ -20,6 +20,7 @@ from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.index.compact import LiveRows, compact, everything, live_chunks, wants_compaction
+from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.verify import verify
@@ -48,7 +49,9 @@ def test_same_hits_and_same_scores(tmp_path: Path, kind: str, max_chunks: int) -
     config = many_builds(tmp_path, 4, segments={"max_chunks": 8, "dense": kind})
     index = config.index_path
     before, live = stub.answers(index), manifests.load(index, 4)
-    report = compact(index, lambda manifest: everything(manifest, max_chunks), dense_kind=config.segments.dense)
+    report = compact(
+        index, lambda manifest: everything(manifest, max_chunks), dense=DenseChoice(config.segments.dense)
+    )
     assert (report.published, report.generation) == (True, 5)
     assert report.segments_after < report.segments_before
     assert report.dropped_chunks == sum(entry.deleted_chunks for entry in live.segments) > 0

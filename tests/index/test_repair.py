@@ -81,12 +81,13 @@ def test_derived_files_come_back_byte_for_byte(base: Path) -> None:
 
 
 def test_an_approximate_index_comes_from_its_rows(tmp_path: Path) -> None:
+    """As the type it had, whatever is configured now."""
     stub.write_texts(tmp_path, 0, 60)
     config = stub.stub_config(tmp_path, segments={"max_chunks": 60, "dense": "IVF2,SQ8"})
     builder.build(config)
     before, expected = contents(config.index_path), stub.answers(config.index_path)
     spoil(next(config.index_path.glob("segments/*/dense.faiss")))
-    report = repair(config.index_path, "IVF2,SQ8")
+    report = repair(config.index_path)
     assert [file.split("/")[-1] for file in report.rebuilt] == ["dense.faiss"]
     assert stub.answers(config.index_path) == expected
     assert contents(config.index_path) == before

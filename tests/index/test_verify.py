@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from pipeline import builder
 from pipeline.cli import cli
 from pipeline.errors import IndexNotFoundError
-from pipeline.index import dense, postings, schemas
+from pipeline.index import dense, dense_writer, postings, schemas
 from pipeline.index.manifest import Manifest
 from pipeline.index.verify import verify
 from tests.faults import stub
@@ -64,7 +64,7 @@ def rewrite_dense(path: Path, change: Callable[[np.ndarray], None]) -> None:
     rows = dense.DenseIndex(path.parent, pq.read_metadata(path.parent / "chunks.parquet").num_rows)
     vectors = rows.vectors(slice(None)).copy()
     change(vectors)
-    dense.write(path.parent, "SQfp16", vectors.shape[1], len(vectors), [vectors])
+    dense_writer.write(path.parent, "SQfp16", vectors.shape[1], len(vectors), [vectors])
 
 
 @pytest.mark.parametrize("generation", [None, 1, 2])
@@ -140,7 +140,7 @@ CONTENTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
     ),
     "ids": ("lexical.parquet", lambda p: change_column(p, "token_ids", lambda v: v[1].reverse()), "not ascend"),
     "fewer": ("lexical.parquet", lambda p: rewrite_table(p, lambda t: t.slice(1)), "rows where the manifest says"),
-    "norm": ("dense.faiss", lambda p: rewrite_dense(p, _scale), "1 vectors are not of length 1, first row 2: 1.5"),
+    "norm": ("dense.faiss", lambda p: rewrite_dense(p, _scale), "1 vectors are not of length 1, first row 2: 1."),
     "nan": ("dense.faiss", lambda p: rewrite_dense(p, _spoil), "not of length 1, first row 1: nan"),
     "lengths": ("lengths.npy", lambda p: np.save(p, np.load(p) + 1), "differs from what lexical.parquet gives"),
     "deletes": ("deletes-*.npy", lambda p: np.save(p, np.array([99999], np.uint32)), "names chunk 99999"),
