@@ -22,11 +22,18 @@ Mode = Literal["throughput", "latency"]
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 MODEL_FILE, WEIGHTS_FILE, EMBEDDINGS_FILE = "model.xml", "model.bin", "embeddings.npy"
+CPU_DESCRIPTION = Path("/proc/cpuinfo")
 
 
 def cpu_precision() -> Literal["bf16", "f32"]:
-    """bf16 where OpenVINO reports it for this CPU (AMX, AVX512-BF16), else f32."""
-    return "bf16" if "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    """bf16 where the CPU multiplies it in matrix units (AMX), else f32.
+
+    With AVX512-BF16 alone OpenVINO offers bf16, too, but encodes slower in it than in f32 (docs/benchmarks.md).
+    """
+    try:
+        return "bf16" if " amx_bf16 " in CPU_DESCRIPTION.read_text() else "f32"
+    except OSError:  # no Linux
+        return "f32"
 
 
 def save_graph(model: Any, embeddings: npt.NDArray[np.generic], folder: Path) -> None:
