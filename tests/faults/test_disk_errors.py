@@ -19,6 +19,7 @@ from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.index import store
 from pipeline.index.compact import compact
+from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.schemas import chunks_to_table
 from pipeline.index.segment import SegmentShape, write_segment
 from pipeline.index.verify import verify
@@ -123,7 +124,7 @@ def test_faiss_files_that_may_not_grow(base: Path, kind: str) -> None:
             rows = np.random.default_rng(0).standard_normal((self.count, 300)).astype(np.float32)
             yield rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-    write_segment(base, "whole", Wide(), SegmentShape(300, kind, False))  # type: ignore[arg-type]
+    write_segment(base, "whole", Wide(), SegmentShape(300, DenseChoice(kind), False))  # type: ignore[arg-type]
     files = {path.name: path.stat().st_size for path in (base / "segments/whole").iterdir()}
     size = files["dense.faiss"]
     assert size > files["chunks.parquet"]
@@ -132,7 +133,7 @@ def test_faiss_files_that_may_not_grow(base: Path, kind: str) -> None:
 
         def work(limit: int = limit) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-            write_segment(base, "cut", Wide(), SegmentShape(300, kind, False))  # type: ignore[arg-type]
+            write_segment(base, "cut", Wide(), SegmentShape(300, DenseChoice(kind), False))  # type: ignore[arg-type]
 
         ending = processes.run(work)
         assert ending.clean, ending
