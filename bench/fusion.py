@@ -13,7 +13,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -139,9 +139,9 @@ def main() -> None:
         folders = tuple(arguments.folder / part for part in name.split("+"))
         result = measure(Collection(name, folders), arguments.queries)
         results.append(result)
-        number: Callable[[str], str] = lambda c, r=result: f"{r[c]:{'+' if c == 'gap' else ''}12.3f}"  # noqa: E731
+        numbers = [f"{result[column]:{'+' if column == 'gap' else ''}12.3f}" for column in columns]
         cost = f"   {result['calibration_seconds']:.1f} / {result['build_seconds']:.1f}"
-        print(f"{name:28s}" + "".join(number(column) for column in columns) + cost, flush=True)
+        print(f"{name:28s}" + "".join(numbers) + cost, flush=True)
     gaps = [float(str(result["gap"])) for result in results]
     print(f"worst gap {min(gaps):+.3f}, mean gap {sum(gaps) / len(gaps):+.3f} on {len(gaps)} collections")
     print(json.dumps({"benchmark": "fusion", "measure": MEASURE, "worst_gap": min(gaps), "results": results}))

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.evaluate.gate import recorded_measures, recorded_refusals
+from pipeline.evaluate.gate import recorded_measures
 from pipeline.index.manifest import Manifest
 from pipeline.query.searcher import Index
 from pipeline.query.snippet import snippet
@@ -168,10 +168,10 @@ def plan_lines(plan: BuildPlan) -> list[str]:
     lines = [
         f"would encode {plan.chunks:,} chunks, about {plan.tokens:,} tokens, and reuse {plan.reused_chunks:,} "
         f"({_changes(plan)})",
-        f"dense vectors {_size(plan.dense_bytes)}, lexical weights about {_size(plan.lexical_bytes)}",
+        f"dense vectors {size(plan.dense_bytes)}, lexical weights about {size(plan.lexical_bytes)}",
     ]
     if plan.multivector_bytes:
-        lines.append(f"multi-vectors about {_size(plan.multivector_bytes)}")
+        lines.append(f"multi-vectors about {size(plan.multivector_bytes)}")
     if plan.chunks and plan.rate is not None and plan.seconds is not None:
         rate = plan.rate.chunks_per_second
         lines.append(
@@ -233,68 +233,7 @@ def generations_table(console: Console, known: Sequence[Manifest]) -> None:
     console.print(table)
 
 
-def status_record(
-    index: str, manifest: Manifest, generations: Sequence[int], staged: bool, refused: Manifest | None = None
-) -> dict[str, Any]:
-    """What `pipeline status` knows, as plain data. `refused`: the generation that the gate keeps staged."""
-    return {
-        "index": index,
-        "generation": manifest.generation,
-        "generations": list(generations),
-        "created_at": manifest.created_at,
-        "note": manifest.note,
-        "documents": manifest.documents,
-        "chunks": manifest.chunks,
-        "bytes": sum(file.size for entry in manifest.segments for file in entry.files),
-        "staged": staged,
-        "refused": None
-        if refused is None
-        else generation_record(refused) | {"reasons": recorded_refusals(refused)},
-        "segments": [
-            {
-                "segment_id": entry.segment_id,
-                "chunks": entry.chunks,
-                "deleted_chunks": entry.deleted_chunks,
-                "files": {file.name: file.size for file in entry.files},
-            }
-            for entry in manifest.segments
-        ],
-        "fingerprints": manifest.fingerprints,
-        "encoder": manifest.encoder,
-    }
-
-
-def status_table(console: Console, record: Mapping[str, Any]) -> None:
-    """The same for a person."""
-    console.print(
-        f"[bold]{escape(record['index'])}[/]  generation {record['generation']} of {record['created_at']}"
-    )
-    if record["note"]:
-        console.print(f"  {escape(record['note'])}")
-    console.print(
-        f"  {record['documents']:,} documents, {record['chunks']:,} chunks, "
-        f"{len(record['segments'])} segments, {_size(record['bytes'])}"
-    )
-    if record["staged"]:
-        console.print("  an ingest is staged: `pipeline encode` publishes it")
-    if record["refused"]:
-        reasons = "; ".join(record["refused"]["reasons"])
-        console.print(
-            f"  the gate refused generation {record['refused']['generation']}, it is staged: {escape(reasons)}"
-        )
-    table = Table("segment", "chunks", "deleted", "files")
-    for entry in record["segments"]:
-        files = "\n".join(f"{name} {_size(size)}" for name, size in entry["files"].items())
-        table.add_row(entry["segment_id"][:12], f"{entry['chunks']:,}", f"{entry['deleted_chunks']:,}", files)
-    console.print(table)
-    prints = Table("part", "field", "value")
-    for part, fields in record["fingerprints"].items():
-        for name, value in fields.items():
-            prints.add_row(part, name, escape(value))
-    console.print(prints)
-
-
-def _size(count: float) -> str:
+def size(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

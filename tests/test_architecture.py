@@ -25,6 +25,7 @@ LAYERS = [
     {"judging"},
     {"commit"},
     {"builder"},
+    {"render_status"},
     {"render", "render_measures", "render_report"},
     {"cli"},
 ]

@@ -19,20 +19,20 @@ _INDEX = click.option(
 @click.pass_obj
 def status(options: Options, index_path: str | None, as_json: bool) -> None:
     """Show the live generation: documents, chunks, segments, sizes, fingerprints."""
-    from pipeline import render
+    from pipeline import render_status
     from pipeline.index import candidate, staging
     from pipeline.index import manifest as manifests
 
     index = options.index_folder(index_path)
     manifest = manifests.load(index, manifests.latest_generation(index))
     waiting = staging.ingest_folder(index).exists()
-    record = render.status_record(
+    record = render_status.status_record(
         str(index), manifest, manifests.generations(index), waiting, candidate.waiting(index)
     )
     if as_json:
         click.echo(json.dumps(record, ensure_ascii=False))
     else:
-        render.status_table(console(), record)
+        render_status.status_table(console(), record)
 
 
 @click.command()

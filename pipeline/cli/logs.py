@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from pipeline.stopwatch import StageTime
@@ -34,17 +34,20 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours, to be told from those that others add."""
+
+
 def configure(as_json: bool, level: int) -> None:
     """Send logs to standard error. With `as_json` the package tells what it does even when others only warn."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     if as_json:
         handler.setFormatter(JsonLines())
     else:
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
-    for old in [old for old in root.handlers if getattr(old, "of_pipeline", False)]:
+    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
-    handler.of_pipeline = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     root.setLevel(level)
     log.setLevel(logging.INFO if as_json and level < logging.ERROR else logging.NOTSET)

@@ -154,12 +154,16 @@ class DenseIndex:
         alive = np.arange(self._index.ntotal) if deleted is None else np.flatnonzero(~deleted)
         if len(alive) <= depth:
             return [alive for _ in queries]
-        scores = np.empty((len(queries), len(alive)), np.float32)
+        none = (np.zeros(0, np.int64), np.zeros(0, np.float32))
+        found = [none for _ in queries]
         for start in range(0, len(alive), _SCAN_ROWS):
-            block = slice(start, start + _SCAN_ROWS)
-            scores[:, block] = queries @ self.vectors(alive[block]).T
-        cuts = np.partition(scores, len(alive) - depth, axis=1)[:, len(alive) - depth]
-        return [alive[row >= cut - _ROUNDING] for row, cut in zip(scores, cuts, strict=True)]
+            block = alive[start : start + _SCAN_ROWS]
+            products = queries @ self.vectors(block).T
+            found = [
+                _closest(np.concatenate([ordinals, block]), np.concatenate([scores, row]), depth)
+                for (ordinals, scores), row in zip(found, products, strict=True)
+            ]
+        return [ordinals for ordinals, _ in found]
 
     def _search_view(
         self, view: tuple[int, Any], queries: Float32, depth: int, deleted: Mask | None, probes: int = 0
@@ -216,6 +220,14 @@ class DenseIndex:
     def vectors(self, ordinals: Ordinals | slice | Sequence[int]) -> Float32:
         """Stored rows as float32."""
         return self.rows[ordinals].astype(np.float32)
+
+
+def _closest(ordinals: Ordinals, scores: Float32, depth: int) -> tuple[Ordinals, Float32]:
+    """The best `depth` and all that rounding may have put below them."""
+    if len(scores) <= depth:
+        return ordinals, scores
+    kept = scores >= np.partition(scores, len(scores) - depth)[len(scores) - depth] - _ROUNDING
+    return ordinals[kept], scores[kept]
 
 
 def search_parameters(index: Any, selector: Any, probes: int) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import xxhash
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -21,6 +21,7 @@ FORMAT_VERSION = 1
 _MOST_CHUNKS = 2**31 - 1
 _NAME = re.compile(r"manifest-(\d{8})\.json")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[a-z]{1,12})?")
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,20 @@ def latest_generation(index: Path) -> int:
     if not numbers:
         raise IndexNotFoundError(f"{index}: no index here; `pipeline build` makes one, `--index DIR` names another")
     return numbers[-1]
+
+
+def with_live(index: Path, use: Callable[[Manifest], Opened]) -> Opened:
+    """What `use` makes of the live generation, asked again if a writer publishes and collects garbage meanwhile.
+
+    Raises what `latest_generation`, `load` and `use` raise.
+    """
+    while True:
+        number = latest_generation(index)
+        try:
+            return use(load(index, number))
+        except (CorruptIndexError, IndexNotFoundError):
+            if latest_generation(index) == number:
+                raise
 
 
 def publish(index: Path, manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Generic
@@ -83,7 +84,7 @@ def served(settings: EndpointSettings, client: JsonClient) -> ServerInfo:
     return info
 
 
-class _Endpoint(Generic[Row]):
+class _Endpoint(ABC, Generic[Row]):
     """What both legs share: the server's own description, instructions, batches."""
 
     lexical_scoring = LexicalScoring("dot")
@@ -102,11 +103,13 @@ class _Endpoint(Generic[Row]):
         if client is not None:
             client.close()
 
+    @abstractmethod
     def _parsed(self, answer: object, count: int) -> Sequence[Row]:
-        raise NotImplementedError
+        """The rows in a server's answer to `count` texts. Raises `EncoderError`."""
 
+    @abstractmethod
     def _row_bytes(self, row: Row) -> int:
-        raise NotImplementedError
+        """How much memory a row takes."""
 
     @cached_property
     def _client(self) -> JsonClient:

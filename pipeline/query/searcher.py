@@ -12,7 +12,7 @@ from typing import Literal, TypedDict, Unpack
 import numpy as np
 
 from pipeline.config import EncoderSettings, FusionSettings, QuerySettings, RerankSettings
-from pipeline.errors import CorruptIndexError, IndexNotFoundError, QueryError
+from pipeline.errors import QueryError
 from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
@@ -87,29 +87,17 @@ class Index:
         Raises `IncompatibleIndexError` if the live generation was built with another encoder, and what `open_index`
         raises.
         """
-        while True:
-            number = manifests.latest_generation(self.path)
-            try:
-                manifest = manifests.load(self.path, number)
-                if manifest == self.manifest:
-                    return self
-                legs = {"dense": self.encoder.dense_fingerprint, "lexical": self.encoder.lexical_fingerprint}
-                manifests.check_fingerprints(self.path, manifest, legs)
-                fresh = Index(
-                    self.path,
-                    manifest,
-                    self.encoder,
-                    self.settings,
-                    self._verify,
-                    self._encoder_settings,
-                    self._base,
-                )
-            except (CorruptIndexError, IndexNotFoundError):
-                if manifests.latest_generation(self.path) == number:
-                    raise  # else a writer published and collected this generation just now
-            else:
-                fresh._encoding = self._encoding
-                return fresh
+        return manifests.with_live(self.path, self._moved_to)
+
+    def _moved_to(self, manifest: Manifest) -> Index:
+        if manifest == self.manifest:
+            return self
+        _check_encoder(self.path, manifest, self.encoder)
+        fresh = Index(
+            self.path, manifest, self.encoder, self.settings, self._verify, self._encoder_settings, self._base
+        )
+        fresh._encoding = self._encoding
+        return fresh
 
     @property
     def legs(self) -> tuple[str, ...]:
@@ -301,28 +289,18 @@ def open_index(
     Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`, `EncoderError`.
     """
     folder = Path(path)
-    chosen = settings or QuerySettings()
-    if generation == "staged":
-        return _open(folder, candidate.load(folder), encoder, base, chosen, verify)
-    while True:
-        number = generation or manifests.latest_generation(folder)
-        try:
-            return _open(folder, manifests.load(folder, number), encoder, base, chosen, verify)
-        except (CorruptIndexError, IndexNotFoundError):
-            if generation is not None or manifests.latest_generation(folder) == number:
-                raise  # else a writer published and collected this generation just now
+
+    def use(manifest: Manifest) -> Index:
+        chosen = encoder or EncoderSettings.model_validate(manifest.encoder)
+        loaded = load_encoder(chosen, base=base)
+        _check_encoder(folder, manifest, loaded)
+        return Index(folder, manifest, loaded, settings or QuerySettings(), verify, chosen, base)
+
+    if generation is None:
+        return manifests.with_live(folder, use)
+    return use(candidate.load(folder) if generation == "staged" else manifests.load(folder, generation))
 
 
-def _open(
-    folder: Path,
-    manifest: Manifest,
-    encoder: EncoderSettings | None,
-    base: Path,
-    settings: QuerySettings,
-    verify: bool,
-) -> Index:
-    chosen = encoder or EncoderSettings.model_validate(manifest.encoder)
-    loaded = load_encoder(chosen, base=base)
-    legs = {"dense": loaded.dense_fingerprint, "lexical": loaded.lexical_fingerprint}
+def _check_encoder(folder: Path, manifest: Manifest, encoder: Encoder) -> None:
+    legs = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}
     manifests.check_fingerprints(folder, manifest, legs)
-    return Index(folder, manifest, loaded, settings, verify, chosen, base)

@@ -171,3 +171,32 @@ def test_the_kind_follows_the_size_of_the_index(chunks: int, total: int, kind: s
 def test_a_kind_that_cannot_skip_deleted_chunks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot search it around deleted chunks"):
         dense_writer.write(tmp_path, "PQ4x4", 16, 500, [unit_rows(500, 16)])
+
+
+def test_a_list_that_names_a_row_beyond_the_last_is_corrupt(tmp_path: Path) -> None:
+    dense_writer.write(tmp_path, "IVF1,SQ8", 8, 50, [unit_rows(50, 8)])
+    path = tmp_path / dense.INDEX_FILE
+    ids = np.arange(50, dtype=np.int64)
+    assert path.read_bytes().count(ids.tobytes()) == 1
+    poisoned = ids.copy()
+    poisoned[7] = 1_000_000
+    path.write_bytes(path.read_bytes().replace(ids.tobytes(), poisoned.tobytes()))
+    index = dense.DenseIndex(tmp_path, 50)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(CorruptIndexError, match="names rows beyond its 50"):
+        index.search(unit_rows(1, 8), 50, None, pool)
+
+
+@pytest.mark.parametrize("depth", [1, 10, 99])
+def test_a_scan_in_blocks_finds_what_one_product_does(
+    tmp_path: Path, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Best rows in any block, and all repetitions of the last one."""
+    monkeypatch.setattr(dense, "_SCAN_ROWS", 7)
+    rows = unit_rows(100, 8)
+    rows[[3, 50, 97]] = rows[20]
+    dense_writer.write(tmp_path, "Flat", 8, 100, [rows])
+    queries = rows[[20, 60]]
+    found = dense.DenseIndex(tmp_path, 100).scan(queries, depth)
+    for query, ordinals in zip(queries, found, strict=True):
+        scores = rows @ query
+        assert sorted(ordinals) == np.flatnonzero(scores >= np.sort(scores)[-depth] - 1e-5).tolist()

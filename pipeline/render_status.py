@@ -1,0 +1,92 @@
+"""What `pipeline status` shows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.evaluate.gate import recorded_refusals
+from pipeline.index.manifest import Manifest
+from pipeline.render import generation_record, size
+
+
+def status_record(
+    index: str, manifest: Manifest, generations: Sequence[int], staged: bool, refused: Manifest | None = None
+) -> dict[str, Any]:
+    """What `pipeline status` knows, as plain data. `refused`: the generation that the gate keeps staged."""
+    return {
+        "index": index,
+        "generation": manifest.generation,
+        "generations": list(generations),
+        "created_at": manifest.created_at,
+        "note": manifest.note,
+        "documents": manifest.documents,
+        "chunks": manifest.chunks,
+        "bytes": sum(file.size for entry in manifest.segments for file in entry.files),
+        "staged": staged,
+        "refused": None
+        if refused is None
+        else generation_record(refused) | {"reasons": recorded_refusals(refused)},
+        "segments": [
+            {
+                "segment_id": entry.segment_id,
+                "chunks": entry.chunks,
+                "deleted_chunks": entry.deleted_chunks,
+                "dense": dataclasses.asdict(entry.dense) if entry.dense else None,
+                "files": {file.name: file.size for file in entry.files},
+            }
+            for entry in manifest.segments
+        ],
+        "fingerprints": manifest.fingerprints,
+        "encoder": manifest.encoder,
+    }
+
+
+def status_table(console: Console, record: Mapping[str, Any]) -> None:
+    """The same for a person."""
+    console.print(
+        f"[bold]{escape(record['index'])}[/]  generation {record['generation']} of {record['created_at']}"
+    )
+    if record["note"]:
+        console.print(f"  {escape(record['note'])}")
+    console.print(
+        f"  {record['documents']:,} documents, {record['chunks']:,} chunks, "
+        f"{len(record['segments'])} segments, {size(record['bytes'])}"
+    )
+    if record["staged"]:
+        console.print("  an ingest is staged: `pipeline encode` publishes it")
+    if record["refused"]:
+        reasons = "; ".join(record["refused"]["reasons"])
+        console.print(
+            f"  the gate refused generation {record['refused']['generation']}, it is staged: {escape(reasons)}"
+        )
+    table = Table("segment", "chunks", "deleted", "dense", "files")
+    for entry in record["segments"]:
+        files = "\n".join(f"{name} {size(count)}" for name, count in entry["files"].items())
+        table.add_row(
+            entry["segment_id"][:12],
+            f"{entry['chunks']:,}",
+            f"{entry['deleted_chunks']:,}",
+            _dense(entry["dense"]) if "dense.faiss" in entry["files"] else "",
+            files,
+        )
+    console.print(table)
+    prints = Table("part", "field", "value")
+    for part, fields in record["fingerprints"].items():
+        for name, value in fields.items():
+            prints.add_row(part, name, escape(value))
+    console.print(prints)
+
+
+def _dense(parameters: Mapping[str, Any] | None) -> str:
+    """How an approximate segment is searched, and the recall measured so."""
+    if parameters is None:
+        return "exact"
+    probes = f", {parameters['probes']} probes" if parameters["probes"] else ""
+    refine = f", {parameters['refine']}× refined" if parameters["refine"] > 1 else ""
+    return escape(f"{parameters['kind']}{probes}{refine}: recall {parameters['recall']:.3f}")
