@@ -25,8 +25,8 @@ LAYERS = [
     {"judging"},
     {"commit"},
     {"builder"},
-    {"render_status"},
     {"render", "render_measures", "render_report"},
+    {"render_status"},
     {"cli"},
 ]
 ROOMS = {
