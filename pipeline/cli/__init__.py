@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 from pathlib import Path
 
@@ -51,4 +53,5 @@ for command in (
 
 def main() -> None:
     """The `pipeline` command."""
+    atexit.register(gc.freeze)  # the collector would go through all that is loaded, a tenth of a query, to free it
     cli(prog_name="pipeline")

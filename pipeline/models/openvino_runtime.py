@@ -26,14 +26,16 @@ CPU_DESCRIPTION = Path("/proc/cpuinfo")
 
 
 def cpu_precision() -> Literal["bf16", "f32"]:
-    """bf16 where the CPU multiplies it in matrix units (AMX), else f32.
+    """bf16 where it is faster than f32: in matrix units (AMX), and on AMD's cores with AVX512-BF16.
 
-    With AVX512-BF16 alone OpenVINO offers bf16, too, but encodes slower in it than in f32 (docs/benchmarks.md).
+    Intel's cores with AVX512-BF16 but no AMX encode slower in bf16 (docs/benchmarks.md has both measured).
     """
     try:
-        return "bf16" if " amx_bf16 " in CPU_DESCRIPTION.read_text() else "f32"
+        described = CPU_DESCRIPTION.read_text()
     except OSError:  # no Linux
         return "f32"
+    fast = " amx_bf16 " in described or (" avx512_bf16 " in described and "AuthenticAMD" in described)
+    return "bf16" if fast else "f32"
 
 
 def save_graph(model: Any, embeddings: npt.NDArray[np.generic], folder: Path) -> None:

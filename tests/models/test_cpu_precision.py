@@ -10,19 +10,23 @@ from pipeline.models import openvino_runtime
 
 
 @pytest.mark.parametrize(
-    ("flags", "precision"),
+    ("vendor", "flags", "precision"),
     [
-        ("fma avx512_bf16 amx_bf16 amx_tile", "bf16"),
-        ("fma avx512_bf16 avx512f", "f32"),
-        ("fma avx2", "f32"),
-        (None, "f32"),
+        ("GenuineIntel", "fma avx512_bf16 amx_bf16 amx_tile", "bf16"),
+        ("GenuineIntel", "fma avx512_bf16 avx512f", "f32"),
+        ("AuthenticAMD", "fma avx512_bf16 avx512f", "bf16"),
+        ("AuthenticAMD", "fma avx2", "f32"),
     ],
 )
-def test_bf16_only_where_there_are_matrix_units(
-    flags: str | None, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_bf16_only_where_it_is_faster(
+    vendor: str, flags: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     described = tmp_path / "cpuinfo"
-    if flags is not None:
-        described.write_text(f"processor : 0\nflags : fpu {flags} vme\n")
+    described.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags} vme\n")
     monkeypatch.setattr(openvino_runtime, "CPU_DESCRIPTION", described)
     assert openvino_runtime.cpu_precision() == precision
+
+
+def test_f32_where_the_cpu_is_not_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_runtime, "CPU_DESCRIPTION", tmp_path / "cpuinfo")
+    assert openvino_runtime.cpu_precision() == "f32"
