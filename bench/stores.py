@@ -17,6 +17,7 @@ import pyarrow as pa
 from search import percentiles
 
 from pipeline.index import kernel, manifest
+from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
 from pipeline.index.segment import SegmentShape, write_segment
 from pipeline.records import SparseRows
@@ -104,7 +105,7 @@ def open_pipeline(data: Data, folder: Path) -> Index:
     class NoEncoder:
         """Queries come encoded."""
 
-    entry = write_segment(folder, "0" * 32, Source(data), SegmentShape(data.vectors.shape[1], "auto", True))
+    entry = write_segment(folder, "0" * 32, Source(data), SegmentShape(data.vectors.shape[1], DenseChoice().settled(len(data.rows)), True))
     made = manifest.Manifest(
         generation=1,
         created_at="2000-01-01T00:00:00Z",
@@ -167,7 +168,7 @@ def lancedb(data: Data, folder: Path) -> Modes:
             "vector": pa.FixedSizeListArray.from_arrays(data.vectors.ravel(), data.vectors.shape[1]),
         }
     )
-    table = library.connect(folder / "lancedb").create_table("chunks", rows)
+    table: Any = library.connect(folder / "lancedb").create_table("chunks", rows)
     table.create_fts_index("text", stem=False, remove_stop_words=False)
     fuse = RRFReranker()
 
