@@ -106,7 +106,9 @@ def runs(index: Index, queries: Sequence[Query]) -> dict[str, Run]:
     encoded = index.encode([query.text for query in queries])
     ranked = {leg: index.rank_encoded(encoded, DEPTH, (leg,), collapse=True) for leg in index.legs}
     for method in METHODS:
-        ranked[method] = index.rank_encoded(encoded, DEPTH, fusion=FusionSettings.model_validate({"method": method}), collapse=True)
+        ranked[method] = index.rank_encoded(
+            encoded, DEPTH, fusion=FusionSettings.model_validate({"method": method}), collapse=True
+        )
     return {
         name: {
             query.query_id: [(index.snapshot.doc_id(int(one.ids[at])), float(one.scores[at])) for at in one.order]

@@ -105,7 +105,12 @@ def open_pipeline(data: Data, folder: Path) -> Index:
     class NoEncoder:
         """Queries come encoded."""
 
-    entry = write_segment(folder, "0" * 32, Source(data), SegmentShape(data.vectors.shape[1], DenseChoice().settled(len(data.rows)), True))
+    entry = write_segment(
+        folder,
+        "0" * 32,
+        Source(data),
+        SegmentShape(data.vectors.shape[1], DenseChoice().settled(len(data.rows)), True),
+    )
     made = manifest.Manifest(
         generation=1,
         created_at="2000-01-01T00:00:00Z",

@@ -53,6 +53,20 @@ def refuse(config: Config) -> None:
         builder.build(config)
 
 
+def test_a_staged_generation_can_be_verified(config: Config) -> None:
+    with pytest.raises(IndexNotFoundError, match="no generation is staged"):
+        verify(config.index_path, "staged")
+    refuse(config)
+    report = verify(config.index_path, "staged", deep=True)
+    assert report.ok
+    assert (report.generation, report.chunks) == (2, candidate.load(config.index_path).chunks)
+    path = config.index_path / "staging" / "manifest-00000002.json"
+    path.write_bytes(path.read_bytes().replace(b'"documents": ', b'"documents": 1'))
+    (problem,) = verify(config.index_path, "staged").problems
+    assert problem.file == "staging/manifest-00000002.json"
+    assert verify(config.index_path).ok
+
+
 def test_a_refused_build_is_staged_and_can_be_searched(config: Config) -> None:
     live = manifests.manifest_path(config.index_path, 1).read_bytes()
     before = found(config)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Options
+from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Generation, Options
 
 if TYPE_CHECKING:
     from pipeline.index.repair import RepairReport
@@ -22,11 +22,15 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
 @click.command()
 @_INDEX
-@click.option("--generation", type=int, metavar="N", help="An earlier generation. Default: the live one.")
+@click.option(
+    "--generation", type=Generation(), metavar="N", help="An earlier one, or `staged`. Default: the live one."
+)
 @click.option("--deep", is_flag=True, help="Also compare the files' contents with each other.")
 @_JSON
 @click.pass_obj
-def verify(options: Options, index_path: str | None, generation: int | None, deep: bool, as_json: bool) -> None:
+def verify(
+    options: Options, index_path: str | None, generation: int | Literal["staged"] | None, deep: bool, as_json: bool
+) -> None:
     """Check every file of a generation, and list everything that is wrong."""
     from pipeline.index.verify import verify as check
 

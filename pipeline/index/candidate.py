@@ -31,12 +31,17 @@ def discard(index: Path) -> None:
         manifests.manifest_path(index / STAGING, number).unlink()
 
 
-def load(index: Path) -> Manifest:
-    """The staged generation. Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`."""
+def number(index: Path) -> int:
+    """The number that the staged generation would get. Raises `IndexNotFoundError`."""
     numbers = manifests.generations(index / STAGING)
     if not numbers:
         raise IndexNotFoundError(f"{index}: no generation is staged; the gate refused none since the last build")
-    return manifests.load(index / STAGING, numbers[-1])
+    return numbers[-1]
+
+
+def load(index: Path) -> Manifest:
+    """The staged generation. Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`."""
+    return manifests.load(index / STAGING, number(index))
 
 
 def waiting(index: Path) -> Manifest | None:

@@ -31,15 +31,17 @@ _QUANTISED_TOLERANCE = 0.03
 """int8 with a scale for each vector moves a component by at most 1/254 of the largest one."""
 
 
-def check(index: Path, manifest: Manifest, sound: Mapping[str, set[str]]) -> Iterator[Finding]:
-    """Everything that does not fit. `sound`: per segment, the files that are undamaged; no others are opened."""
+def check(index: Path, manifest: Manifest, name: str, sound: Mapping[str, set[str]]) -> Iterator[Finding]:
+    """Everything that does not fit. `name`: the manifest's file. `sound`: by segment, its undamaged files.
+
+    No others are opened.
+    """
     live = _LiveChunks()
     for entry in manifest.segments:
         prefix = f"{SEGMENTS}/{entry.segment_id}"
         checker = _SegmentCheck(index, manifest, entry, sound[entry.segment_id], live)
-        for name, reason in checker.findings():
-            yield f"{prefix}/{name}", reason
-    name = f"manifest-{manifest.generation:08d}.json"
+        for file, reason in checker.findings():
+            yield f"{prefix}/{file}", reason
     if live.complete and len(live.documents) != manifest.documents:
         yield name, f"says {manifest.documents} documents, the chunks have {len(live.documents)}"
 

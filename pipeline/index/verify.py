@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError
-from pipeline.index import consistency, files
+from pipeline.index import candidate, consistency, files
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE
 from pipeline.index.dense import INDEX_FILE
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
 from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS
+from pipeline.index.staging import STAGING
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +44,26 @@ class VerifyReport:
         return not self.problems
 
 
-def verify(index: Path, generation: int | None = None, deep: bool = False) -> VerifyReport:
+def verify(index: Path, generation: int | Literal["staged"] | None = None, deep: bool = False) -> VerifyReport:
     """Check a generation, by default the live one: presence, size and checksum of every file.
+
+    `staged`: the one that the gate refused.
 
     `deep` also opens the files and compares their contents with each other; a damaged file is not opened. Memory:
     one block of rows, one tile of postings, and the ids of all live chunks. Raises `IndexNotFoundError`.
     """
-    if generation is None:
+    folder = index
+    if generation == "staged":
+        folder, generation = index / STAGING, candidate.number(index)
+    elif generation is None:
         generation = manifests.latest_generation(index)
+    path = manifests.manifest_path(folder, generation)
+    name = str(path.relative_to(index))
     problems: list[Problem] = []
     try:
-        manifest = manifests.load(index, generation)
+        manifest = manifests.load(folder, generation)
     except (CorruptIndexError, IncompatibleIndexError) as error:
-        path = manifests.manifest_path(index, generation)
-        problem = Problem(path.name, str(error).removeprefix(f"{path}: "))
+        problem = Problem(name, str(error).removeprefix(f"{path}: "))
         return VerifyReport(str(index), generation, deep, 1, 0, 0, (problem,))
     read = size = 0
     sound: dict[str, set[str]] = {}
@@ -70,7 +78,7 @@ def verify(index: Path, generation: int | None = None, deep: bool = False) -> Ve
         read += len(every)
         size += sum(file.size for file in every)
     if deep:
-        problems += [Problem(file, reason) for file, reason in consistency.check(index, manifest, sound)]
+        problems += [Problem(file, reason) for file, reason in consistency.check(index, manifest, name, sound)]
     return VerifyReport(str(index), generation, deep, read, size, manifest.chunks, tuple(problems))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
+from pipeline.models.applicable import refuse_unused
 from pipeline.models.bm25 import Bm25Encoder
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime
 from pipeline.models.embedded import embedded_encoder, embedded_tokenizer
@@ -73,10 +74,13 @@ def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens
     """The configured encoder. Cheap: fingerprints are known at once, models are loaded by the first encode.
 
     `base`: where relative folders start. `batch_tokens`: padded tokens of a batch, by default what suits the model.
-    Raises `EncoderError` for a model that is not known, `MissingDependencyError` for one that is not installed.
+    Raises `EncoderError` for a model that is not known, `MissingDependencyError` for one that is not installed,
+    `ConfigError` for a setting that the model does not have.
     """
+    refuse_unused(settings)
     if settings.model == "embedded":
-        dense: Encoder | None = embedded_encoder(batch_tokens or EMBEDDED_BATCH_TOKENS)
+        precision = None if settings.precision == "auto" else settings.precision
+        dense: Encoder | None = embedded_encoder(batch_tokens or EMBEDDED_BATCH_TOKENS, precision)
     elif settings.model == "none":
         dense = None
     elif settings.endpoint is not None:
