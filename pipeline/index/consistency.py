@@ -146,7 +146,7 @@ class _SegmentCheck:
                     yield fresh.name, f"differs from what {LEXICAL_FILE} gives; `pipeline repair` rebuilds it"
 
     def _dense(self) -> Iterator[Finding]:
-        index = dense.DenseIndex(self.folder, self.entry.chunks)
+        index = dense.DenseIndex(self.folder, self.entry.chunks, self.entry.dense)
         if index.dimension != self.manifest.dimension:
             yield (
                 dense.INDEX_FILE,

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import files
+from pipeline.index import dense_layout, files
 from pipeline.index.manifest import DenseParameters
 from pipeline.records import Float32
 
@@ -84,10 +84,25 @@ class DenseIndex:
                 for start in range(0, chunks, _VIEW_ROWS)
             ]
         else:
+            self._check_layout(parameters)
             self.rows = files.map_array(folder / ROWS_FILE, np.float16, 2)
             if self.rows.shape != (chunks, self.dimension):
                 raise CorruptIndexError(f"{folder / ROWS_FILE}: shape {self.rows.shape} does not fit {path}")
             self._views = [(0, self._index)]
+
+    def _check_layout(self, parameters: DenseParameters | None) -> None:
+        """Raise `CorruptIndexError` unless the index is of the kind that the manifest names, if it names one."""
+        if parameters is None:
+            return
+        try:
+            made = faiss.index_factory(self.dimension, parameters.kind, faiss.METRIC_INNER_PRODUCT)
+        except (RuntimeError, MemoryError) as error:
+            raise CorruptIndexError(f"{self._path}: its kind {parameters.kind!r} is none ({error})") from None
+        wrong = dense_layout.differences(_searched(self._index), _searched(made))
+        if type(made) is not type(self._index) or wrong:
+            raise CorruptIndexError(
+                f"{self._path}: is not laid out as {parameters.kind} is ({', '.join(wrong)}); `pipeline repair`"
+            )
 
     def _view(self, start: int, end: int) -> Any:
         """A flat index over rows start…end that shares their memory, so that threads can scan parts."""
@@ -242,9 +257,13 @@ def search_parameters(index: Any, selector: Any, probes: int) -> Any:
     return faiss.SearchParameters(sel=selector)
 
 
+def _searched(index: Any) -> Any:
+    """The index behind a transformation of the vectors, if there is one."""
+    return faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+
+
 def _probe_limit(index: Any) -> int:
-    if isinstance(index, faiss.IndexPreTransform):
-        return _probe_limit(faiss.downcast_index(index.index))
+    index = _searched(index)
     if isinstance(index, faiss.IndexIVF):
         return int(index.nlist)
     return min(int(index.ntotal), 4096) if isinstance(index, faiss.IndexHNSW) else 0
@@ -252,8 +271,7 @@ def _probe_limit(index: Any) -> int:
 
 def _usual_probes(index: Any) -> int:
     """Where nothing was measured."""
-    if isinstance(index, faiss.IndexPreTransform):
-        return _usual_probes(faiss.downcast_index(index.index))
+    index = _searched(index)
     return max(8, index.nlist // 32) if isinstance(index, faiss.IndexIVF) else 256
 
 

@@ -118,7 +118,8 @@ def _changes(record: BuildRecord) -> str:
         ("chunks encoded in this run", f"{record.encoded:,}"),
         ("documents in the generation", f"{record.documents:,}"),
         ("chunks in the generation", f"{record.chunks:,}"),
-        ("segments, bytes", f"{record.segments:,}, {record.bytes:,}"),
+        ("segments", f"{record.segments:,}"),
+        ("size on disk", f"{record.bytes / 1e6:,.1f} MB"),
         ("peak memory", f"{record.peak_bytes / 1e6:,.0f} MB"),
     ]
     return _table(("full build" if record.full else "compared with the live generation", ""), rows, 1)

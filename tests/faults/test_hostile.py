@@ -9,6 +9,7 @@ import random
 import shutil
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import pytest
 import pipeline
 from pipeline import builder
 from pipeline.errors import CorruptIndexError
+from pipeline.index import dense, dense_writer
 from pipeline.index import manifest as manifests
+from pipeline.index.manifest import DenseParameters
 from pipeline.index.verify import verify
 from tests.faults import processes, stub
 from tests.faults.counts import count
@@ -70,6 +73,41 @@ def test_poisoned_files_with_right_checksums(index: Path, kind: str) -> None:
         ending = processes.run(lambda: verify(index, deep=True))
         assert ending.finished, f"verify of {kind}, {what}: {ending.signal} {ending.error}"
         manifests.manifest_path(index, 4).unlink()
+
+
+@pytest.mark.parametrize("kind", ["IVF4,RaBitQfs", "IVF4,SQ8", "HNSW8"])
+def test_an_approximate_index_that_lies_about_its_layout(tmp_path: Path, kind: str) -> None:
+    """FAISS believes the numbers in front of the lists; with a wrong one RaBitQ's scan left its memory."""
+    rows = np.random.default_rng(0).standard_normal((40, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    dense_writer.write(tmp_path, kind, 16, len(rows), [rows])
+    parameters = dense_writer.tune(tmp_path, kind, len(rows), 0.9)
+    path = tmp_path / dense.INDEX_FILE
+    data = path.read_bytes()
+
+    def search() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            dense.DenseIndex(tmp_path, len(rows), parameters).search(rows[:2], 5, None, pool)
+
+    rng = random.Random(kind)
+    places = range(len(data) - 8)
+    for position in rng.sample(places, min(count(40, 1500), len(places))):
+        for value in (bytes(8), struct.pack("<q", 2**40)):
+            path.write_bytes(data[:position] + value + data[position + 8 :])
+            ending = processes.run(search)
+            assert ending.clean, f"{value.hex()} at {position}: {ending.signal} {ending.error}"
+
+
+def test_a_fast_scan_index_of_another_layout_is_refused(tmp_path: Path) -> None:
+    rows = np.eye(16, dtype=np.float32)
+    dense_writer.write(tmp_path, "IVF1,RaBitQfs", 16, 16, [rows])
+    dense_writer.tune(tmp_path, "IVF1,RaBitQfs", 16, 0.9)
+    with pytest.raises(CorruptIndexError, match=r"not laid out as IVF2,RaBitQfs is \(nlist\)"):
+        dense.DenseIndex(tmp_path, 16, DenseParameters("IVF2,RaBitQfs", 1, 1, 1.0))
+    with pytest.raises(CorruptIndexError, match="not laid out as HNSW8 is"):
+        dense.DenseIndex(tmp_path, 16, DenseParameters("HNSW8", 1, 1, 1.0))
+    with pytest.raises(CorruptIndexError, match="its kind 'nonsense' is none"):
+        dense.DenseIndex(tmp_path, 16, DenseParameters("nonsense", 1, 1, 1.0))
 
 
 def _rename(name: str) -> Callable[[manifests.Manifest], manifests.Manifest]:
