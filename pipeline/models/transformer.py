@@ -154,13 +154,17 @@ class TransformerEncoder:
         return self._tokenizer
 
     def _encode(self, texts: Sequence[str], instruction: str, mode: Mode) -> Encoded:
-        session = self._session(mode)
+        session = self.session(mode)
         if instruction:
             texts = [instruction + text for text in texts]
-        batches = token_batches(texts, self.tokenizer.encode, self._batch_tokens, self.spec.pad_id)
-        return self._gather(session.run(batches), len(texts))
+        return self._gather(session.run(self.batches(texts)), len(texts))
 
-    def _session(self, mode: Mode) -> Session:
+    def batches(self, texts: Sequence[str]) -> Iterator[TokenBatch]:
+        """The texts as the model gets them, tokenized and cut into batches as they are drawn."""
+        return token_batches(texts, self.tokenizer.encode, self._batch_tokens, self.spec.pad_id)
+
+    def session(self, mode: Mode) -> Session:
+        """The loaded model."""
         # A process that builds and then queries uses one loaded model for both: half the memory.
         if found := self._sessions.get(mode) or self._sessions.get("throughput"):
             return found

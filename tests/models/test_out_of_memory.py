@@ -46,7 +46,7 @@ def encoder_of(models: Path, runtime: str) -> Any:
 
 
 def limit_torch(encoder: Any, most: int, tried: list[int], error: Callable[[], Exception]) -> None:
-    session = encoder._session("throughput")
+    session = encoder.session("throughput")
     forward = session._forward
 
     def limited(batch: Any) -> Any:
@@ -79,7 +79,7 @@ class LimitedRequest:
 
 
 def limit_openvino(encoder: Any, most: int, tried: list[int], error: Callable[[], Exception]) -> None:
-    session = encoder._session("throughput")
+    session = encoder.session("throughput")
     session._requests = [LimitedRequest(request, most, tried, error) for request in session._requests]
 
 
