@@ -57,6 +57,13 @@ def test_build_says_what_it_did(built: Path) -> None:
     assert run(built, "--quiet", "build").output == ""
 
 
+def test_a_filtered_query_says_nothing_beside_its_hits(built: Path) -> None:
+    command = [sys.executable, "-m", "pipeline", "query", "front matter", "--filter", "lang = 'en'", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=built)
+    assert [hit["doc_id"] for hit in json.loads(done.stdout)["hits"]] == ["en/meta.md"]
+    assert done.stderr == ""
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     write_documents(tmp_path / "documents")
     (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
