@@ -29,13 +29,13 @@ from pipeline.index.staging import StagedIngest
 from pipeline.ingest.chunking import Chunker
 from pipeline.ingest.ledger import Ledger, load_ledger
 from pipeline.ingest.readers import discover, read_documents
-from pipeline.ingest.stage import IngestRun, save_rejections
-from pipeline.judging import judged
+from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
+from pipeline.judging import Circumstances, judged
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.plan import BuildPlan
 from pipeline.progress import Progress, ProgressFactory, silent
-from pipeline.records import Document, Rejection
+from pipeline.records import Document, Fingerprint, Rejection
 from pipeline.report.page import write
 from pipeline.report.record import load as load_record
 from pipeline.stopwatch import Stopwatch
@@ -83,7 +83,14 @@ def encode(
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        return commit.encode_and_publish(config, _encoder(config), IngestReport(staged, (), None), watch, wishes)
+        encoder, chunker = _encoder(config), _chunker(config).fingerprint
+        if changed := Fingerprint(tuple(sorted(staged.chunker.items()))).differences(chunker):
+            raise IndexStoreError(
+                f"{index}: staged with other settings (staged → configured): {'; '.join(changed)}; "
+                "run `pipeline ingest` again"
+            )
+        rejections, path = load_rejections(index, staged.base_generation + 1) if staged.rejected else ((), None)
+        return commit.encode_and_publish(config, encoder, IngestReport(staged, rejections, path), watch, wishes)
 
 
 def build(
@@ -121,7 +128,8 @@ def publish(config: Config, *, force: bool = False, progress: ProgressFactory = 
             reasons = "; ".join(recorded_refusals(manifest))
             manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
         else:
-            verdict = judged(config, _encoder(config), manifest, _golden(config), progress)
+            before = Circumstances.recorded(manifest)
+            verdict = judged(config, _encoder(config), manifest, _golden(config), progress, before)
             if verdict.refusals:
                 raise GateRefusedError(commit.refusal(index, verdict))
             manifest = verdict.manifest
@@ -167,7 +175,7 @@ def _ingest(
 ) -> IngestReport:
     index = config.index_path
     staged, rejections = _stage(config, encoder, index, full, rehash, progress)
-    path = save_rejections(index, staged.base_generation + 1, rejections) if rejections else None
+    path = save_rejections(index, staged.base_generation + 1, rejections)
     if rejections and strict:
         staging.discard_ingest(index)
         noun = "document was" if len(rejections) == 1 else "documents were"
@@ -187,7 +195,7 @@ def _stage(
     if not config.sources:
         raise SourceError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
     files = discover(config)
-    chunker = Chunker(config.chunking, chunk_tokenizer(config.encoder, base=config.base))
+    chunker = _chunker(config)
     live = None if full else store.live_manifest(index)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
@@ -217,6 +225,10 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
 
 def _golden(config: Config) -> Golden:
     return load_golden(config.gate, config.query, config.base)
+
+
+def _chunker(config: Config) -> Chunker:
+    return Chunker(config.chunking, chunk_tokenizer(config.encoder, base=config.base))
 
 
 def _encoder(config: Config) -> Encoder:

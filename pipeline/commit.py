@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
-from pipeline.judging import Verdict, judged
+from pipeline.judging import Circumstances, Verdict, judged
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory
 from pipeline.query.calibration import Calibration
@@ -30,6 +32,8 @@ from pipeline.records import Fingerprint, Rejection
 from pipeline.report.page import write
 from pipeline.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths, chunk_lengths
 from pipeline.stopwatch import Stopwatch, peak_memory
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ def encode_and_publish(
     )
     candidate.discard(index)  # it names deletions by the number that this build will use
     kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
+    for entry in kept:
+        Segment(index, entry)  # nobody could open a generation that carries damage on
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
     manifest = _compacted(config, manifest, watch)
     manifest = _calibrated(config, encoder, manifest, live, watch)
@@ -120,16 +126,15 @@ def encode_and_publish(
         manifest,
         wishes.golden,
         watch,
-        read=staged.read,
-        rejected=staged.rejected,
-        allow_deletes=wishes.allow_deletes,
+        Circumstances(staged.read, staged.rejected, wishes.allow_deletes),
     )
     if verdict.refusals:
         candidate.stage(index, verdict.manifest)
         staging.discard_ingest(index)
     else:
         publish(config, verdict.manifest)
-    write(index, _record(verdict, report, watch, encoded.encoded_chunks, lengths))
+    with _not_the_builds_fault(index, "the build's report is missing"):
+        write(index, _record(verdict, report, watch, encoded.encoded_chunks, lengths))
     if verdict.refusals:
         raise GateRefusedError(refusal(index, verdict))
     return _summary(verdict.manifest, report, watch, encoded)
@@ -139,8 +144,18 @@ def publish(config: Config, manifest: Manifest) -> None:
     """Make a finished generation live and remove what it was made of. Call with the lock held."""
     index = config.index_path
     manifests.publish(index, manifest)
-    staging.clear(index)
-    store.collect_garbage(index, config.retain)
+    with _not_the_builds_fault(index, "what is not needed any more could not all be removed"):
+        staging.clear(index)
+        store.collect_garbage(index, config.retain)
+
+
+@contextlib.contextmanager
+def _not_the_builds_fault(index: Path, what: str) -> Iterator[None]:
+    """Warn of a failing disk instead of raising: the generation is finished, and must not be told as failed."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("%s: %s: %s", index, what, error)
 
 
 def staged_candidate(index: Path) -> Manifest:

@@ -29,21 +29,33 @@ class Verdict:
     refusals: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a generation does not show of the build that made it: documents read and rejected, and whether however
+    few documents are left is fine."""
+
+    read: int
+    rejected: int
+    allow_deletes: bool
+
+    @classmethod
+    def recorded(cls, manifest: Manifest) -> Circumstances:
+        """Those under which a generation was refused."""
+        return cls(**manifest.statistics.get(STATISTIC, {}).get("circumstances", _UNKNOWN))
+
+
+_UNKNOWN = {"read": 0, "rejected": 0, "allow_deletes": False}
+
+
 def judged(
     config: Config,
     encoder: Encoder,
     manifest: Manifest,
     golden: Golden,
     progress: ProgressFactory,
-    *,
-    read: int = 0,
-    rejected: int = 0,
-    allow_deletes: bool = False,
+    circumstances: Circumstances,
 ) -> Verdict:
-    """Judge a generation whose segments are in place. `allow_deletes`: however few documents are left is fine.
-
-    Raises what searching raises.
-    """
+    """Judge a generation whose segments are in place. Raises what searching raises."""
     live = _live(config)
     known = {entry.segment_id for entry in live.segments} if live else set()
     fresh = {entry.segment_id for entry in manifest.segments} - known
@@ -57,9 +69,9 @@ def judged(
         bar.update(len(golden.queries) + len(golden.expect))
     facts = Facts(
         documents=manifest.documents,
-        live_documents=live.documents if live and not allow_deletes else None,
-        read=read,
-        rejected=rejected,
+        live_documents=live.documents if live and not circumstances.allow_deletes else None,
+        read=circumstances.read,
+        rejected=circumstances.rejected,
         new_chunks=empty.chunks,
         empty_vectors=empty.vectors,
         empty_lexical=empty.lexical,
@@ -68,7 +80,12 @@ def judged(
         missed=measured.missed,
     )
     refusals = judge(config.gate, facts)
-    record = {"inputs": golden.inputs, "measures": dict(measured.measures), "refusals": list(refusals)}
+    record = {
+        "inputs": golden.inputs,
+        "measures": dict(measured.measures),
+        "refusals": list(refusals),
+        "circumstances": dataclasses.asdict(circumstances),
+    }
     statistics = {name: value for name, value in manifest.statistics.items() if name != STATISTIC}
     if measured.measures or refusals:
         statistics[STATISTIC] = record

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.common import Options, console
+
+if TYPE_CHECKING:
+    from pipeline.report.record import BuildRecord
 
 
 @click.command()
@@ -29,6 +34,20 @@ def report(options: Options, generation: int | None, show: bool, index_path: str
         click.echo(json.dumps(json.loads(stored), ensure_ascii=False))
     else:
         render_report.record_tables(console(), record)
+        if successor := _another_of_this_number(index, record):
+            click.echo(f"the generation {record.generation} that is there is another one: {successor}")
         click.echo(f"the whole story: {page}")
     if show and click.launch(page.as_uri()) != 0:
         click.echo(f"no browser could be started; open {page} in one", err=True)
+
+
+def _another_of_this_number(index: Path, record: BuildRecord) -> str | None:
+    """What took the number of a refused build: a rollback, a compaction or a repair, which write no report."""
+    from pipeline.errors import IndexStoreError
+    from pipeline.index import manifest as manifests
+
+    try:
+        manifest = manifests.load(index, record.generation)
+    except IndexStoreError:
+        return None
+    return None if manifest.created_at == record.created_at else manifest.note or f"published {manifest.created_at}"

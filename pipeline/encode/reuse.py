@@ -71,6 +71,11 @@ class Inventory:
         self.rows[keys] = rows
         self.origins.append(origin)
 
+    def sources(self) -> set[Path]:
+        """The finished shards that hold a text of what is staged."""
+        used = {self.origins[number] for number in np.unique(self.numbers[self.numbers >= 0]).tolist()}
+        return {origin for origin in used if isinstance(origin, Path)}
+
     def missing_rows(self) -> Iterator[tuple[int, Ordinals]]:
         """For each part, its number and the rows that hold a missing text for the first time."""
         start = 0

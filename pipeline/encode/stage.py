@@ -104,7 +104,8 @@ def encode_staged(
 ) -> EncodedParts:
     """Encode every staged text once that neither `live` nor a finished shard has.
 
-    `run` does it elsewhere (`Pool.encode`); by default it happens here, shard by shard.
+    Shards of texts that are not staged any more are removed. `run` does it elsewhere (`Pool.encode`); by default
+    it happens here, shard by shard.
     """
     prints = list(fingerprints(encoder, settings).values())
     inventory = take_inventory(index, staged, prints, settings.dense, index, live)
@@ -114,6 +115,7 @@ def encode_staged(
             encode_shard(texts, shard, encoder, settings)
             yield number
 
+    staging.discard_shards(index, keep=inventory.sources())
     jobs = write_jobs(index, staged, inventory, prints)
     missing = inventory.missing
     with progress("encode", missing, "chunk") as bar:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import dense, files, multivector, postings
+from pipeline.index import dense, dense_writer, files, multivector, postings
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, lexical_blocks, read_blocks
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, table_to_sparse, text_hash
@@ -25,6 +25,9 @@ Finding = tuple[str, str]
 _BLOCK_ROWS = 16_384
 _NORM_TOLERANCE = 0.011
 """Encoders are held to 0.01 (`check_encoded`); storing as fp16 adds at most 2^-11 a component."""
+
+_RECALL_TOLERANCE = 0.02
+"""Another version of FAISS may round in another way."""
 
 _MULTIVECTOR_ROWS = 256
 _QUANTISED_TOLERANCE = 0.03
@@ -151,6 +154,12 @@ class _SegmentCheck:
             yield (
                 dense.INDEX_FILE,
                 f"{index.dimension} dimensions where the manifest says {self.manifest.dimension}",
+            )
+        tuned = self.entry.dense
+        if tuned and (recall := dense_writer.recall_of(index, tuned)) < tuned.recall - _RECALL_TOLERANCE:
+            yield (
+                dense.INDEX_FILE,
+                f"finds {recall:.3f} of the true neighbours, the manifest says {tuned.recall:.3f}",
             )
         for start in range(0, self.entry.chunks, _BLOCK_ROWS):
             norms = np.linalg.norm(index.vectors(slice(start, start + _BLOCK_ROWS)).astype(np.float64), axis=1)

@@ -75,7 +75,10 @@ AUTO = DenseChoice()
 
 
 def write(folder: Path, kind: str, dimension: int, count: int, blocks: Iterable[Float32]) -> None:
-    """Write the dense files of a segment from blocks of rows. Raises `ConfigError` for a kind FAISS refuses."""
+    """Write the dense files of a segment from blocks of rows. Raises `ConfigError` for a kind FAISS refuses.
+
+    With too few rows to train the kind they are kept as in `SQfp16`, to be scanned exactly.
+    """
     try:
         index = faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError:
@@ -93,9 +96,15 @@ def write(folder: Path, kind: str, dimension: int, count: int, blocks: Iterable[
     for block in blocks:
         rows[done : done + len(block)] = block
         done += len(block)
-    _fill(index, rows, kind)
-    rows.flush()
-    faiss.write_index(index, str(folder / INDEX_FILE))
+    if _fill(index, rows, kind):
+        rows.flush()
+        faiss.write_index(index, str(folder / INDEX_FILE))
+        return
+    log.info("%s: %d rows are too few for %s, they are scanned exactly", folder, count, kind)
+    flat = faiss.index_factory(dimension, "SQfp16", faiss.METRIC_INNER_PRODUCT)
+    parts = (rows[start : start + _BLOCK_ROWS] for start in range(0, count, _BLOCK_ROWS))
+    _write_flat(folder / INDEX_FILE, flat, count, parts)
+    (folder / ROWS_FILE).unlink()
 
 
 def _write_flat(path: Path, index: Any, count: int, blocks: Iterable[Float32]) -> None:
@@ -115,7 +124,8 @@ def _write_flat(path: Path, index: Any, count: int, blocks: Iterable[Float32]) -
             file.write(np.ascontiguousarray(block, dtype=dtype).data)
 
 
-def _fill(index: Any, rows: npt.NDArray[np.float16], kind: str) -> None:
+def _fill(index: Any, rows: npt.NDArray[np.float16], kind: str) -> bool:
+    """Train the index and add the rows; `False` if they are too few. Raises `ConfigError`."""
     try:
         with _all_threads():
             if not index.is_trained:
@@ -128,10 +138,13 @@ def _fill(index: Any, rows: npt.NDArray[np.float16], kind: str) -> None:
             one = np.ascontiguousarray(rows[:1], dtype=np.float32)
             index.search(one, 1, params=search_parameters(index, selector, 1))
     except RuntimeError as error:
+        if "training points" in str(error) or "nx >= k" in str(error):
+            return False
         raise ConfigError(
             f"segments.dense={kind!r}: FAISS cannot build it over {len(rows)} rows or cannot search it around "
             f"deleted chunks: {last_line(error)}; use `auto`"
         ) from None
+    return True
 
 
 def tune(folder: Path, kind: str, chunks: int, target: float) -> DenseParameters | None:
@@ -164,6 +177,11 @@ def tune(folder: Path, kind: str, chunks: int, target: float) -> DenseParameters
             recall, probes, refine = max(steps, key=lambda step: step[0])
     log.info("%s: %s, recall@10 %.3f with %d probes, %d× refined", folder, kind, recall, probes, refine)
     return DenseParameters(kind, probes if index.probe_limit else None, refine, round(recall, 4))
+
+
+def recall_of(index: DenseIndex, parameters: DenseParameters) -> float:
+    """What `tune` would measure of an open index with these parameters."""
+    return _Truth(index).recall(parameters.probes or 1, parameters.refine)
 
 
 class _Truth:

@@ -64,6 +64,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # NumPy says only how much of an array it has written
+            raise OSError(errno.ENOSPC, f"cannot be written whole ({error})", str(path)) from error
         if error.filename is None:
             error.filename = str(path)
         raise
@@ -260,6 +262,21 @@ def remove_unheld_folder(path: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a reader holds this folder; `False` where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno == errno.EWOULDBLOCK
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _holder(descriptor: int) -> str:

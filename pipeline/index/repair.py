@@ -79,14 +79,14 @@ def repair(index: Path, choice: DenseChoice = AUTO, drop_damaged: bool = False) 
         broken = [m for m in mended if m.lost]
         dropped: list[str] = []
         if drop_damaged and broken and kept:
-            readable = [m.entry for m in broken if CHUNKS_FILE not in m.lost]
-            if len(readable) == len(broken):
-                dropped = _documents(index, readable)
-                kept = store.without_documents(index, kept, dropped, live.generation + 1)
-                broken = []
-        segments = kept if dropped else [m.entry for m in mended]
+            readable = [m for m in broken if CHUNKS_FILE not in m.lost]
+            documents = _documents(index, readable)
+            left = store.without_documents(index, kept, documents, live.generation + 1)
+            if len(readable) == len(broken) and left:
+                dropped, kept, broken = documents, left, []
+        segments = [m.entry for m in mended] if broken else kept
         note = f"repair of generation {live.generation}"
-        published = _publish(index, live, segments, note, recount=bool(dropped)) if segments else live
+        published = _publish(index, live, segments, note, recount=bool(dropped))
         lost = [
             Lost(segment_file(m.entry, name), reason, _FULL if CHUNKS_FILE in m.lost or not kept else _DROP)
             for m in broken
@@ -174,9 +174,13 @@ def _copy_with(index: Path, entry: SegmentEntry, scratch: Path, fresh: Sequence[
     )
 
 
-def _documents(index: Path, entries: Iterable[SegmentEntry]) -> list[str]:
-    """Every document that has a chunk in these segments, deleted or not."""
+def _documents(index: Path, broken: Iterable[_Mended]) -> list[str]:
+    """Every document that has a live chunk in these segments; with damaged deletions, a chunk of any kind."""
     found: set[str] = set()
-    for entry in entries:
-        found.update(ChunkStore(index / SEGMENTS / entry.segment_id, entry.chunks).doc_ids)
+    for mended in broken:
+        entry, folder = mended.entry, index / SEGMENTS / mended.entry.segment_id
+        alive = np.ones(entry.chunks, np.bool_)
+        if entry.deletes is not None and entry.deletes.name not in mended.lost:
+            alive[files.read_array(folder / entry.deletes.name, np.uint32, 1)] = False
+        found.update(ChunkStore(folder, entry.chunks).doc_ids[alive])
     return sorted(found)

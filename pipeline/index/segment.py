@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import weakref
 from collections.abc import Iterator
@@ -59,7 +60,12 @@ class SegmentShape:
 
 
 def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: SegmentShape) -> SegmentEntry:
-    """Write a segment into its place, durably, and return its manifest entry. Memory: one block, one tile."""
+    """Write a segment durably and return its manifest entry. Memory: one block, one tile.
+
+    Its place is `segment_id`, or an id made of it while a reader still has a collected segment of that id.
+    """
+    while files.is_held(index / SEGMENTS / segment_id):
+        segment_id = hashlib.blake2b(segment_id.encode(), digest_size=16).hexdigest()
     parameters = None
     with files.new_folder(index / SEGMENTS / segment_id) as folder:
         rows = chunk_files.write_table(folder / chunk_files.CHUNKS_FILE, source.chunk_tables(), CHUNK_SCHEMA)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -135,6 +135,13 @@ def shard_folder(index: Path, key: str) -> Path:
 def shard_folders(index: Path) -> list[Path]:
     """All shards that stand there, in a fixed order."""
     return sorted(path.parent for path in (index / STAGING / "shards").glob("[!.]*/" + _SHARD_SUMMARY))
+
+
+def discard_shards(index: Path, keep: Collection[Path]) -> None:
+    """Remove the finished shards that are not in `keep`: failed builds must not fill the disk."""
+    for shard in shard_folders(index):
+        if shard not in keep:
+            files.remove_folder(shard)
 
 
 def texts_file(index: Path, key: str) -> Path:

@@ -163,14 +163,14 @@ def collect_garbage(index: Path, retain: int) -> list[str]:
     folder = index / SEGMENTS
     files.sweep_temporaries(index)
     files.sweep_temporaries(folder)
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for path in sorted(path for path in folder.glob("*") if path.is_dir() and not path.is_symlink()):
         if path.name not in named:
             if files.remove_unheld_folder(path):
                 removed.append(path.name)
             continue
         files.sweep_temporaries(path)
         for file in path.iterdir():
-            if file.name not in named[path.name]:
+            if file.name not in named[path.name] and not file.is_dir():
                 file.unlink()
     return removed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -56,7 +57,8 @@ class _Walk:
 def discover(config: Config) -> Iterator[SourceFile]:
     """The files of all sources, source by source, sorted by name within a folder.
 
-    Hidden files are skipped. Links are followed, out of the source too; a real file is taken once, so loops end.
+    Hidden files are skipped, and the index itself. Links are followed, out of the source too; a real file is taken
+    once, so loops end.
     Raises `SourceError`, before yielding anything, if no source is configured, a path does not exist, or a folder
     holds no file that matches.
     """
@@ -65,8 +67,14 @@ def discover(config: Config) -> Iterator[SourceFile]:
     for source in config.sources:
         _check(config.source_path(source), source)
     walk = _Walk()
+    with contextlib.suppress(OSError):
+        walk.folders.add(_identity(config.index_path.stat()))  # the index is no document of itself
     for source in config.sources:
         yield from _source_files(config.source_path(source), source, walk, Counter())
+
+
+def _identity(status: os.stat_result) -> FileId:
+    return status.st_dev, status.st_ino
 
 
 def entry_suffix(name: str) -> str:
@@ -135,8 +143,8 @@ def _source_files(root: Path, source: SourceSettings, walk: _Walk, ignored: Coun
             ignored[entry_suffix(name) or "no suffix"] += 1
         elif not stat.S_ISREG(status.st_mode):
             yield _source_file(path, name, source, "neither a file nor a folder (a pipe, socket or device)")
-        elif (status.st_dev, status.st_ino) not in walk.files:
-            walk.files.add((status.st_dev, status.st_ino))
+        elif _identity(status) not in walk.files:
+            walk.files.add(_identity(status))
             yield _source_file(path, name, source)
     if ignored:
         logger.info("%s: %d files ignored, %s", root, ignored.total(), _summary(ignored))
@@ -145,9 +153,9 @@ def _source_files(root: Path, source: SourceSettings, walk: _Walk, ignored: Coun
 def _entries(folder: Path, prefix: str, walk: _Walk) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Name in the source and entry, sorted; nothing for a folder that was walked before (a link back to it)."""
     status = folder.stat()
-    if (status.st_dev, status.st_ino) in walk.folders:
+    if _identity(status) in walk.folders:
         return iter(())
-    walk.folders.add((status.st_dev, status.st_ino))
+    walk.folders.add(_identity(status))
     return iter([(prefix + entry.name, entry) for entry in _listing(folder)])
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.errors import IndexStoreError
 from pipeline.index import files, staging
 from pipeline.index.chunks import write_table
 from pipeline.index.manifest import FileEntry
@@ -42,7 +43,7 @@ class IngestRun:
         self.unchanged += len(self._seen) - before
 
     def fresh(self, documents: Iterable[Document]) -> Iterator[Document]:
-        """The documents that are new or changed."""
+        """The documents that are new or changed, or stand in another file: `gone` must know the right one."""
         for document in documents:
             self.read += 1
             self._seen.add(document.doc_id)
@@ -51,7 +52,7 @@ class IngestRun:
                 self.added += 1
                 if document.content_hash in self._live_hashes:
                     self._arrivals.append((document.doc_id, document.content_hash))
-            elif old.content_hash == document.content_hash:
+            elif (old.content_hash, old.source) == (document.content_hash, document.source):
                 self.unchanged += 1
                 continue
             else:
@@ -147,9 +148,25 @@ def _with_parents(source: str) -> set[str]:
     return {"/".join(parts[:length]) for length in range(1, len(parts) + 1)}
 
 
-def save_rejections(index: Path, generation: int, rejections: Iterable[Rejection]) -> Path:
-    """List what was rejected while building `generation`, one JSON object a line. Returns the file's path."""
+def save_rejections(index: Path, generation: int, rejections: Sequence[Rejection]) -> Path | None:
+    """List what was rejected while building `generation`, one JSON object a line; a list of an earlier try goes.
+
+    Returns the file's path, or `None` if nothing was rejected.
+    """
     path = index / REJECTS / f"{generation:08d}.jsonl"
+    if not rejections:
+        path.unlink(missing_ok=True)
+        return None
     lines = [json.dumps({"source": r.source, "reason": r.reason}, ensure_ascii=False) for r in rejections]
     files.write_file(path, "".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
     return path
+
+
+def load_rejections(index: Path, generation: int) -> tuple[tuple[Rejection, ...], Path]:
+    """What `save_rejections` listed, a line's number left in its source, and the file. Raises `IndexStoreError`."""
+    path = index / REJECTS / f"{generation:08d}.jsonl"
+    try:
+        found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return tuple(Rejection(one["source"], one["reason"]) for one in found), path
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise IndexStoreError(f"{path}: cannot be read ({error}); run `pipeline ingest` again") from None
