@@ -29,6 +29,8 @@ RIDGE = 1e-3
 EVENNESS = 0.3
 """Weight, in pseudo-queries, of the squared difference between the slopes in what is minimised. Twenty windows may
 by chance point to one leg alone; a difference between legs must be worth more than this to count."""
+BEATEN = 2 / 3
+"""Where the targets are among the last third of the candidates in every leg, no leg has shown anything."""
 _LEAST_SLOPE = 1e-3
 _ROUNDS = 100
 _TOLERANCE = 1e-5
@@ -59,7 +61,7 @@ class LegWeights:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Weights by the script of the query. A script with too few windows to learn from is not there.
+    """Weights by the script of the query. A script without windows to learn from, or with too few, is not there.
 
     `chunks`: how many the index held, which tells when it is time to calibrate again.
     """
@@ -93,14 +95,18 @@ def calibrate(legs: Sequence[str], trials: Iterable[Trial], chunks: int) -> Cali
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.script, []).append(trial)
-    found = {script: _learn(legs, group) for script, group in sorted(groups.items()) if len(group) >= LEAST_TRIALS}
-    return Calibration(chunks, found)
+    learned = {
+        script: _learn(legs, group) for script, group in sorted(groups.items()) if len(group) >= LEAST_TRIALS
+    }
+    return Calibration(chunks, {script: found for script, found in learned.items() if found is not None})
 
 
-def _learn(legs: Sequence[str], trials: Sequence[Trial]) -> LegWeights:
+def _learn(legs: Sequence[str], trials: Sequence[Trial]) -> LegWeights | None:
     units = np.mean([trial.scores.std(axis=1) for trial in trials], axis=0)
     units = np.where(units > 0, units, 1.0)
     slopes = fit_slopes([Trial(t.script, t.scores / units[:, None], t.target) for t in trials])
+    if not slopes.any():
+        return None
     ranks = np.array([(t.scores > t.scores[:, t.target, None]).sum(axis=1) + 1 for t in trials])
     mrr = (1.0 / ranks).mean(axis=0)
     columns = [dict(zip(legs, values.tolist(), strict=True)) for values in (slopes / slopes.sum(), units, mrr)]
@@ -108,11 +114,12 @@ def _learn(legs: Sequence[str], trials: Sequence[Trial]) -> LegWeights:
 
 
 def fit_slopes(trials: Sequence[Trial]) -> Float64:
-    """Slopes ≥ 0, one for each leg, under which the targets are most likely; their sum is above 0.
+    """Slopes ≥ 0, one for each leg, under which the targets are most likely; all 0 if nothing can be learned.
 
     Expectation maximisation: how likely each trial is one that says something, then the slopes given that. Where
-    candidates beat their targets in every leg all slopes are 0 (short texts with near duplicates); then the leg in
-    which the targets do least badly gets everything, which is where the slopes' path to 0 ends.
+    candidates beat their targets in every leg all slopes are 0 (short texts with near duplicates). Then the leg in
+    which fewest candidates beat them gets everything, unless even there more than `BEATEN` of them do: texts from
+    one template all hold the window but for the one that it was cut out of, which says nothing of any leg.
     """
     stacked = _Stack.of(trials)
     legs = stacked.scores.shape[1]
@@ -125,8 +132,9 @@ def fit_slopes(trials: Sequence[Trial]) -> Float64:
             break
     if slopes.sum() > _LEAST_SLOPE:
         return slopes
-    gains = np.mean([t.scores[:, t.target] - t.scores.mean(axis=1) for t in trials], axis=0)
-    return np.where(np.arange(legs) == gains.argmax(), 1.0, 0.0)
+    beaten = np.mean([(t.scores > t.scores[:, t.target, None]).mean(axis=1) for t in trials], axis=0)
+    best = beaten.argmin()
+    return np.where((np.arange(legs) == best) & (beaten[best] <= BEATEN), 1.0, 0.0)
 
 
 def _climb(slopes: Float64, trials: _Stack, shares: Float64) -> Float64:

@@ -88,8 +88,15 @@ def test_few_trials_are_pulled_towards_even_slopes_and_many_are_not() -> None:
 
 
 def test_where_targets_are_beaten_in_both_legs_the_less_bad_one_gets_everything() -> None:
-    trials = [Trial("hangul", np.array([[3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.9]]), 3) for _ in range(30)]
+    trials = [Trial("hangul", np.array([[3.0, 2.0, 1.0, 0.0], [9.0, 1.0, 0.0, 0.5]]), 3) for _ in range(30)]
     assert fit_slopes(trials).tolist() == [0.0, 1.0]
+
+
+def test_nothing_is_learned_where_targets_come_last_in_every_leg() -> None:
+    """As in texts of one template, which all hold the window but for the one that it was cut out of."""
+    trials = [Trial("latin", np.array([[3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 1.0, 0.9]]), 3) for _ in range(30)]
+    assert fit_slopes(trials).tolist() == [0.0, 0.0]
+    assert calibrate(LEGS, trials, 500).scripts == {}
 
 
 def test_windows_that_say_nothing_count_little() -> None:
