@@ -23,8 +23,9 @@ from pipeline.errors import (
 from pipeline.evaluate.gate import recorded_refusals
 from pipeline.evaluate.golden import Golden, load_golden
 from pipeline.index import manifest as manifests
-from pipeline.index import staging, store
+from pipeline.index import seismic_writer, staging, store
 from pipeline.index.manifest import Manifest
+from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.chunking import Chunker
 from pipeline.ingest.ledger import Ledger, load_ledger
@@ -232,7 +233,11 @@ def _chunker(config: Config) -> Chunker:
 
 
 def _encoder(config: Config) -> Encoder:
-    return load_encoder(config.encoder, base=config.base, batch_tokens=config.encode.batch_tokens)
+    """The configured encoder; refuses a lexical index that it does not suit, before anything is read."""
+    encoder = load_encoder(config.encoder, base=config.base, batch_tokens=config.encode.batch_tokens)
+    wanted = LexicalChoice(config.segments.lexical, config.segments.recall_target)
+    seismic_writer.check(wanted, encoder.lexical_scoring.kind)
+    return encoder
 
 
 def _shard_chunks(config: Config, encoder: Encoder) -> int:

@@ -19,8 +19,9 @@ from pipeline.evaluate.golden import Golden
 from pipeline.index import candidate, compact, staging, store
 from pipeline.index import manifest as manifests
 from pipeline.index.dense_writer import DenseChoice
-from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
+from pipeline.index.manifest import LexicalParameters, LexicalRecall, Manifest, SegmentEntry, lexical_recall
 from pipeline.index.segment import Segment
+from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.index.staging import StagedIngest
 from pipeline.judging import Circumstances, Verdict, judged
 from pipeline.models.contract import Encoder
@@ -60,6 +61,7 @@ class BuildReport:
 
     `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
     `reused_chunks`: staged chunks that were not encoded, since their text was already.
+    `lexical_recall`: `None` where the lexical leg is exact.
     """
 
     published: bool
@@ -77,6 +79,7 @@ class BuildReport:
     rejects_file: Path | None
     seconds: float
     measures: Mapping[str, float] = field(default_factory=dict)
+    lexical_recall: LexicalRecall | None = None
 
 
 def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
@@ -215,6 +218,7 @@ def _record(
         refusals=verdict.refusals,
         note=manifest.note,
         moved=len(staged.moved),
+        lexical_recall=lexical_recall(manifest),
     )
 
 
@@ -260,8 +264,9 @@ def _compacted(config: Config, manifest: Manifest, progress: ProgressFactory) ->
     groups = compact.wants_compaction(manifest, settings.max_chunks) if settings.auto_compact else []
     if not groups:
         return manifest
-    wanted = DenseChoice(settings.dense, settings.recall_target)
-    merged = compact.merged(config.index_path, manifest, groups, wanted, progress)
+    dense = DenseChoice(settings.dense, settings.recall_target)
+    lexical = LexicalChoice(settings.lexical, settings.recall_target)
+    merged = compact.merged(config.index_path, manifest, groups, dense, lexical, progress)
     return dataclasses.replace(manifest, segments=tuple(merged))
 
 
@@ -301,4 +306,5 @@ def _summary(
         rejects_file=report.rejects_file,
         seconds=watch.seconds,
         measures=recorded_measures(manifest),
+        lexical_recall=lexical_recall(manifest),
     )

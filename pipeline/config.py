@@ -125,11 +125,13 @@ class EncodeSettings(Settings):
 
 class SegmentSettings(Settings):
     """`dense`: `auto` or a FAISS factory string. `recall_target`: share of the true ten nearest neighbours that an
-    approximate index must find. `auto_compact`: a build merges small segments and those mostly deleted
-    (`compact.wants_compaction`)."""
+    approximate index must find. `lexical`: `seismic` puts an approximate index (the extra `seismic`) beside the
+    postings of new segments, tuned to the same share of the exact leg's ten best. `auto_compact`: a build merges
+    small segments and those mostly deleted (`compact.wants_compaction`)."""
 
     max_chunks: int = Field(default=250_000, ge=1)
     dense: str = "auto"
+    lexical: Literal["exact", "seismic"] = "exact"
     recall_target: float = Field(default=0.98, gt=0, le=1)
     multivectors: Literal["int8", "fp16"] = "int8"
     auto_compact: bool = True

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _SAMPLED_CHUNKS = 512
 _MUCH_BYTES = 1_000_000_000
 _LEXICAL_BYTES_PER_TOKEN = 16
+_SEISMIC_BYTES_PER_TOKEN = 60
 _MEASURABLE_CHUNKS = 64
 """A build that encodes fewer chunks than this spends its time on loading the model and says little of the rate."""
 
@@ -96,6 +97,9 @@ def estimate(
     mean = _mean_tokens(index, staged, tokenizer)
     row_bytes = {"Flat": 4}.get(config.segments.dense, 2) * (encoder.dimension or 0)
     stored_tokens = round(mean * staged.chunks)
+    token_bytes = _LEXICAL_BYTES_PER_TOKEN
+    if config.segments.lexical == "seismic":
+        token_bytes += _SEISMIC_BYTES_PER_TOKEN
     return BuildPlan(
         added=staged.added,
         changed=staged.changed,
@@ -106,7 +110,7 @@ def estimate(
         reused_chunks=staged.chunks - missing,
         tokens=round(mean * missing),
         dense_bytes=staged.chunks * row_bytes,
-        lexical_bytes=stored_tokens * _LEXICAL_BYTES_PER_TOKEN if encoder.lexical_fingerprint is not None else 0,
+        lexical_bytes=stored_tokens * token_bytes if encoder.lexical_fingerprint is not None else 0,
         multivector_bytes=stored_tokens * _token_bytes(config, encoder),
         rejections=rejections,
         rate=known_rate(config, encoder),

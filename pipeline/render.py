@@ -21,6 +21,7 @@ from pipeline.records import Hit, LegScore, Rejection
 
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
+    from pipeline.index.manifest import LexicalRecall
     from pipeline.index.staging import StagedIngest
     from pipeline.plan import BuildPlan
 
@@ -147,6 +148,17 @@ def _changes(counts: BuildReport | BuildPlan | StagedIngest) -> str:
         f"{counts.added:,} added, {counts.changed:,} changed, {len(counts.moved):,} moved, "
         f"{counts.deleted:,} deleted, {counts.unchanged:,} unchanged"
     )
+
+
+def recall_lines(recall: LexicalRecall | None) -> list[str]:
+    """What an approximate lexical leg finds of what the exact one would; nothing where it is exact."""
+    if recall is None:
+        return []
+    some = (
+        "" if recall.segments == recall.all_segments else f" in {recall.segments} of {recall.all_segments} segments"
+    )
+    worst = f", {recall.least:.3f} in the worst segment" if recall.segments > 1 else ""
+    return [f"the approximate lexical leg{some} finds {recall.mean:.3f} of the exact leg's ten best{worst}"]
 
 
 def moved_lines(moved: Sequence[tuple[str, str]], limit: int = 10) -> list[str]:

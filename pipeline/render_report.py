@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.render import recall_lines
 from pipeline.report.record import BuildRecord
 
 _REJECTIONS = 5
@@ -24,6 +25,8 @@ def record_tables(console: Console, record: BuildRecord) -> None:
         f"{record.deleted:,} deleted, {record.unchanged:,} unchanged, {record.rejected:,} rejected; "
         f"{record.documents:,} documents and {record.chunks:,} chunks in all"
     )
+    for line in recall_lines(record.lexical_recall):
+        console.print(f"  {line}")
     table = Table("stage", "done", "seconds", "a second", "peak memory")
     for stage in record.stages:
         table.add_row(

@@ -38,6 +38,7 @@ def status_record(
                 "chunks": entry.chunks,
                 "deleted_chunks": entry.deleted_chunks,
                 "dense": dataclasses.asdict(entry.dense) if entry.dense else None,
+                "lexical": dataclasses.asdict(entry.lexical) if entry.lexical else None,
                 "files": {file.name: file.size for file in entry.files},
             }
             for entry in manifest.segments
@@ -65,7 +66,7 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
         console.print(
             f"  the gate refused generation {record['refused']['generation']}, it is staged: {escape(reasons)}"
         )
-    table = Table("segment", "chunks", "deleted", "dense", "files")
+    table = Table("segment", "chunks", "deleted", "dense", "lexical", "files")
     for entry in record["segments"]:
         files = "\n".join(f"{name} {size(count)}" for name, count in entry["files"].items())
         table.add_row(
@@ -73,6 +74,7 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
             f"{entry['chunks']:,}",
             f"{entry['deleted_chunks']:,}",
             _dense(entry["dense"]) if "dense.faiss" in entry["files"] else "",
+            _lexical(entry["lexical"]) if "postings.arrow" in entry["files"] else "",
             files,
         )
     console.print(table)
@@ -90,3 +92,8 @@ def _dense(parameters: Mapping[str, Any] | None) -> str:
     probes = f", {parameters['probes']} probes" if parameters["probes"] else ""
     refine = f", {parameters['refine']}× refined" if parameters["refine"] > 1 else ""
     return escape(f"{parameters['kind']}{probes}{refine}: recall {parameters['recall']:.3f}")
+
+
+def _lexical(parameters: Mapping[str, Any] | None) -> str:
+    """Whether an approximate index proposes, and its recall against the exact leg."""
+    return "exact" if parameters is None else f"seismic: recall {parameters['recall']:.3f}"

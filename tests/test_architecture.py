@@ -25,8 +25,8 @@ LAYERS = [
     {"judging"},
     {"commit"},
     {"builder"},
-    {"render", "render_measures", "render_report"},
-    {"render_status"},
+    {"render", "render_measures"},
+    {"render_report", "render_status"},
     {"cli"},
 ]
 ROOMS = {
@@ -43,6 +43,7 @@ ROOMS = {
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},
     "kiwipiepy": {"models/korean.py"},
+    "seismic": {"index/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
     "pickle": set(),
 }

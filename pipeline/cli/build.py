@@ -133,7 +133,10 @@ def _finish(options: Options, report: BuildReport) -> None:
         if field.name not in ("rejections", "rejects_file")
     }
     rejected = len(report.rejections)
-    line = "\n".join([render.report_line(report), *render.moved_lines(report.moved)])
+    recall = report.lexical_recall
+    fields["lexical_recall"] = recall and dataclasses.asdict(recall)
+    shown = render.recall_lines(recall) if report.published else []
+    line = "\n".join([render.report_line(report), *shown, *render.moved_lines(report.moved)])
     options.say(line, event="built", **fields, rejected=rejected, exit_code=code)
     _tell_rejections(options, report.rejections, report.rejects_file)
     sys.exit(code)

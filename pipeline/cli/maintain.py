@@ -104,22 +104,29 @@ def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     from pipeline.index.compact import compact as merge
     from pipeline.index.compact import everything
     from pipeline.index.dense_writer import DenseChoice
+    from pipeline.index.seismic_writer import LexicalChoice
 
     config = options.config() if options.config_path.exists() else Config()
     report = merge(
         options.index_folder(index_path),
         lambda manifest: everything(manifest, config.segments.max_chunks),
         dense=DenseChoice(config.segments.dense, config.segments.recall_target),
+        lexical=LexicalChoice(config.segments.lexical, config.segments.recall_target),
         retain=config.retain,
         progress=options.progress(),
     )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
     elif report.published:
-        options.say(
+        from pipeline.render import recall_lines
+
+        line = (
             f"published generation {report.generation}: {report.segments_before} segments into "
             f"{report.segments_after}, {report.dropped_chunks:,} deleted chunks dropped, "
-            f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after",
+            f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after"
+        )
+        options.say(
+            "\n".join([line, *recall_lines(report.lexical_recall)]),
             event="compacted",
             **dataclasses.asdict(report),
         )

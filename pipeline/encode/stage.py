@@ -19,6 +19,7 @@ from pipeline.index.gathering import GatheredSource, Placement
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
 from pipeline.index.schemas import text_hash
 from pipeline.index.segment import SegmentShape, write_segment
+from pipeline.index.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder
@@ -140,6 +141,7 @@ def write_segments(
     """
     existing = known_segments(index)
     wanted = DenseChoice(settings.dense, settings.recall_target)
+    lexical = LexicalChoice(settings.lexical, settings.recall_target)
     folder = staging.ingest_folder(index)
     prints = list(fingerprints(encoder, settings).values())
     entries = []
@@ -150,29 +152,33 @@ def write_segments(
             count = sum(pq.read_metadata(path).num_rows for path in paths)
             source = GatheredSource(paths, encoded.placement.part(done, done + count))
             dense = wanted.settled(count, staged.chunks + others)
-            identity = segment_id(parts, prints, dense)
+            identity = segment_id(parts, prints, dense, lexical)
             entry = existing.get(identity)
             if entry is None or not is_sound(index, entry):
-                entry = write_segment(index, identity, source, _shape(encoder, dense))
+                entry = write_segment(index, identity, source, _shape(encoder, dense, lexical))
             entries.append(entry)
             done += count
             bar.update(count)
     return entries
 
 
-def _shape(encoder: Encoder, dense: DenseChoice) -> SegmentShape:
+def _shape(encoder: Encoder, dense: DenseChoice, lexical: LexicalChoice) -> SegmentShape:
     return SegmentShape(
         dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
         dense=dense,
         has_lexical=encoder.lexical_fingerprint is not None,
         has_multivectors=encoder.gives_multivectors,
+        lexical=lexical,
     )
 
 
-def segment_id(parts: Sequence[FileEntry], prints: Sequence[Fingerprint], dense: DenseChoice) -> str:
-    """Hash of a segment's inputs: its chunks, the encoder's fingerprints and the index type."""
+def segment_id(
+    parts: Sequence[FileEntry], prints: Sequence[Fingerprint], dense: DenseChoice, lexical: LexicalChoice = EXACT
+) -> str:
+    """Hash of a segment's inputs: its chunks, the encoder's fingerprints and the index types."""
     digest = hashlib.blake2b(digest_size=16)
-    for text in [*(part.checksum for part in parts), *(f.digest for f in prints), dense.identity]:
+    approximate = [lexical.identity] if lexical.identity else []
+    for text in [*(part.checksum for part in parts), *(f.digest for f in prints), dense.identity, *approximate]:
         digest.update(f"{len(text)}:{text}".encode())
     return digest.hexdigest()
 

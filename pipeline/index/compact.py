@@ -19,12 +19,13 @@ import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
-from pipeline.index import multivector, store
+from pipeline.index import multivector, seismic_writer, store
 from pipeline.index.chunks import CHUNKS_FILE, lexical_blocks, read_blocks
 from pipeline.index.dense_writer import AUTO, DenseChoice
-from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.manifest import LexicalRecall, Manifest, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import Segment, SegmentShape, write_segment
+from pipeline.index.seismic_writer import EXACT, LexicalChoice
 from pipeline.progress import ProgressFactory, silent
 from pipeline.records import Float32
 
@@ -39,7 +40,8 @@ _BLOCK_ROWS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class CompactReport:
-    """What a compaction did. `dropped_chunks`: deleted ones that are gone for good; bytes: of live segments."""
+    """What a compaction did. `dropped_chunks`: deleted ones that are gone for good; bytes: of live segments;
+    `lexical_recall`: `None` where the lexical leg is exact."""
 
     index: str
     generation: int
@@ -49,6 +51,7 @@ class CompactReport:
     dropped_chunks: int
     bytes_before: int
     bytes_after: int
+    lexical_recall: LexicalRecall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +163,21 @@ def compact(
     choose: Callable[[Manifest], Sequence[Group]] = everything,
     *,
     dense: DenseChoice = AUTO,
+    lexical: LexicalChoice = EXACT,
     retain: int | None = None,
     progress: ProgressFactory = silent,
 ) -> CompactReport:
     """Merge the groups that `choose` names and publish the result; nothing is published if there are none.
 
-    `dense`: FAISS type and recall of the merged segments. `retain`: collect garbage afterwards and keep so many
-    generations. Raises `IndexNotFoundError`, `IndexLockedError`, `CorruptIndexError` before anything is published.
+    `dense`: FAISS type and recall of the merged segments; `lexical`: likewise. `retain`: collect garbage afterwards
+    and keep so many generations. Raises `IndexNotFoundError`, `IndexLockedError`, `CorruptIndexError` and what
+    `seismic_writer.check` raises, before anything is published.
     """
     with store.lock(index):
         live = manifests.load(index, manifests.latest_generation(index))
+        seismic_writer.check(lexical, live.lexical.kind)
         groups = choose(live)
-        segments = merged(index, live, groups, dense, progress)
+        segments = merged(index, live, groups, dense, lexical, progress)
         after = live
         if groups:
             note = f"compaction: {len(live.segments)} segments into {len(segments)}"
@@ -190,6 +196,7 @@ def compact(
         dropped_chunks=sum(e.deleted_chunks for e in live.segments) - sum(e.deleted_chunks for e in after.segments),
         bytes_before=_size(live),
         bytes_after=_size(after),
+        lexical_recall=manifests.lexical_recall(after),
     )
 
 
@@ -198,6 +205,7 @@ def merged(
     manifest: Manifest,
     groups: Sequence[Group],
     dense: DenseChoice = AUTO,
+    lexical: LexicalChoice = EXACT,
     progress: ProgressFactory = silent,
 ) -> list[SegmentEntry]:
     """The segments of a generation with every group merged into one. Call with the lock held.
@@ -215,13 +223,18 @@ def merged(
             elif entry == group[0]:
                 source = LiveRows(tuple(Segment(index, member) for member in group))
                 if source.count:
-                    result.append(_merge(index, manifest, source, dense, known))
+                    result.append(_merge(index, manifest, source, dense, lexical, known))
                 bar.update(source.count)
     return result
 
 
 def _merge(
-    index: Path, manifest: Manifest, source: LiveRows, dense: DenseChoice, known: dict[str, SegmentEntry]
+    index: Path,
+    manifest: Manifest,
+    source: LiveRows,
+    dense: DenseChoice,
+    lexical: LexicalChoice,
+    known: dict[str, SegmentEntry],
 ) -> SegmentEntry:
     has_dense = manifest.fingerprint("dense") is not None
     chosen = dense.settled(source.count, manifest.chunks)
@@ -233,16 +246,17 @@ def _merge(
         dense=chosen,
         has_lexical=manifest.fingerprint("lexical") is not None,
         has_multivectors=manifest.fingerprint("multivector") is not None,
+        lexical=lexical,
     )
-    identity = _segment_id(source.segments, chosen)
+    identity = _segment_id(source.segments, f"{chosen.identity} {lexical.identity}".strip())
     entry = known.get(identity)
     if entry is not None and store.is_sound(index, entry):
         return entry
     return write_segment(index, identity, source, shape)
 
 
-def _segment_id(segments: Iterable[Segment], dense: DenseChoice) -> str:
-    digest = hashlib.blake2b(f"compact {dense.identity}".encode(), digest_size=16)
+def _segment_id(segments: Iterable[Segment], kinds: str) -> str:
+    digest = hashlib.blake2b(f"compact {kinds}".encode(), digest_size=16)
     for segment in segments:
         entry = segment.entry
         digest.update(f" {entry.segment_id} {entry.deletes.checksum if entry.deletes else '-'}".encode())

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import dense, dense_writer, files, multivector, postings
+from pipeline.index import dense, dense_writer, files, multivector, postings, seismic
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, lexical_blocks, read_blocks
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, table_to_sparse, text_hash
@@ -81,6 +81,8 @@ class _SegmentCheck:
             self.live.complete = False
         if LEXICAL_FILE in self.sound:
             yield from _guarded(LEXICAL_FILE, self._lexical)
+        if seismic.SEISMIC_FILE in self.sound:
+            yield from _guarded(seismic.SEISMIC_FILE, self._seismic)
         if dense.INDEX_FILE in self.sound and not {dense.ROWS_FILE} & (self._names() - self.sound):
             yield from _guarded(dense.INDEX_FILE, self._dense)
         if multivector.MULTIVECTOR_FILE in self.sound:
@@ -147,6 +149,14 @@ class _SegmentCheck:
             for fresh in sorted(Path(name).iterdir()):
                 if fresh.name in self.sound and not _same_content(fresh, self.folder / fresh.name):
                     yield fresh.name, f"differs from what {LEXICAL_FILE} gives; `pipeline repair` rebuilds it"
+
+    def _seismic(self) -> Iterator[Finding]:
+        """Only whether it loads: what it proposes is scored from the postings, whatever it says."""
+        parameters = self.entry.lexical
+        if parameters is not None and seismic.unusable(parameters) is None:
+            reason = seismic.load_failure(self.folder / seismic.SEISMIC_FILE)
+            if reason is not None:
+                yield seismic.SEISMIC_FILE, f"cannot be loaded ({reason}); `pipeline repair` rebuilds it"
 
     def _dense(self) -> Iterator[Finding]:
         index = dense.DenseIndex(self.folder, self.entry.chunks, self.entry.dense)

@@ -55,6 +55,11 @@ class InvertedIndex:
         self.lengths: Float32 = postings.read_lengths(folder, chunks)
         self._checked = False
 
+    def vocabulary(self) -> TokenIds:
+        """The distinct token ids of the segment, ascending."""
+        found = [tile.token_ids for tile in self._tiles]
+        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+
     def check_ordinals(self) -> None:
         """Raise `CorruptIndexError` if a posting names a chunk that is not there. Reads every posting, once."""
         if self._checked:
@@ -75,6 +80,10 @@ class InvertedIndex:
                 for i, (chunks, _) in enumerate(tile.posting_lists(token_ids)):
                     counts[i] -= np.count_nonzero(gone[chunks])
         return counts
+
+    def largest_weight(self) -> float:
+        """The largest stored weight of all; zero where there is none."""
+        return max((float(tile.weights.max()) for tile in self._tiles), default=0.0)
 
     def largest_weights(self, token_ids: TokenIds) -> Float32:
         """For each token, its largest stored weight; zero where it is absent."""
@@ -105,10 +114,7 @@ class InvertedIndex:
             found = self._search_shared(compiled, query, depth, deleted, saturation, pool)
         ordinals = np.concatenate([part[0] for part in found]) if found else np.zeros(0, np.int64)
         scores = np.concatenate([part[1] for part in found]) if found else np.zeros(0, np.float32)
-        kept = _at_least_kth(scores, depth)
-        ordinals, scores = ordinals[kept], scores[kept]
-        order = np.lexsort((ordinals, -scores))
-        return ordinals[order], scores[order]
+        return best(ordinals, scores, depth)
 
     def postings_read(self, query: SparseQuery) -> int:
         """How many postings a search for the query reads."""
@@ -225,6 +231,14 @@ def _contribution(
     norms = saturation.norms[start : start + postings.TILE_CHUNKS][chunks]
     result: Float32 = (stored * np.float32(saturation.k1 + 1)) / (stored + norms) * weight
     return result
+
+
+def best(ordinals: Ordinals, scores: Float32, depth: int) -> tuple[Ordinals, Float32]:
+    """The `depth` highest scores and all that tie with the last, best first, ties by ordinal."""
+    kept = _at_least_kth(scores, depth)
+    ordinals, scores = ordinals[kept], scores[kept]
+    order = np.lexsort((ordinals, -scores))
+    return ordinals[order], scores[order]
 
 
 def _at_least_kth(scores: Float32, k: int) -> npt.NDArray[np.bool_] | slice:

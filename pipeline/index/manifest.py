@@ -48,10 +48,25 @@ class DenseParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class SeismicParameters:
+    """How an approximate lexical index is searched.
+
+    `library`: version of pyseismic-lsr that wrote it, and that alone reads it. `query_cut`: how many of a query's
+    tokens it looks at, heaviest first (`seismic.MEASURED_TOKENS`). `heap_factor`: 0 passes over nothing, 1 over
+    most. `recall`: share of the exact leg's ten best among what it proposes, measured on sampled rows.
+    """
+
+    library: str
+    query_cut: int
+    heap_factor: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentEntry:
     """A segment as one generation sees it.
 
-    `deletes` names the chunks of it that are gone, if any. `dense` is `None` where the dense leg is exact.
+    `deletes` names the chunks of it that are gone, if any. `dense`, `lexical`: `None` where that leg is exact.
     """
 
     segment_id: str
@@ -60,6 +75,20 @@ class SegmentEntry:
     deletes: FileEntry | None = None
     deleted_chunks: int = 0
     dense: DenseParameters | None = None
+    lexical: SeismicParameters | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalRecall:
+    """What the approximate lexical segments of a generation find of the exact leg's ten best.
+
+    `segments`: how many are approximate, of `all_segments`. `mean`: weighted by chunks. `least`: of the worst one.
+    """
+
+    segments: int
+    all_segments: int
+    mean: float
+    least: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +209,15 @@ def load(index: Path, generation: int) -> Manifest:
     return manifest
 
 
+def lexical_recall(manifest: Manifest) -> LexicalRecall | None:
+    """The recall of the lexical leg over all segments; `None` if all of them are exact."""
+    found = [(entry.lexical.recall, entry.chunks) for entry in manifest.segments if entry.lexical is not None]
+    if not found:
+        return None
+    mean = sum(recall * chunks for recall, chunks in found) / sum(chunks for _, chunks in found)
+    return LexicalRecall(len(found), len(manifest.segments), round(mean, 4), min(recall for recall, _ in found))
+
+
 def check_fingerprints(index: Path, manifest: Manifest, current: Mapping[str, Fingerprint | None]) -> None:
     """Refuse to mix. Raises `IncompatibleIndexError` that spells out, field by field, what differs."""
     nothing = Fingerprint(())
@@ -214,6 +252,11 @@ def _check_counts(path: Path, manifest: Manifest) -> None:
         dense = segment.dense
         if dense and not (0 < (dense.probes or 1) <= _MOST_CHUNKS and 0 < dense.refine <= 1024):
             raise _corrupt(path, f"segment {segment.segment_id}: unacceptable search parameters {dense}")
+        lexical = segment.lexical
+        if lexical and not (
+            0 < lexical.query_cut <= 1024 and 0 <= lexical.heap_factor <= 1 and 0 <= lexical.recall <= 1
+        ):
+            raise _corrupt(path, f"segment {segment.segment_id}: unacceptable search parameters {lexical}")
     counted = sum(segment.chunks - segment.deleted_chunks for segment in manifest.segments)
     if manifest.chunks != counted:
         raise _corrupt(path, f"says {manifest.chunks} chunks, its segments have {counted}")

@@ -1,8 +1,9 @@
 """Mend what can be derived from what is sound, and say how to get back the rest.
 
-Postings and lengths come from the durable lexical rows, an approximate FAISS index from the fp16 rows beside it.
-A rebuilt file with the bytes the manifest names takes the damaged one's place. If it differs (another version of a
-library made it), the segment is copied with it under a new name and a new generation is published.
+Postings, lengths and an approximate lexical index come from the durable lexical rows, an approximate FAISS index
+from the fp16 rows beside it. A rebuilt file with the bytes the manifest names takes the damaged one's place. If it
+differs (another version of a library made it), the segment is copied with it under a new name and a new generation
+is published.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.index import dense, dense_writer, files, store
+from pipeline.errors import MissingDependencyError
+from pipeline.index import dense, dense_writer, files, seismic, seismic_writer, store
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, ChunkStore
 from pipeline.index.consistency import derive_lexical
 from pipeline.index.dense_writer import AUTO, DenseChoice
-from pipeline.index.manifest import DenseParameters, Manifest, SegmentEntry
+from pipeline.index.manifest import Manifest, SegmentEntry, SeismicParameters
 from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS, file_entry
+from pipeline.index.seismic import SEISMIC_FILE
 from pipeline.index.verify import damaged_files, segment_file
 
 _FULL = "`pipeline build --full` encodes everything again; `pipeline rollback` if an earlier generation is sound"
@@ -68,7 +71,8 @@ def repair(index: Path, choice: DenseChoice = AUTO, drop_damaged: bool = False) 
 
     `choice`: how approximate indexes are configured. `drop_damaged`: publish a generation without
     the documents of segments that cannot be mended, so that the next build encodes them anew.
-    Raises `IndexNotFoundError`, `IndexLockedError`, and `CorruptIndexError` for a damaged manifest.
+    Raises `IndexNotFoundError`, `IndexLockedError`, `CorruptIndexError` for a damaged manifest, and
+    `MissingDependencyError` where an approximate lexical index is damaged and its library is not installed.
     """
     with store.lock(index):
         live = manifests.load(index, manifests.latest_generation(index))
@@ -115,43 +119,62 @@ def _publish(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note
 
 
 def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
-    damaged = damaged_files(index, entry)
     folder = index / SEGMENTS / entry.segment_id
+    damaged = damaged_files(index, entry)
+    if entry.lexical is not None and SEISMIC_FILE not in damaged:
+        damaged |= _unreadable(folder / SEISMIC_FILE, entry.lexical)
     if not damaged or not folder.is_dir() or folder.is_symlink():
         return _Mended(entry, (), damaged)
     with files.scratch_folder(index / SEGMENTS) as scratch:
         tuned = _rebuild(folder, scratch, entry, damaged.keys(), choice)
+        written_by = entry.lexical and entry.lexical.library
+        other_library = tuned.lexical is not None and tuned.lexical.library != written_by
         rebuilt = sorted(damaged.keys() & {path.name for path in scratch.iterdir()})
         recorded = {file.name: file.checksum for file in entry.files}
         differing = []
         for name in rebuilt:
-            if files.checksum(scratch / name) == recorded[name]:
+            same = files.checksum(scratch / name) == recorded[name]
+            if same and not (name == SEISMIC_FILE and other_library):
                 files.replace_file(scratch / name, folder / name)
             else:
                 differing.append(name)
         lost = {name: reason for name, reason in damaged.items() if name not in rebuilt}
         if differing and not lost:
-            entry = _copy_with(index, dataclasses.replace(entry, dense=tuned), scratch, differing)
+            entry = _copy_with(index, tuned, scratch, differing)
         elif differing:
             lost |= {name: damaged[name] for name in differing}
     return _Mended(entry, tuple(name for name in rebuilt if name not in lost), lost)
 
 
+def _unreadable(path: Path, parameters: SeismicParameters) -> dict[str, str]:
+    """Why the installed library cannot use a file that is as it was written; nothing where none is installed."""
+    try:
+        other = seismic.version() != parameters.library
+    except MissingDependencyError:
+        return {}
+    reason = seismic.unusable(parameters) if other else seismic.load_failure(path)
+    return {} if reason is None else {path.name: reason}
+
+
 def _rebuild(
     folder: Path, scratch: Path, entry: SegmentEntry, damaged: Iterable[str], choice: DenseChoice
-) -> DenseParameters | None:
-    """Write into `scratch` what of the damaged files can be derived. Returns how to search the dense leg then."""
+) -> SegmentEntry:
+    """Write into `scratch` what of the damaged files can be derived. Returns the entry with how to search them."""
     wanted = set(damaged)
     names = {file.name for file in entry.files}
-    if wanted & {POSTINGS_FILE, LENGTHS_FILE} and LEXICAL_FILE in names - wanted:
+    if wanted & {POSTINGS_FILE, LENGTHS_FILE, SEISMIC_FILE} and LEXICAL_FILE in names - wanted:
         derive_lexical(folder, scratch)
+        if SEISMIC_FILE in wanted:
+            approximate = seismic_writer.write(folder, scratch, entry.chunks, choice.recall_target)
+            entry = dataclasses.replace(entry, lexical=approximate)
     if dense.INDEX_FILE not in wanted or dense.ROWS_FILE not in names - wanted:
-        return entry.dense
+        return entry
     rows = files.read_array(folder / dense.ROWS_FILE, np.float16, 2)
     kind = entry.dense.kind if entry.dense else choice.settled(len(rows)).kind
     blocks = (rows[start : start + 16_384].astype(np.float32) for start in range(0, len(rows), 16_384))
     dense_writer.write(scratch, kind, rows.shape[1], len(rows), blocks)
-    return dense_writer.tune(scratch, kind, len(rows), choice.recall_target)
+    tuned = dense_writer.tune(scratch, kind, len(rows), choice.recall_target)
+    return dataclasses.replace(entry, dense=tuned)
 
 
 def _copy_with(index: Path, entry: SegmentEntry, scratch: Path, fresh: Sequence[str]) -> SegmentEntry:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,12 @@ import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.index import chunks as chunk_files
-from pipeline.index import dense, dense_writer, files, lexical, multivector, postings
+from pipeline.index import dense, dense_writer, files, lexical, multivector, postings, seismic_writer
 from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.manifest import DenseParameters, FileEntry, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
+from pipeline.index.seismic import SeismicIndex
+from pipeline.index.seismic_writer import EXACT, LexicalChoice
 from pipeline.records import Float32
 
 SEGMENTS = "segments"
@@ -51,12 +54,13 @@ class SegmentSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class SegmentShape:
     """Which legs a segment has: `dimension` is `None` without a dense leg. `dense`: a FAISS factory string, and
-    what an approximate kind is tuned to."""
+    what an approximate kind is tuned to. `lexical`: whether an approximate index stands beside the postings."""
 
     dimension: int | None
     dense: DenseChoice
     has_lexical: bool
     has_multivectors: bool = False
+    lexical: LexicalChoice = EXACT
 
 
 def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: SegmentShape) -> SegmentEntry:
@@ -66,7 +70,7 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
     """
     while files.is_held(index / SEGMENTS / segment_id):
         segment_id = hashlib.blake2b(segment_id.encode(), digest_size=16).hexdigest()
-    parameters = None
+    parameters = approximate = None
     with files.new_folder(index / SEGMENTS / segment_id) as folder:
         rows = chunk_files.write_table(folder / chunk_files.CHUNKS_FILE, source.chunk_tables(), CHUNK_SCHEMA)
         if rows != source.count:
@@ -77,10 +81,12 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
             path = folder / chunk_files.LEXICAL_FILE
             chunk_files.write_table(path, source.lexical_tables(), LEXICAL_SCHEMA, group_rows=16_384)
             postings.write(folder, (table_to_sparse(table) for table in chunk_files.lexical_blocks(folder)))
+            if shape.lexical.kind == "seismic":
+                approximate = seismic_writer.write(folder, folder, source.count, shape.lexical.recall_target)
         if shape.has_multivectors:
             multivector.write(folder / multivector.MULTIVECTOR_FILE, source.multivector_batches())
         entries = tuple(file_entry(path) for path in sorted(folder.iterdir()))
-    return SegmentEntry(segment_id=segment_id, chunks=source.count, files=entries, dense=parameters)
+    return SegmentEntry(segment_id, source.count, entries, dense=parameters, lexical=approximate)
 
 
 def _write_dense(
@@ -129,6 +135,7 @@ class Segment:
                     f"{path}: its checksum does not match the manifest; "
                     "copy the index again or `pipeline build --full`"
                 )
+        self._seismic = None if entry.lexical is None else SeismicIndex(self.folder, entry.lexical)
         self.deleted = self._read_deleted()
         """True where a chunk is gone; `None` if none is. Read at once: no later generation may name the file."""
 
@@ -170,6 +177,20 @@ class Segment:
         if self._verified:
             inverted.check_ordinals()
         return inverted
+
+    def search_lexical(
+        self,
+        query: lexical.SparseQuery,
+        depth: int,
+        excluded: Mask | None,
+        saturation: lexical.Saturation | None,
+        pool: Executor | None = None,
+    ) -> tuple[postings.Ordinals, Float32]:
+        """What `InvertedIndex.search` finds, or what an approximate index finds of it; scores are the same bits."""
+        found = None
+        if self._seismic is not None and saturation is None:
+            found = self._seismic.search(self.inverted, query, depth, excluded)
+        return self.inverted.search(query, depth, excluded, saturation, pool) if found is None else found
 
     @cached_property
     def multivectors(self) -> multivector.MultiVectorIndex:

@@ -15,6 +15,7 @@ from pipeline.index.dense import INDEX_FILE
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
 from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS
+from pipeline.index.seismic import SEISMIC_FILE
 from pipeline.index.staging import STAGING
 
 
@@ -120,4 +121,6 @@ def _absent(manifest: Manifest, entry: SegmentEntry) -> Iterator[str]:
         needed.append(INDEX_FILE)
     if manifest.fingerprint("lexical") is not None:
         needed += [LEXICAL_FILE, POSTINGS_FILE, LENGTHS_FILE]
+    if entry.lexical is not None:
+        needed.append(SEISMIC_FILE)
     return (name for name in needed if name not in names)

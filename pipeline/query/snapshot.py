@@ -91,7 +91,7 @@ class Snapshot:
         targets = list(zip(self.segments, self._excluded(kept), self._saturations, strict=True))
 
         def search(query: SparseQuery) -> Ranking:
-            parts = [s.inverted.search(query, depth, excluded, norms) for s, excluded, norms in targets]
+            parts = [s.search_lexical(query, depth, excluded, norms) for s, excluded, norms in targets]
             return self._merge(parts, depth)
 
         return list(self._pool.map(search, queries))
@@ -99,7 +99,7 @@ class Snapshot:
     def lexical(self, query: SparseQuery, depth: int, kept: Sequence[Mask] | None = None) -> Ranking:
         """The best `depth` chunks that share a token with the query."""
         parts = [
-            segment.inverted.search(query, depth, excluded, saturation, self._pool)
+            segment.search_lexical(query, depth, excluded, saturation, self._pool)
             for segment, excluded, saturation in zip(
                 self.segments, self._excluded(kept), self._saturations, strict=True
             )

@@ -122,6 +122,8 @@ def _changes(record: BuildRecord) -> str:
         ("size on disk", f"{record.bytes / 1e6:,.1f} MB"),
         ("peak memory", f"{record.peak_bytes / 1e6:,.0f} MB"),
     ]
+    if (recall := record.lexical_recall) is not None:
+        rows.append(("of the exact lexical leg's ten best, the approximate one finds", f"{recall.mean:.3f}"))
     return _table(("full build" if record.full else "compared with the live generation", ""), rows, 1)
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import CorruptIndexError, IndexNotFoundError
 from pipeline.index import files
+from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
 from pipeline.records import Rejection
 from pipeline.stopwatch import StageTime
@@ -41,6 +42,7 @@ class BuildRecord:
     """One build. `status`: `published` or `refused`; `encoded`: chunks that went through the encoder in this run.
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
+    `lexical_recall`: `None` where the lexical leg is exact.
     """
 
     generation: int
@@ -69,6 +71,7 @@ class BuildRecord:
     refusals: tuple[str, ...] = ()
     note: str = ""
     moved: int = 0
+    lexical_recall: LexicalRecall | None = None
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,14 @@ import pytest
 
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexNotFoundError
 from pipeline.index import manifest as manifests
-from pipeline.index.manifest import FileEntry, LexicalParameters, Manifest, SegmentEntry
+from pipeline.index.manifest import (
+    FileEntry,
+    LexicalParameters,
+    LexicalRecall,
+    Manifest,
+    SegmentEntry,
+    SeismicParameters,
+)
 from pipeline.records import Fingerprint
 
 
@@ -85,3 +93,45 @@ def test_differences_are_spelled_out(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleIndexError, match=r"dense model: m → n; dense pooling: \(absent\) → cls"):
         manifests.check_fingerprints(tmp_path, example(), {"dense": Fingerprint.of(model="n", pooling="cls")})
     manifests.check_fingerprints(tmp_path, example(), {"dense": Fingerprint.of(model="m"), "lexical": None})
+
+
+SOUND = SeismicParameters("0.5.4", 8, 0.9, 0.985)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("query_cut", 0),
+        ("query_cut", -1),
+        ("query_cut", 2**40),
+        ("heap_factor", -0.1),
+        ("heap_factor", 1.1),
+        ("heap_factor", float("nan")),
+        ("recall", 1.5),
+        ("recall", float("nan")),
+    ],
+)
+def test_search_parameters_out_of_bounds_are_refused(tmp_path: Path, field: str, value: float) -> None:
+    (entry,) = example().segments
+    sound = dataclasses.replace(example(), segments=(dataclasses.replace(entry, lexical=SOUND),))
+    manifests.publish(tmp_path, sound)
+    assert manifests.load(tmp_path, 1) == sound
+    wrong = dataclasses.replace(SOUND, **{field: value})  # type: ignore[arg-type]
+    manifests.publish(
+        tmp_path,
+        dataclasses.replace(sound, generation=2, segments=(dataclasses.replace(entry, lexical=wrong),)),
+    )
+    with pytest.raises(CorruptIndexError):
+        manifests.load(tmp_path, 2)
+
+
+def test_the_recall_of_a_generation_is_weighted_by_chunks() -> None:
+    """(0.9 · 100 + 1.0 · 300) / 400 = 0.975; an exact segment counts neither way."""
+    entries = [
+        SegmentEntry("a", 100, (), lexical=dataclasses.replace(SOUND, recall=0.9)),
+        SegmentEntry("b", 300, (), lexical=dataclasses.replace(SOUND, recall=1.0)),
+        SegmentEntry("c", 5000, ()),
+    ]
+    manifest = dataclasses.replace(example(), segments=tuple(entries))
+    assert manifests.lexical_recall(manifest) == LexicalRecall(2, 3, 0.975, 0.9)
+    assert manifests.lexical_recall(example()) is None
