@@ -50,4 +50,6 @@ def _another_of_this_number(index: Path, record: BuildRecord) -> str | None:
         manifest = manifests.load(index, record.generation)
     except IndexStoreError:
         return None
-    return None if manifest.created_at == record.created_at else manifest.note or f"published {manifest.created_at}"
+    if (manifest.created_at, manifest.note) == (record.created_at, record.note):
+        return None
+    return manifest.note or f"published {manifest.created_at}"
