@@ -129,6 +129,7 @@ def _fill(index: Any, rows: npt.NDArray[np.float16], kind: str) -> bool:
     try:
         with _all_threads():
             if not index.is_trained:
+                _expect_few_rows(index)
                 step = max(1, len(rows) // _TRAIN_ROWS)
                 index.train(np.ascontiguousarray(rows[::step], dtype=np.float32))
             for start in range(0, len(rows), _BLOCK_ROWS):
@@ -145,6 +146,14 @@ def _fill(index: Any, rows: npt.NDArray[np.float16], kind: str) -> bool:
             f"deleted chunks: {last_line(error)}; use `auto`"
         ) from None
     return True
+
+
+def _expect_few_rows(index: Any) -> None:
+    """FAISS prints a warning for clusters of few rows, past every log."""
+    searched = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    for clustering in (getattr(searched, "cp", None), getattr(getattr(searched, "pq", None), "cp", None)):
+        if clustering is not None:
+            clustering.min_points_per_centroid = 1
 
 
 def tune(folder: Path, kind: str, chunks: int, target: float) -> DenseParameters | None:
