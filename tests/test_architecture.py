@@ -13,7 +13,7 @@ import pipeline
 
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
-    {"records", "errors", "progress", "__init__", "__main__"},
+    {"records", "errors", "progress", "wording", "__init__", "__main__"},
     {"stopwatch"},
     {"config", "config_edit"},
     {"starter"},

@@ -15,6 +15,7 @@ import click
 
 from pipeline import errors
 from pipeline.cli import logs
+from pipeline.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,7 +48,7 @@ class Options:
         if self.log_json:
             logs.tell(logging.WARNING, message, **fields)
         else:
-            click.echo(message, err=True)
+            click.echo(printable(message), err=True)
 
     def config(self) -> Config:
         """The configuration file, checked."""
@@ -141,7 +142,7 @@ def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
     if ctx.obj is not None and ctx.obj.log_json:
         logs.tell(logging.ERROR, message.removeprefix("error: "), event="failed", exit_code=exit_code)
     else:
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
     sys.exit(exit_code)
 
 
@@ -176,4 +177,4 @@ def console() -> Console:
     """A console that fits the terminal, or 120 columns when the output goes elsewhere."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return Console(width=None if sys.stdout.isatty() else 120, emoji=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Generation, Options
+from pipeline.wording import printable
 
 if TYPE_CHECKING:
     from pipeline.index.repair import RepairReport
@@ -39,7 +40,7 @@ def verify(
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
     else:
         for problem in report.problems:
-            click.echo(f"{problem.file}: {problem.reason}")
+            click.echo(printable(f"{problem.file}: {problem.reason}"))
         if report.ok:
             options.say(
                 f"generation {report.generation} is sound: {report.files} files, {report.bytes:,} bytes, "
