@@ -196,7 +196,9 @@ def _stage(
     if not config.sources:
         raise SourceError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
     files = discover(config)
-    chunker = _chunker(config)
+    tokenizer = chunk_tokenizer(config.encoder, base=config.base)
+    planning.warn_of_unread_tokens(config, encoder, tokenizer)
+    chunker = Chunker(config.chunking, tokenizer)
     live = None if full else store.live_manifest(index)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipeline.errors import ConfigError
 
 DEFAULT_NAME = "config.yaml"
+WHOLE_PASSAGE_TOKENS = 1_000_000
+"""As `chunking.max_tokens`: texts are not cut, whatever the encoder reads of them."""
 
 
 class Settings(BaseModel):

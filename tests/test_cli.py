@@ -183,9 +183,18 @@ def test_evaluate_beir(tmp_path: Path) -> None:
     (beir / "corpus.jsonl").write_text("\n".join(json.dumps(r) for r in records))
     (beir / "queries.jsonl").write_text('{"_id": "q", "text": "reciprocal rank fusion"}\n')
     (beir / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\nq\t2\t1\n")
-    record = json.loads(run(tmp_path, "evaluate", "--beir", str(beir), "--json").stdout)
+    result = run(tmp_path, "evaluate", "--beir", str(beir), "--json")
+    assert result.stderr == ""  # whole passages are on purpose, however little of them is read
+    record = json.loads(result.stdout)
     assert record["measures"]["lexical"]["nDCG@10"] == 1.0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["beir"]
+
+
+def test_chunks_that_the_encoder_does_not_read_whole_are_warned_of_once(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("sources: [{path: documents}]\nchunking: {max_tokens: 512}\n")
+    for command in (("build", "--dry-run"), ("ingest",), ("build",)):
+        assert run(tmp_path, *command).stderr.count("chunking.max_tokens=512 is more than the encoder reads") == 1
 
 
 def test_status_and_generations(built: Path) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import ChunkingSettings, Config, FusionSettings, RerankSettings, SourceSettings
+from pipeline.config import (
+    WHOLE_PASSAGE_TOKENS,
+    ChunkingSettings,
+    Config,
+    FusionSettings,
+    RerankSettings,
+    SourceSettings,
+)
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.measures import DEFAULT_MEASURES, per_query, summarize
 from pipeline.evaluate.qrels import Qrels
@@ -22,7 +29,6 @@ from pipeline.query.searcher import Index
 
 BASELINE, HYBRID, RERANKED = "baseline", "hybrid", "reranked"
 _BATCH = 256
-_WHOLE_PASSAGE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +196,6 @@ def beir_config(folder: Path, index: Path, config: Config, chunked: bool = False
     if not corpus.is_file():
         raise EvaluationError(f"{corpus}: no such file; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/")
     source = SourceSettings(path=str(corpus.resolve()), id_field="_id", text_field="text", title_field="title")
-    chunking = config.chunking if chunked else ChunkingSettings(max_tokens=_WHOLE_PASSAGE, overlap_tokens=0)
+    chunking = config.chunking if chunked else ChunkingSettings(max_tokens=WHOLE_PASSAGE_TOKENS, overlap_tokens=0)
     changes = {"sources": [source], "index": str(index.resolve()), "chunking": chunking}
     return config.model_copy(update=changes)

@@ -16,6 +16,7 @@ from pipeline.models.local_transformer import (
     RuntimeOptions,
     bge_m3_encoder,
     is_bge_m3,
+    saved_max_tokens,
     sentence_encoder,
     tokenizer_path,
 )
@@ -70,6 +71,11 @@ def missing_downloads(settings: EncoderSettings, base: Path) -> list[str]:
 def model_tokenizer(settings: EncoderSettings, base: Path) -> Any:
     """A fresh tokenizer of `settings.model`, with neither truncation nor padding."""
     return load_tokenizer(tokenizer_path(_locate(settings, settings.model, base)))
+
+
+def saved_limit(settings: EncoderSettings, name: str, base: Path) -> int | None:
+    """Where sentence-transformers cuts the texts of the model `name` of `settings`, if its files say so."""
+    return saved_max_tokens(_locate(settings, name, base, revision="" if name == settings.model else None))
 
 
 def graph_pooling(model: LocalModel) -> str | None:
