@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 
 from pipeline.cli import cli
 from tests.collection import TEXTS, write_documents
+from tests.command_line import refused, run
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,24 +27,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
     assert run(folder, "build").exit_code == 0
     return folder
-
-
-def run(folder: Path, *arguments: str, stdin: str | None = None) -> Result:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return CliRunner().invoke(cli, list(arguments), input=stdin)
-    finally:
-        os.chdir(before)
-
-
-def refused(folder: Path, *arguments: str, code: int, says: str, stdin: str | None = None) -> None:
-    result = run(folder, *arguments, stdin=stdin)
-    assert result.exit_code == code, result.output
-    assert re.search(says, result.stderr), result.stderr
-    if code != 2 or "Usage" not in result.stderr:
-        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert "Traceback" not in result.output
 
 
 def test_build_says_what_it_did(built: Path) -> None:
@@ -188,13 +169,6 @@ def test_evaluate_beir(tmp_path: Path) -> None:
     record = json.loads(result.stdout)
     assert record["measures"]["lexical"]["nDCG@10"] == 1.0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["beir"]
-
-
-def test_chunks_that_the_encoder_does_not_read_whole_are_warned_of_once(tmp_path: Path) -> None:
-    write_documents(tmp_path / "documents")
-    (tmp_path / "config.yaml").write_text("sources: [{path: documents}]\nchunking: {max_tokens: 512}\n")
-    for command in (("build", "--dry-run"), ("ingest",), ("build",)):
-        assert run(tmp_path, *command).stderr.count("chunking.max_tokens=512 is more than the encoder reads") == 1
 
 
 def test_status_and_generations(built: Path) -> None:

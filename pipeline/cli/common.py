@@ -30,11 +30,12 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options in front of the command."""
+    """The options in front of the command. `config_named`: `config_path` was given, so it must be there."""
 
     config_path: Path
     quiet: bool
     log_json: bool = False
+    config_named: bool = False
 
     def say(self, message: str, **fields: object) -> None:
         """Print what was done, or log it with fields beside it if logs are JSON; nothing if quiet."""
@@ -55,6 +56,12 @@ class Options:
         from pipeline.config import load_config
 
         return load_config(self.config_path)
+
+    def config_or_defaults(self) -> Config:
+        """The configuration, or the defaults where none was named and there is no config.yaml."""
+        from pipeline.config import Config
+
+        return self.config() if self.config_named or self.config_path.exists() else Config()
 
     def progress(self) -> ProgressFactory:
         """tqdm bars on a terminal, a line a stage if logs are JSON, else nothing."""
@@ -83,8 +90,7 @@ class Options:
         from pipeline.query.searcher import open_index
 
         if index_path is not None:
-            settings = self.config().query if self.config_path.exists() else None
-            opened = open_index(index_path, generation=generation, settings=settings)
+            opened = open_index(index_path, generation=generation, settings=self.config_or_defaults().query)
         else:
             config = self.config()
             opened = open_index(
