@@ -15,6 +15,8 @@ ROOT = Path(pipeline.__file__).parent
 LAYERS = [
     {"records", "errors", "progress", "wording", "__init__", "__main__"},
     {"stopwatch"},
+    {"config_problems"},
+    {"config_search"},
     {"config", "config_edit"},
     {"starter"},
     {"index", "models"},

@@ -239,7 +239,7 @@ def test_mistakes_get_one_line(built: Path, tmp_path: Path) -> None:
         ("- a", "expected `key: value`"),
         ("", "no sources are configured"),
         ("sources: [{path: nowhere}]", "nowhere"),
-        ("sources: [{path: empty}]", "no file matches|no file"),
+        ("sources: [{path: empty}]", "empty: the folder is empty; put documents there"),
         ("sources: [{path: documents}]\nencoder: {model: unheard/of}", "unheard/of"),
     ],
 )

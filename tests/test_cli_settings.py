@@ -46,6 +46,47 @@ def test_a_configuration_that_is_named_must_be_there(tmp_path: Path, command: tu
     refused(tmp_path, "--quiet", "--config", "other.yaml", *command, code=2, says=r"other\.yaml: no such file")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("encoder: {bm25: {stemmer: klingon}}", "stemmer='klingon' is not a Snowball stemmer"),
+        ("encoder: {model: embeded}", "encoder.model='embeded': .* did you mean `embedded`"),
+        ("encoder: {model: ./nowhere}", "encoder.model='./nowhere': there is no folder .* not a hub id"),
+        ("encoder: {lexical: bm52}", "encoder.lexical='bm52': .* did you mean `bm25`"),
+        ("encoder: {model: none, lexical: none}", "nothing to index"),
+        ("gate: {queries: no.tsv, qrels: no.tsv}", "gate: .*no.tsv: cannot be read"),
+        ("gate: {queries: q.tsv, qrels: qrels.tsv, minimum: {nDCGG@10: 0.5}}", "gate: unknown measure 'nDCGG@10'"),
+        ("gate: {queries: q.tsv, qrels: qrels.tsv, max_drop: {what: 0.5}}", "gate: unknown measure 'what'"),
+        ("index: /proc/nope", "index: /proc/nope: no folder can be made there"),
+        ("index: q.tsv/index", "index: q.tsv/index: no folder can be made there"),
+        ("index: q.tsv", "index: q.tsv: no folder can be made there"),
+        ("sources: []", "no sources are configured"),
+    ],
+)
+def test_a_configuration_that_does_not_hold_is_exit_code_2(tmp_path: Path, text: str, says: str) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "q.tsv").write_text("1\trank fusion\n")
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta.md\t1\n")
+    sources = "" if text.startswith("sources") else "sources: [{path: documents}]\n"
+    (tmp_path / "config.yaml").write_text(f"{text}\n{sources}")
+    refused(tmp_path, "build", code=2, says=says)
+
+
+def test_settings_that_the_index_was_not_built_with_are_exit_code_2(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    assert run(tmp_path, "build").exit_code == 0
+    (tmp_path / "config.yaml").write_text(
+        "index: index\nsources: [{path: documents}]\nchunking: {max_tokens: 99}\n"
+    )
+    refused(tmp_path, "build", code=2, says="built with other settings .* `pipeline build --full`")
+
+
+def test_a_fresh_project_is_told_what_is_missing(tmp_path: Path) -> None:
+    assert run(tmp_path, "init").exit_code == 0
+    refused(tmp_path, "build", code=1, says="documents: the folder is empty; put documents there")
+
+
 def test_the_gate_does_not_judge_a_throw_away_index(tmp_path: Path) -> None:
     """Neither its questions, which are about other documents, nor the share of passages that cannot be read."""
     beir = write_beir(tmp_path / "beir")

@@ -168,7 +168,7 @@ def _disk_error(error: OSError) -> str:
 
 def _exit_code(error: errors.PipelineError) -> int:
     match error:
-        case errors.ConfigError():
+        case errors.ConfigError() | errors.IncompatibleIndexError():
             return EXIT_BAD_CONFIGURATION
         case errors.RejectedDocumentsError():
             return EXIT_REJECTS

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import EncoderSettings
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.contract import Encoder
 from pipeline.models.fingerprints import PRECISION_CLASS
 from pipeline.models.instructions import Instructions, resolve_instructions
@@ -107,10 +107,13 @@ def graph_pooling(model: LocalModel) -> str | None:
 
 def _locate(settings: EncoderSettings, name: str, base: Path, revision: str | None = "") -> LocalModel:
     if name.startswith(("http://", "https://")):
-        raise EncoderError(
+        raise ConfigError(
             f"{name!r} is an address, not a model: name the model, and the server in encoder.endpoint.url"
         )
-    return locate(name, settings.revision if revision == "" else revision, base, _needs(settings, name))
+    wanted, needs = settings.revision if revision == "" else revision, _needs(settings, name)
+    if name == settings.model:
+        return locate(name, wanted, base, needs)
+    return locate(name, wanted, base, needs, key="lexical", words=("auto", "bm25", "none"))
 
 
 def _needs(settings: EncoderSettings, name: str) -> tuple[str, ...]:
