@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,16 +16,16 @@ from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.reuse import take_inventory
 from pipeline.errors import (
+    ConfigError,
     DeletionGuardError,
     GateRefusedError,
     IndexStoreError,
     RejectedDocumentsError,
-    SourceError,
 )
 from pipeline.evaluate.gate import recorded_refusals
 from pipeline.evaluate.golden import Golden, load_golden
+from pipeline.index import files, seismic_writer, staging, store
 from pipeline.index import manifest as manifests
-from pipeline.index import seismic_writer, staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.index.staging import StagedIngest
@@ -65,7 +67,7 @@ def ingest(
     lifts the guard `max_delete_ratio`, which otherwise raises `DeletionGuardError`.
     Raises `ConfigError`, `SourceError`, `IncompatibleIndexError`, `IndexLockedError`.
     """
-    with store.lock(config.index_path):
+    with _lock(config):
         return _ingest(config, _encoder(config), full, strict, rehash, allow_deletes, progress)
 
 
@@ -80,7 +82,7 @@ def encode(
     index = config.index_path
     watch = Stopwatch(progress)
     wishes = Wishes(_golden(config), note, allow_deletes)
-    with store.lock(index):
+    with _lock(config):
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
@@ -110,7 +112,7 @@ def build(
     """
     watch = Stopwatch(progress)
     wishes = Wishes(_golden(config), note, allow_deletes)
-    with store.lock(config.index_path):
+    with _lock(config):
         encoder = _encoder(config)
         report = _ingest(config, encoder, full, strict, rehash, allow_deletes, watch)
         return commit.encode_and_publish(config, encoder, report, watch, wishes)
@@ -123,7 +125,7 @@ def publish(config: Config, *, force: bool = False, progress: ProgressFactory = 
     published since, `CorruptIndexError`, `IndexLockedError`.
     """
     index = config.index_path
-    with store.lock(index):
+    with _lock(config):
         manifest = commit.staged_candidate(index)
         if force:
             reasons = "; ".join(recorded_refusals(manifest))
@@ -194,9 +196,11 @@ def _stage(
     """Compare the sources with the live generation and stage what is new below `target`."""
     index = config.index_path
     if not config.sources:
-        raise SourceError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
-    files = discover(config)
-    chunker = _chunker(config)
+        raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
+    found = discover(config)
+    tokenizer = chunk_tokenizer(config.encoder, base=config.base)
+    planning.warn_of_unread_tokens(config, encoder, tokenizer)
+    chunker = Chunker(config.chunking, tokenizer)
     live = None if full else store.live_manifest(index)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
@@ -210,7 +214,7 @@ def _stage(
             run.unread(doc_ids)
             bar.update(len(doc_ids))
 
-        documents = _counted(read_documents(files, config.ingest, run.reject, ledger, unread), bar)
+        documents = _counted(read_documents(found, config.ingest, run.reject, ledger, unread), bar)
         staged = run.stage(
             target, documents, chunker.chunk, chunker.fingerprint, _shard_chunks(config, encoder), base, full
         )
@@ -222,6 +226,21 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
     for document in documents:
         yield document
         bar.update()
+
+
+@contextlib.contextmanager
+def _lock(config: Config) -> Iterator[None]:
+    """The writer lock of the configured index. Raises `ConfigError` if `index` is no place for a folder."""
+    try:
+        files.make_folder(config.index_path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        raise ConfigError(
+            f"index: {config.index_path}: no folder can be made there: {error.strerror}; correct `index`"
+        ) from None
+    with store.lock(config.index_path):
+        yield
 
 
 def _golden(config: Config) -> Golden:

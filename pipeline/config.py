@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from pipeline.config_problems import described, load_yaml, nearest
+from pipeline.config_search import (
+    EndpointSection,
+    Expectation,
+    FusionSettings,
+    GateSettings,
+    QuerySettings,
+    RerankSettings,
+    Settings,
+)
 from pipeline.errors import ConfigError
 
+__all__ = [
+    "Bm25Settings",
+    "ChunkingSettings",
+    "Config",
+    "EncodeSettings",
+    "EncoderSettings",
+    "EndpointSection",
+    "Expectation",
+    "FusionSettings",
+    "GateSettings",
+    "IngestSettings",
+    "QuerySettings",
+    "RerankSettings",
+    "SegmentSettings",
+    "Settings",
+    "SourceSettings",
+    "load_config",
+    "parse_config",
+]
+
 DEFAULT_NAME = "config.yaml"
+WHOLE_PASSAGE_TOKENS = 1_000_000
+"""As `chunking.max_tokens`: texts are not cut, whatever the encoder reads of them."""
 
 
-class Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
-
-
+_ENCODINGS = (
+    "cp949",
+    "euc-kr",
+    "cp932",
+    "shift_jis",
+    "euc-jp",
+    "gb18030",
+    "big5",
+    "cp1252",
+    "latin-1",
+    "koi8-r",
+    "utf-16",
+)
 _DEVICE = r"^(cpu|mps|cuda(:\d+)?)$"
 
 
@@ -29,8 +70,8 @@ class SourceSettings(Settings):
     """
 
     path: str
-    include: list[str] = []
-    exclude: list[str] = []
+    include: list[str] = Field(default=[])
+    exclude: list[str] = Field(default=[])
     prefix: str = ""
     id_field: str | None = None
     text_field: str | None = None
@@ -41,7 +82,18 @@ class IngestSettings(Settings):
     """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected."""
 
     max_document_mb: float = Field(default=32.0, gt=0)
-    encodings: list[str] = []
+    encodings: list[str] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _encodings_are_known(self) -> IngestSettings:
+        for name in self.encodings:
+            try:
+                with contextlib.suppress(UnicodeDecodeError):
+                    b"four".decode(name)
+            except (LookupError, ValueError, UnicodeError):
+                hint = nearest(name, _ENCODINGS, "for example")
+                raise ValueError(f"ingest.encodings: {name!r} is no text encoding of Python; {hint}") from None
+        return self
 
 
 class ChunkingSettings(Settings):
@@ -66,21 +118,6 @@ class Bm25Settings(Settings):
     b: float = Field(default=0.75, ge=0, le=1)
     stemmer: str | None = "english"
     korean: Literal["bigrams", "morphemes"] = "bigrams"
-
-
-class EndpointSection(Settings):
-    """A remote endpoint; docs/endpoints.md describes the keys. The token comes from the environment."""
-
-    protocol: Literal["huggingface", "tei", "openai"]
-    url: str = ""
-    token_variable: str | None = None
-    dimension: int | None = Field(default=None, ge=1)
-    batch_texts: int = Field(default=32, ge=1)
-    batch_tokens: int = Field(default=8192, ge=1)
-    concurrency: int = Field(default=4, ge=1)
-    timeout_seconds: float = Field(default=60.0, gt=0)
-    attempts: int = Field(default=6, ge=1)
-    max_wait_seconds: float = Field(default=60.0, ge=0)
 
 
 class EncoderSettings(Settings):
@@ -110,6 +147,12 @@ class EncoderSettings(Settings):
     lexical_endpoint: EndpointSection | None = None
     bm25: Bm25Settings = Bm25Settings()
 
+    @model_validator(mode="after")
+    def _gives_something(self) -> EncoderSettings:
+        if self.model == self.lexical == "none":
+            raise ValueError("encoder.model and encoder.lexical are both `none`: there is nothing to index")
+        return self
+
 
 class EncodeSettings(Settings):
     """`devices`: one process for each encodes; none: everything happens here, on `encoder.device`.
@@ -119,7 +162,7 @@ class EncodeSettings(Settings):
 
     shard_chunks: int = Field(default=4096, ge=1)
     batch_tokens: int | None = Field(default=None, ge=64)
-    devices: list[Annotated[str, Field(pattern=_DEVICE)]] = []
+    devices: list[Annotated[str, Field(pattern=_DEVICE)]] = Field(default=[])
     timeout_seconds: float = Field(default=3600.0, gt=0)
 
 
@@ -137,89 +180,11 @@ class SegmentSettings(Settings):
     auto_compact: bool = True
 
 
-class FusionSettings(Settings):
-    """`auto` calibrates itself without labels (docs/adr/0003-fusion.md); BGE-M3 gets the weights of its paper."""
-
-    method: Literal["auto", "dbsf", "minmax", "rrf", "theoretical", "weighted", "zscore"] = "auto"
-    preset: Literal["m3-miracl", "m3-mldr"] | None = None
-    rrf_k: float = Field(default=60.0, gt=0)
-    weights: dict[str, float] = {}
-
-
-class RerankSettings(Settings):
-    """What reads the best `top` chunks again.
-
-    `model`: `none`, `multivectors` (late interaction with the index's own encoder), or a cross-encoder: a hub id, a
-    folder, or what `endpoint` serves. `blend`: the first stage's share of the score; unset it is none, except that
-    multi-vectors join a `weighted` fusion as its third leg. `max_tokens`: of query and passage together.
-    """
-
-    model: str = Field(default="none", min_length=1)
-    top: int = Field(default=50, ge=1)
-    blend: float | None = Field(default=None, ge=0, lt=1)
-    revision: str | None = None
-    runtime: Literal["auto", "openvino", "flagembedding", "sentence-transformers"] = "auto"
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
-    max_tokens: int = Field(default=512, ge=8)
-    trust_remote_code: bool = False
-    endpoint: EndpointSection | None = None
-
-    @model_validator(mode="after")
-    def _endpoint_serves_a_cross_encoder(self) -> RerankSettings:
-        if self.endpoint is not None and self.model in ("none", "multivectors"):
-            raise ValueError(
-                f"query.rerank.endpoint serves a cross-encoder, and query.rerank.model is {self.model}"
-            )
-        return self
-
-
-class QuerySettings(Settings):
-    k: int = Field(default=10, ge=1)
-    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
-    depth: int = Field(default=100, ge=1)
-    fusion: FusionSettings = FusionSettings()
-    rerank: RerankSettings = RerankSettings()
-
-
-class Expectation(Settings):
-    """A question of which one of the named documents must be among the first `k`."""
-
-    query: str = Field(min_length=1)
-    documents: list[str] = Field(min_length=1)
-    k: int = Field(default=10, ge=1)
-
-
-class GateSettings(Settings):
-    """When a finished build is not published (docs/nightly.md).
-
-    `minimum` and `max_drop`, by measure: the least value, and how much less than the live generation's is
-    acceptable. Measures are those of `pipeline evaluate`, on all legs, and `expected`: the share of `expect` that
-    holds.
-    """
-
-    queries: str | None = None
-    qrels: str | None = None
-    expect: list[Expectation] = []
-    minimum: dict[str, float] = {}
-    max_drop: dict[str, Annotated[float, Field(ge=0)]] = {}
-    min_document_ratio: float = Field(default=0.5, ge=0, le=1)
-    max_reject_ratio: float = Field(default=0.5, ge=0, le=1)
-    max_empty_vector_ratio: float = Field(default=0.01, ge=0, le=1)
-    max_empty_lexical_ratio: float = Field(default=0.5, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _queries_with_qrels(self) -> GateSettings:
-        if (self.queries is None) != (self.qrels is None):
-            raise ValueError("gate.queries and gate.qrels go together: give both or none")
-        return self
-
-
 class Config(Settings):
     """The whole file. `base` is the folder that relative paths start from; it is not a key of the file."""
 
-    index: str = "indexes/default"
-    sources: list[SourceSettings] = []
+    index: str = Field(default="indexes/default", min_length=1)
+    sources: list[SourceSettings] = Field(default=[])
     ingest: IngestSettings = IngestSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     encoder: EncoderSettings = EncoderSettings()
@@ -255,7 +220,7 @@ class Config(Settings):
 def load_config(path: Path) -> Config:
     """Read and check a configuration file. Raises `ConfigError` naming the file, the key and the cure."""
     try:
-        raw = yaml.safe_load(path.read_text("utf-8"))
+        raw = load_yaml(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `pipeline init` writes a starter configuration") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -278,28 +243,5 @@ def parse_config(raw: dict[str, Any], base: Path = Path(), origin: str = "config
     try:
         return Config.model_validate({**raw, "base": base})
     except ValidationError as error:
-        problems = [_problem(detail, origin) for detail in error.errors()]
+        problems = [described(detail, origin, Config) for detail in error.errors()]
         raise ConfigError("; ".join(problems)) from None
-
-
-def _problem(detail: Any, origin: str) -> str:
-    location = [str(part) for part in detail["loc"]]
-    key = ".".join(location)
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
-        return f"{origin}: unknown key `{key}`; {hint}"
-    if detail["type"] == "value_error":
-        return f"{origin}: {detail['ctx']['error']}"
-    return f"{origin}: `{key}`: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
-
-
-def _known_keys(location: list[str]) -> list[str]:
-    model: Any = Config
-    for part in location:
-        if part.isdigit():
-            continue
-        annotation = model.model_fields[part].annotation
-        model = annotation.__args__[0] if getattr(annotation, "__args__", None) else annotation
-    return sorted(name for name in model.model_fields if name != "base")

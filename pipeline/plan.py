@@ -12,13 +12,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.config import Config
+from pipeline.config import WHOLE_PASSAGE_TOKENS, Config
 from pipeline.encode import stage as encoding
 from pipeline.errors import IndexStoreError
 from pipeline.index import multivector, staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.models.contract import Encoder
+from pipeline.models.reading import tokens_read
 from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.records import Rejection
 
@@ -126,6 +127,25 @@ def announce_multivectors(config: Config, index: Path, staged: StagedIngest, enc
         level = logging.WARNING if size >= _MUCH_BYTES else logging.INFO
         log.log(
             level, "multi-vectors of %s chunks will take about %.2f GB of disk", f"{staged.chunks:,}", size / 1e9
+        )
+
+
+def warn_of_unread_tokens(config: Config, encoder: Encoder, tokenizer: Any) -> None:
+    """Log a warning if chunks may be longer than what a leg reads of them, unless that is on purpose."""
+    longest = config.chunking.max_tokens
+    if longest == WHOLE_PASSAGE_TOKENS:
+        return
+    read = tokens_read(config.encoder, encoder, tokenizer, config.base)
+    short = {leg: limit for leg, limit in read.items() if limit < longest}
+    if short:
+        least = min(short.values())
+        log.warning(
+            "chunking.max_tokens=%d is more than the encoder reads: the %s leg sees only the first %d tokens of a "
+            "chunk, and what stands after them is not found by it; set chunking.max_tokens: %d",
+            longest,
+            " and the ".join(short),
+            least,
+            least,
         )
 
 

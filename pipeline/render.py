@@ -18,6 +18,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.query.searcher import Index
 from pipeline.query.snippet import snippet
 from pipeline.records import Hit, LegScore, Rejection
+from pipeline.wording import printable
 
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
@@ -60,13 +61,13 @@ def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], 
         return
     tokens = index.encoder.describe_tokens(query)
     legs = list(hits[0].legs)
-    table = Table(title=f"[bold]{escape(query)}[/]", title_justify="left", show_lines=True, expand=True)
+    table = Table(title=f"[bold]{escape(printable(query))}[/]", title_justify="left", show_lines=True, expand=True)
     table.add_column("#", justify="right", style="bold")
     table.add_column("score", justify="right", no_wrap=True)
     for leg in legs:
         table.add_column(leg, justify="right", no_wrap=True)
     for name in show:
-        table.add_column(name, overflow="fold", max_width=24)
+        table.add_column(escape(printable(name)), overflow="fold", max_width=24)
     table.add_column("passage", ratio=1, overflow="fold")
     for hit in hits:
         table.add_row(
@@ -88,15 +89,15 @@ def _leg_cell(score: LegScore | None) -> str:
 def _plain(value: object) -> str:
     if value is None:
         return "–"
-    return escape(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return escape(printable(", ".join(map(str, value)) if isinstance(value, list) else str(value)))
 
 
 def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
-    text = Text(hit.doc_id, style="cyan")
+    text = Text(printable(hit.doc_id), style="cyan")
     if hit.headings:
-        text.append(" › " + " › ".join(hit.headings), style="dim")
+        text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
     text.append("\n")
-    part = snippet(hit.text, tokens, index.encoder.describe_tokens)
+    part = snippet(printable(hit.text), tokens, index.encoder.describe_tokens)
     body = Text(("…" if part.cut_before else "") + part.text + ("…" if part.cut_after else ""), style="default")
     shift = 1 if part.cut_before else 0
     if hit.before:
@@ -107,17 +108,17 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     if hit.after:
         text.append(f"\n↑ {_start(hit.after)}", style="dim")
     for line in _explanation(hit):
-        text.append(f"\n{line}", style="green")
+        text.append(f"\n{printable(line)}", style="green")
     return text
 
 
 def _start(text: str) -> str:
-    folded = " ".join(text.split())
+    folded = " ".join(printable(text).split())
     return folded if len(folded) <= _CONTEXT_CHARACTERS else folded[:_CONTEXT_CHARACTERS] + "…"
 
 
 def _end(text: str) -> str:
-    folded = " ".join(text.split())
+    folded = " ".join(printable(text).split())
     return folded if len(folded) <= _CONTEXT_CHARACTERS else "…" + folded[-_CONTEXT_CHARACTERS:]
 
 
@@ -163,7 +164,7 @@ def recall_lines(recall: LexicalRecall | None) -> list[str]:
 
 def moved_lines(moved: Sequence[tuple[str, str]], limit: int = 10) -> list[str]:
     """The first documents that moved, by old and new id."""
-    lines = [f"moved {old} → {new}" for old, new in moved[:limit]]
+    lines = [printable(f"moved {old} → {new}") for old, new in moved[:limit]]
     return [*lines, f"… and {len(moved) - limit:,} more moved"] if len(moved) > limit else lines
 
 
@@ -203,7 +204,7 @@ def duration(seconds: float) -> str:
 
 def rejection_lines(rejections: Sequence[Rejection], rejects_file: Path | None, limit: int = 10) -> list[str]:
     """The first rejected documents, with reasons, and where all of them are listed."""
-    lines = [f"rejected {rejection.source}: {rejection.reason}" for rejection in rejections[:limit]]
+    lines = [printable(f"rejected {rejection.source}: {rejection.reason}") for rejection in rejections[:limit]]
     if len(rejections) > limit:
         lines.append(f"… and {len(rejections) - limit:,} more")
     if rejections:
@@ -240,7 +241,7 @@ def generations_table(console: Console, known: Sequence[Manifest]) -> None:
             f"{manifest.chunks:,}",
             str(len(manifest.segments)),
             "\n".join(f"{name} {value:.4f}" for name, value in recorded_measures(manifest).items()),
-            escape(manifest.note),
+            escape(printable(manifest.note)),
         )
     console.print(table)
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipeline.render import recall_lines
 from pipeline.report.record import BuildRecord
+from pipeline.wording import printable
 
 _REJECTIONS = 5
 
@@ -16,10 +17,10 @@ def record_tables(console: Console, record: BuildRecord) -> None:
     """What a build did, as text and tables that fit the terminal."""
     console.print(
         f"[bold]generation {record.generation}[/] was {record.status}, {record.created_at}, "
-        f"in {record.seconds:,.1f} s" + (f": {escape(record.note)}" if record.note else "")
+        f"in {record.seconds:,.1f} s" + (f": {escape(printable(record.note))}" if record.note else "")
     )
     for reason in record.refusals:
-        console.print(f"  [red]refused:[/] {escape(reason)}")
+        console.print(f"  [red]refused:[/] {escape(printable(reason))}")
     console.print(
         f"  {record.added:,} added, {record.changed:,} changed, {record.moved:,} moved, "
         f"{record.deleted:,} deleted, {record.unchanged:,} unchanged, {record.rejected:,} rejected; "
@@ -44,6 +45,6 @@ def record_tables(console: Console, record: BuildRecord) -> None:
             quality.add_row(name, f"{value:.4f}", f"{live[name]:.4f}" if name in live else "–")
         console.print(quality)
     for one in record.rejections[:_REJECTIONS]:
-        console.print(f"  rejected {escape(one.source)}: {escape(one.reason)}")
+        console.print(f"  rejected {escape(printable(f'{one.source}: {one.reason}'))}")
     if record.rejected > _REJECTIONS:
         console.print(f"  … and {record.rejected - _REJECTIONS:,} more")

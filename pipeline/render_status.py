@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.evaluate.gate import recorded_refusals
 from pipeline.index.manifest import Manifest
 from pipeline.render import generation_record, size
+from pipeline.wording import printable
 
 
 def status_record(
@@ -50,11 +51,10 @@ def status_record(
 
 def status_table(console: Console, record: Mapping[str, Any]) -> None:
     """The same for a person."""
-    console.print(
-        f"[bold]{escape(record['index'])}[/]  generation {record['generation']} of {record['created_at']}"
-    )
+    name = escape(printable(record["index"]))
+    console.print(f"[bold]{name}[/]  generation {record['generation']} of {record['created_at']}")
     if record["note"]:
-        console.print(f"  {escape(record['note'])}")
+        console.print(f"  {escape(printable(record['note']))}")
     console.print(
         f"  {record['documents']:,} documents, {record['chunks']:,} chunks, "
         f"{len(record['segments'])} segments, {size(record['bytes'])}"
@@ -62,10 +62,8 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
     if record["staged"]:
         console.print("  an ingest is staged: `pipeline encode` publishes it")
     if record["refused"]:
-        reasons = "; ".join(record["refused"]["reasons"])
-        console.print(
-            f"  the gate refused generation {record['refused']['generation']}, it is staged: {escape(reasons)}"
-        )
+        reasons = escape(printable("; ".join(record["refused"]["reasons"])))
+        console.print(f"  the gate refused generation {record['refused']['generation']}, it is staged: {reasons}")
     table = Table("segment", "chunks", "deleted", "dense", "lexical", "files")
     for entry in record["segments"]:
         files = "\n".join(f"{name} {size(count)}" for name, count in entry["files"].items())
@@ -81,7 +79,7 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
     prints = Table("part", "field", "value")
     for part, fields in record["fingerprints"].items():
         for name, value in fields.items():
-            prints.add_row(part, name, escape(value))
+            prints.add_row(part, name, escape(printable(value)))
     console.print(prints)
 
 

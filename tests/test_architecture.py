@@ -13,8 +13,10 @@ import pipeline
 
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
-    {"records", "errors", "progress", "__init__", "__main__"},
+    {"records", "errors", "progress", "wording", "__init__", "__main__"},
     {"stopwatch"},
+    {"config_problems"},
+    {"config_search"},
     {"config", "config_edit"},
     {"starter"},
     {"index", "models"},

@@ -31,12 +31,42 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"chunking": {"max_tokens": "12"}}, "`chunking.max_tokens`: input should be a valid integer, got '12'"),
         ({"chunking": {"overlap_tokens": 254}}, "overlap_tokens=254 must be below chunking.max_tokens=254"),
         ({"query": {"k": 0}}, "`query.k`: .*greater than or equal to 1, got 0"),
-        ({"sources": [{}]}, "`sources.0.path`"),
+        ({"sources": [{}]}, "`sources.0.path` is missing"),
+        ({"sources": ["documents"]}, "`sources.0`: expected keys and values, such as `path: documents`, got 'docu"),
+        (
+            {"sources": "documents"},
+            "`sources`: expected a list, such as `\\[a, b\\]` or a line `- …` for each, got",
+        ),
+        ({"chunking": None}, "`chunking`: expected keys and values, such as `max_tokens: 254`, got nothing"),
+        ({"gate": {"minimum": None}}, "`gate.minimum`: expected lines `name: value`, got nothing; remove the key"),
+        ({"index": ""}, "`index`: .*at least 1 character, got ''"),
+        ({"query": {"fusion": {"weights": {"lexcal": 1.0}}}}, "no leg `lexcal`; did you mean `lexical`?"),
+        ({"query": {"fusion": {"weights": {"dense": -1.0}}}}, "query.fusion.weights.dense=-1 must be zero or more"),
+        ({"query": {"fusion": {"weights": {"dense": float("inf")}}}}, "weights.dense=inf must be zero or more"),
+        ({"ingest": {"encodings": ["cp494"]}}, "ingest.encodings: 'cp494' is no .*; did you mean `cp949`?"),
+        ({"ingest": {"encodings": ["rot13"]}}, "ingest.encodings: 'rot13' is no text encoding"),
+        ({"encoder": {"model": "none", "lexical": "none"}}, "both `none`: there is nothing to index"),
     ],
 )
 def test_mistakes(raw: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse_config(raw)
+
+
+@pytest.mark.parametrize("name", ["cp949", "utf-16", "utf-7", "UTF-8", "latin-1", "idna"])
+def test_encodings_that_python_knows(name: str) -> None:
+    assert parse_config({"ingest": {"encodings": [name]}}).ingest.encodings == [name]
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("index: a\nquery:\n  k: 3\n  depth: 9\n  k: 4\n")
+    with pytest.raises(ConfigError, match=r"config.yaml:5: not valid YAML: the key `k` stands twice"):
+        load_config(path)
+    path.write_text("sources: [{path: a}, {path: b}]\nquery: {k: 3}\ngate: {expect: []}\n")
+    assert load_config(path).query.k == 3
+    path.write_text("query: &q {k: 3}\nencode: {<<: {shard_chunks: 5}, shard_chunks: 6}\n")
+    assert load_config(path).encode.shard_chunks == 6
 
 
 def test_the_shipped_configuration_and_the_starter_hold(tmp_path: Path) -> None:

@@ -16,18 +16,16 @@ from pipeline.cli.common import Commands, Options
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hybrid-pipeline")
-@click.option(
-    "--config", "config_path", default="config.yaml", metavar="FILE", help="Configuration. Default: config.yaml"
-)
+@click.option("--config", "config_path", metavar="FILE", help="Configuration. Default: config.yaml")
 @click.option("--quiet", "-q", is_flag=True, help="Print results and errors only: no progress, no summary.")
 @click.option("--verbose", "-v", is_flag=True, help="Log what is being done to standard error.")
 @click.option("--log-json", is_flag=True, help="Log to standard error, one JSON object a line; summaries too.")
 @click.pass_context
-def cli(ctx: click.Context, config_path: str, quiet: bool, verbose: bool, log_json: bool) -> None:
+def cli(ctx: click.Context, config_path: str | None, quiet: bool, verbose: bool, log_json: bool) -> None:
     """Build a hybrid (dense + lexical) index from documents, and search it."""
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     logs.configure(log_json, level)
-    ctx.obj = Options(Path(config_path), quiet, log_json)
+    ctx.obj = Options(Path(config_path or "config.yaml"), quiet, log_json, config_named=config_path is not None)
 
 
 for command in (

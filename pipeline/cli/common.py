@@ -15,6 +15,7 @@ import click
 
 from pipeline import errors
 from pipeline.cli import logs
+from pipeline.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,11 +30,12 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options in front of the command."""
+    """The options in front of the command. `config_named`: `config_path` was given, so it must be there."""
 
     config_path: Path
     quiet: bool
     log_json: bool = False
+    config_named: bool = False
 
     def say(self, message: str, **fields: object) -> None:
         """Print what was done, or log it with fields beside it if logs are JSON; nothing if quiet."""
@@ -47,13 +49,19 @@ class Options:
         if self.log_json:
             logs.tell(logging.WARNING, message, **fields)
         else:
-            click.echo(message, err=True)
+            click.echo(printable(message), err=True)
 
     def config(self) -> Config:
         """The configuration file, checked."""
         from pipeline.config import load_config
 
         return load_config(self.config_path)
+
+    def config_or_defaults(self) -> Config:
+        """The configuration, or the defaults where none was named and there is no config.yaml."""
+        from pipeline.config import Config
+
+        return self.config() if self.config_named or self.config_path.exists() else Config()
 
     def progress(self) -> ProgressFactory:
         """tqdm bars on a terminal, a line a stage if logs are JSON, else nothing."""
@@ -82,8 +90,7 @@ class Options:
         from pipeline.query.searcher import open_index
 
         if index_path is not None:
-            settings = self.config().query if self.config_path.exists() else None
-            opened = open_index(index_path, generation=generation, settings=settings)
+            opened = open_index(index_path, generation=generation, settings=self.config_or_defaults().query)
         else:
             config = self.config()
             opened = open_index(
@@ -141,7 +148,7 @@ def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
     if ctx.obj is not None and ctx.obj.log_json:
         logs.tell(logging.ERROR, message.removeprefix("error: "), event="failed", exit_code=exit_code)
     else:
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
     sys.exit(exit_code)
 
 
@@ -161,7 +168,7 @@ def _disk_error(error: OSError) -> str:
 
 def _exit_code(error: errors.PipelineError) -> int:
     match error:
-        case errors.ConfigError():
+        case errors.ConfigError() | errors.IncompatibleIndexError():
             return EXIT_BAD_CONFIGURATION
         case errors.RejectedDocumentsError():
             return EXIT_REJECTS
@@ -176,4 +183,4 @@ def console() -> Console:
     """A console that fits the terminal, or 120 columns when the output goes elsewhere."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return Console(width=None if sys.stdout.isatty() else 120, emoji=False)

@@ -114,12 +114,10 @@ def judged_index(
 @contextlib.contextmanager
 def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) -> Iterator[Index]:
     from pipeline.builder import build
-    from pipeline.config import Config
     from pipeline.evaluate.runs import beir_config
     from pipeline.query.searcher import open_index
 
-    base = options.config() if options.config_path.exists() else Config()
-    config = beir_config(folder, temporary / "index", base, chunked)
+    config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked)
     report = build(config, progress=options.progress())
     if report.rejections and not options.quiet:
         click.echo(f"{len(report.rejections)} documents were rejected and count as not found", err=True)

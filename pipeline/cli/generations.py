@@ -7,6 +7,7 @@ import json
 import click
 
 from pipeline.cli.common import Options, console
+from pipeline.wording import printable
 
 _INDEX = click.option(
     "--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration."
@@ -64,7 +65,7 @@ def rollback(options: Options, generation: int | None, index_path: str | None) -
 
     restored = store.rollback(options.index_folder(index_path), generation)
     options.say(
-        f"published generation {restored.generation}: {restored.note} "
+        f"published generation {restored.generation}: {printable(restored.note)} "
         f"({restored.documents:,} documents, {restored.chunks:,} chunks)",
         event="rolled back",
         generation=restored.generation,

@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
+from pipeline.wording import printable
+
 if TYPE_CHECKING:
     from pipeline.stopwatch import StageTime
 
@@ -34,6 +36,14 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class PlainLines(logging.Formatter):
+    """A log record as a line for people, whatever is in the names of files."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        """One line; a traceback follows on lines of its own."""
+        return printable(super().formatMessage(record))
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours, to be told from those that others add."""
 
@@ -44,7 +54,7 @@ def configure(as_json: bool, level: int) -> None:
     if as_json:
         handler.setFormatter(JsonLines())
     else:
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(PlainLines("%(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)

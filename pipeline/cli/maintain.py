@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Generation, Options
+from pipeline.wording import printable
 
 if TYPE_CHECKING:
     from pipeline.index.repair import RepairReport
@@ -39,7 +40,7 @@ def verify(
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
     else:
         for problem in report.problems:
-            click.echo(f"{problem.file}: {problem.reason}")
+            click.echo(printable(f"{problem.file}: {problem.reason}"))
         if report.ok:
             options.say(
                 f"generation {report.generation} is sound: {report.files} files, {report.bytes:,} bytes, "
@@ -64,11 +65,10 @@ def verify(
 @click.pass_obj
 def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json: bool) -> None:
     """Rebuild damaged files that can be derived from others, and say how to get back the rest."""
-    from pipeline.config import Config
     from pipeline.index.dense_writer import DenseChoice
     from pipeline.index.repair import repair as mend
 
-    settings = (options.config() if options.config_path.exists() else Config()).segments
+    settings = options.config_or_defaults().segments
     wanted = DenseChoice(settings.dense, settings.recall_target)
     report = mend(options.index_folder(index_path), wanted, drop_damaged)
     if as_json:
@@ -100,13 +100,12 @@ def _repaired(report: RepairReport) -> str:
 @click.pass_obj
 def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     """Merge small segments and drop deleted chunks, without encoding; publishes a generation."""
-    from pipeline.config import Config
     from pipeline.index.compact import compact as merge
     from pipeline.index.compact import everything
     from pipeline.index.dense_writer import DenseChoice
     from pipeline.index.seismic_writer import LexicalChoice
 
-    config = options.config() if options.config_path.exists() else Config()
+    config = options.config_or_defaults()
     report = merge(
         options.index_folder(index_path),
         lambda manifest: everything(manifest, config.segments.max_chunks),

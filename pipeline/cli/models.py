@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def models(options: Options, check: bool, as_json: bool) -> None:
     """List the kinds of encoders, what each needs installed, and how the configured one resolves."""
-    from pipeline.config import Config
     from pipeline.models import catalog
 
-    config = options.config() if options.config_path.exists() else Config()
+    config = options.config_or_defaults()
     kinds = catalog.kinds()
     if not as_json and not options.quiet:
         console().print(_kinds_table(kinds))

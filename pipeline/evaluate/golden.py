@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import Expectation, GateSettings, QuerySettings
-from pipeline.errors import ConfigError, EvaluationError
+from pipeline.errors import ConfigError, EvaluationError, QueryError
 from pipeline.evaluate.gate import EXPECTED
 from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
 from pipeline.evaluate.qrels import Qrels, read_qrels
@@ -57,7 +57,7 @@ class Emptiness:
 def load_golden(settings: GateSettings, query: QuerySettings, base: Path) -> Golden:
     """Read the gate's queries and judgements, before hours are spent on a build that could not be judged.
 
-    Raises `ConfigError` for a threshold on what is not measured, `QueryError`, `EvaluationError`.
+    Raises `ConfigError` for a threshold on what is not measured, and for files or measures that cannot be used.
     """
     wanted = [name for name in {**settings.minimum, **settings.max_drop} if name != EXPECTED]
     names = tuple(wanted) or (DEFAULT_MEASURES if settings.queries else ())
@@ -68,18 +68,26 @@ def load_golden(settings: GateSettings, query: QuerySettings, base: Path) -> Gol
     queries: list[Query] = []
     qrels: Qrels = {}
     if settings.queries is not None and settings.qrels is not None:
-        qrels = read_qrels(base / settings.qrels)
-        queries = [one for one in read_queries(base / settings.queries) if one.query_id in qrels]
-        if not queries:
-            raise EvaluationError(f"{base / settings.queries}: none of its queries is judged in {settings.qrels}")
-        known = {one.query_id for one in queries}
-        qrels = {query_id: grades for query_id, grades in qrels.items() if query_id in known}
-        per_query(qrels, {}, names)  # an unknown measure shows here
+        try:
+            queries, qrels = _judged(base / settings.queries, base / settings.qrels)
+            per_query(qrels, {}, names)  # an unknown measure shows here
+        except (QueryError, EvaluationError) as error:
+            raise ConfigError(f"gate: {error}") from None
     expect = tuple(settings.expect)
     parts = [[(one.query_id, one.text) for one in queries], qrels, names, [e.model_dump() for e in expect]]
     text = json.dumps([*parts, query.model_dump(mode="json")], ensure_ascii=False, sort_keys=True)
     inputs = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return Golden(tuple(queries), qrels, names, expect, inputs)
+
+
+def _judged(queries_path: Path, qrels_path: Path) -> tuple[list[Query], Qrels]:
+    """The queries that are judged, and their judgements."""
+    qrels = read_qrels(qrels_path)
+    queries = [one for one in read_queries(queries_path) if one.query_id in qrels]
+    if not queries:
+        raise EvaluationError(f"{queries_path}: none of its queries is judged in {qrels_path}")
+    known = {one.query_id for one in queries}
+    return queries, {query_id: grades for query_id, grades in qrels.items() if query_id in known}
 
 
 def measure(index: Index, golden: Golden, progress: ProgressFactory = silent) -> Measured:

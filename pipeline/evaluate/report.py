@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.evaluate.runs import Evaluation
 from pipeline.evaluate.significance import TEST
+from pipeline.wording import printable
 
 
 def as_record(result: Evaluation, per_query: bool = False) -> dict[str, Any]:
@@ -42,4 +43,4 @@ def per_query_lines(result: Evaluation) -> Iterator[str]:
 def named(ids: tuple[str, ...], most: int = 5) -> str:
     """The first few ids, and how many more there are."""
     more = f" and {len(ids) - most:,} more" if len(ids) > most else ""
-    return ", ".join(ids[:most]) + more
+    return printable(", ".join(ids[:most])) + more

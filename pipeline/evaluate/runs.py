@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import ChunkingSettings, Config, FusionSettings, RerankSettings, SourceSettings
+from pipeline.config import (
+    WHOLE_PASSAGE_TOKENS,
+    ChunkingSettings,
+    Config,
+    FusionSettings,
+    GateSettings,
+    RerankSettings,
+    SourceSettings,
+)
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.measures import DEFAULT_MEASURES, per_query, summarize
 from pipeline.evaluate.qrels import Qrels
@@ -22,7 +30,6 @@ from pipeline.query.searcher import Index
 
 BASELINE, HYBRID, RERANKED = "baseline", "hybrid", "reranked"
 _BATCH = 256
-_WHOLE_PASSAGE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +191,13 @@ def beir_config(folder: Path, index: Path, config: Config, chunked: bool = False
     """`config` turned to a BEIR folder as its only source and `index` as its index.
 
     BEIR's passages are the unit that is judged, so they are not cut again (the encoder truncates what is too long
-    for it) unless `chunked`. Raises `EvaluationError`.
+    for it) unless `chunked`. What guards a live index has no say here. Raises `EvaluationError`.
     """
     corpus = folder / "corpus.jsonl"
     if not corpus.is_file():
         raise EvaluationError(f"{corpus}: no such file; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/")
     source = SourceSettings(path=str(corpus.resolve()), id_field="_id", text_field="text", title_field="title")
-    chunking = config.chunking if chunked else ChunkingSettings(max_tokens=_WHOLE_PASSAGE, overlap_tokens=0)
-    changes = {"sources": [source], "index": str(index.resolve()), "chunking": chunking}
+    chunking = config.chunking if chunked else ChunkingSettings(max_tokens=WHOLE_PASSAGE_TOKENS, overlap_tokens=0)
+    gate = GateSettings(max_reject_ratio=1, max_empty_vector_ratio=1, max_empty_lexical_ratio=1)
+    changes = {"sources": [source], "index": str(index.resolve()), "chunking": chunking, "gate": gate}
     return config.model_copy(update=changes)

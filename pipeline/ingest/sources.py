@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from pipeline.config import Config, SourceSettings
-from pipeline.errors import SourceError
+from pipeline.errors import ConfigError, SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +59,11 @@ def discover(config: Config) -> Iterator[SourceFile]:
 
     Hidden files are skipped, and the index itself. Links are followed, out of the source too; a real file is taken
     once, so loops end.
-    Raises `SourceError`, before yielding anything, if no source is configured, a path does not exist, or a folder
-    holds no file that matches.
+    Raises, before yielding anything, `ConfigError` if no source is configured, and `SourceError` if a path does not
+    exist or a folder holds no file that matches.
     """
     if not config.sources:
-        raise SourceError("no sources configured; add `sources: [{path: …}]` to the configuration")
+        raise ConfigError("no sources are configured; add `sources: [{path: …}]` to the configuration")
     for source in config.sources:
         _check(config.source_path(source), source)
     walk = _Walk()
@@ -90,7 +90,10 @@ def _check(path: Path, source: SourceSettings) -> None:
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror}; correct `path` under `sources`") from error
     if is_folder:
-        _listing(path)
+        if not _listing(path):
+            raise SourceError(
+                f"{path}: the folder is empty; put documents there, or correct `path` under `sources`"
+            )
         ignored: Counter[str] = Counter()
         if next(_source_files(path, source, _Walk(), ignored), None) is None:
             wanted = ", ".join(source.include) if source.include else " ".join(sorted(SUFFIXES))

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError
 from pipeline.records import SparseRows
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Analyzer:
 
     `stemmer`: a Snowball algorithm for words in Latin script (`english`, `german`, …), or `None` for no stemming.
     `hangul`: cuts a run of Hangul into terms; by default into bigrams.
-    Raises `EncoderError` for a stemmer that Snowball does not have.
+    Raises `ConfigError` for a stemmer that Snowball does not have.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ def _stemmer(name: str | None) -> Callable[[str], str]:
         stem: Callable[[str], str] = Stemmer.Stemmer(name).stemWord
     except KeyError:
         known = ", ".join(sorted(Stemmer.algorithms()))
-        raise EncoderError(
+        raise ConfigError(
             f"encoder.bm25.stemmer={name!r} is not a Snowball stemmer; choose one of: {known}"
         ) from None
     return stem

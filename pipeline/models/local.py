@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import EncoderSettings
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.contract import Encoder
 from pipeline.models.fingerprints import PRECISION_CLASS
 from pipeline.models.instructions import Instructions, resolve_instructions
@@ -16,6 +16,7 @@ from pipeline.models.local_transformer import (
     RuntimeOptions,
     bge_m3_encoder,
     is_bge_m3,
+    saved_max_tokens,
     sentence_encoder,
     tokenizer_path,
 )
@@ -72,6 +73,11 @@ def model_tokenizer(settings: EncoderSettings, base: Path) -> Any:
     return load_tokenizer(tokenizer_path(_locate(settings, settings.model, base)))
 
 
+def saved_limit(settings: EncoderSettings, name: str, base: Path) -> int | None:
+    """Where sentence-transformers cuts the texts of the model `name` of `settings`, if its files say so."""
+    return saved_max_tokens(_locate(settings, name, base, revision="" if name == settings.model else None))
+
+
 def graph_pooling(model: LocalModel) -> str | None:
     """The pooling of a sentence-transformers model that is a BERT-family transformer, pooling, and nothing else.
 
@@ -101,10 +107,13 @@ def graph_pooling(model: LocalModel) -> str | None:
 
 def _locate(settings: EncoderSettings, name: str, base: Path, revision: str | None = "") -> LocalModel:
     if name.startswith(("http://", "https://")):
-        raise EncoderError(
+        raise ConfigError(
             f"{name!r} is an address, not a model: name the model, and the server in encoder.endpoint.url"
         )
-    return locate(name, settings.revision if revision == "" else revision, base, _needs(settings, name))
+    wanted, needs = settings.revision if revision == "" else revision, _needs(settings, name)
+    if name == settings.model:
+        return locate(name, wanted, base, needs)
+    return locate(name, wanted, base, needs, key="lexical", words=("auto", "bm25", "none"))
 
 
 def _needs(settings: EncoderSettings, name: str) -> tuple[str, ...]:

@@ -99,11 +99,18 @@ def tokenizer_path(model: LocalModel) -> Path:
     )
 
 
-def trained_max_tokens(model: LocalModel) -> int:
-    """Where sentence-transformers cuts a text: the saved limit, else that of the tokenizer and the positions."""
+def saved_max_tokens(model: LocalModel) -> int | None:
+    """Where sentence-transformers cuts a text, if the model was saved with that."""
     for name in ("sentence_bert_config.json", "sentence_roberta_config.json", "sentence_xlm-roberta_config.json"):
         if saved := model.json(name).get("max_seq_length"):
             return int(saved)
+    return None
+
+
+def trained_max_tokens(model: LocalModel) -> int:
+    """Where sentence-transformers cuts a text: the saved limit, else that of the tokenizer and the positions."""
+    if saved := saved_max_tokens(model):
+        return saved
     positions = TransformerShape.from_config(model.json("config.json"), str(model.folder)).max_positions
     return min(positions, int(model.json("tokenizer_config.json").get("model_max_length", positions)))
 

@@ -7,6 +7,7 @@ is slow.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 import xxhash
 
-from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
 from pipeline.models import cache
 
 _SKIPPED_FOLDERS = {"onnx", "openvino", "imgs", "assets"}
@@ -65,30 +66,36 @@ def locate(
     base: Path = Path(),
     needs: tuple[str, ...] = (),
     section: str = "encoder",
+    key: str = "model",
+    words: tuple[str, ...] = ("embedded", "none"),
 ) -> LocalModel:
-    """The files of a hub id or of a folder (relative to `base`); `section` of config.yaml names it in errors.
+    """The files of a hub id or of a folder (relative to `base`).
+
+    `section` and `key` of config.yaml name it in errors. `words`: what may stand there besides.
 
     A hub model of which this machine lacks the weights or one of the files `needs` is downloaded.
 
-    Raises `EncoderError` if there is no such folder, or the download fails.
+    Raises `ConfigError` if there is no such folder, `EncoderError` if the download fails.
     """
     path = base / Path(model).expanduser()
     if path.is_dir():
         if revision:
-            raise EncoderError(f"{section}.revision is for hub models, and {path} is a folder; remove it")
+            raise ConfigError(f"{section}.revision is for hub models, and {path} is a folder; remove it")
         if not any((path / name).exists() for name in ("config.json", "modules.json")):
-            raise EncoderError(f"{path}: is no model folder: there is no config.json in it")
+            raise ConfigError(f"{path}: is no model folder: there is no config.json in it")
         return LocalModel("folder", path, f"xxh3:{_folder_hash(path.resolve())}")
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise EncoderError(
-            f"{section}.model={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3"
+        close = difflib.get_close_matches(model, words, n=1)
+        hint = f"; did you mean `{close[0]}`?" if close else f"; besides: {', '.join(words)}"
+        raise ConfigError(
+            f"{section}.{key}={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3{hint}"
         )
     folder = _cached_snapshot(model, revision or "main")
     if folder is None or _missing(folder, needs):
-        folder = _download(model, revision, section)
+        folder = _download(model, revision, f"{section}.{key}")
         if lacking := _missing(folder, needs):
             raise EncoderError(
-                f"{section}.model={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
+                f"{section}.{key}={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
                 "and it could not be downloaded; check the name and the network, or give a folder"
             )
     return LocalModel(model, folder, folder.name)
@@ -120,7 +127,7 @@ def _missing(folder: Path, needs: tuple[str, ...]) -> list[str]:
     return missing
 
 
-def _download(model: str, revision: str | None, section: str) -> Path:
+def _download(model: str, revision: str | None, key: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -132,7 +139,7 @@ def _download(model: str, revision: str | None, section: str) -> Path:
     except Exception as error:  # huggingface_hub raises errors of several libraries
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise EncoderError(
-            f"{section}.model={model!r} is not on this machine and cannot be downloaded: {reason}; "
+            f"{key}={model!r} is not on this machine and cannot be downloaded: {reason}; "
             "check the name and the network, or give a folder"
         ) from error
 

@@ -97,10 +97,7 @@ def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens
         )
     if dense and settings.endpoint is None and settings.lexical == "auto" and dense.lexical_fingerprint:
         return dense
-    lexical = _lexical(settings, base, batch_tokens)
-    if dense is None and lexical is None:
-        raise EncoderError("encoder.model and encoder.lexical are both `none`: there is nothing to index")
-    return MixedEncoder(dense, lexical)
+    return MixedEncoder(dense, _lexical(settings, base, batch_tokens))
 
 
 def chunk_tokenizer(settings: EncoderSettings, *, base: Path = Path()) -> Any:

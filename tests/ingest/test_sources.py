@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.config import parse_config
-from pipeline.errors import SourceError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.ingest.sources import SourceFile, compile_glob, discover
 
 
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch:
     [
         ({"path": "gone"}, r"gone: no such file or folder; correct `path`"),
         ({"path": "s", "exclude": ["[z-a].md"]}, r"the pattern '\[z-a\]\.md' is no glob: bad character range"),
-        ({"path": "empty"}, r"empty: no file matches .*\.md .*; correct `path`"),
+        ({"path": "empty"}, r"empty: the folder is empty; put documents there, or correct `path`"),
         ({"path": "images"}, r"images: no file matches .* \(ignored: 2 \.png\)"),
         ({"path": "s", "include": ["*.csv"]}, r"s: no file matches \*\.csv .*`\*\*/\*\.md` its subfolders too"),
     ],
@@ -153,5 +153,5 @@ def test_a_source_that_yields_nothing_is_an_error_before_anything_is_read(
 
 
 def test_no_sources_at_all(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no sources configured"):
+    with pytest.raises(ConfigError, match="no sources are configured"):
         found(tmp_path)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Bm25Settings
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError
 from pipeline.models.analysis import Analyzer, normalize, term_id
 from pipeline.models.bm25 import Bm25Encoder
 
@@ -52,7 +52,7 @@ def test_no_stemmer_and_another_language() -> None:
 
 
 def test_an_unknown_stemmer_is_refused() -> None:
-    with pytest.raises(EncoderError, match=r"stemmer='klingon'.*english"):
+    with pytest.raises(ConfigError, match=r"stemmer='klingon'.*english"):
         Bm25Encoder(Bm25Settings(stemmer="klingon"))
 
 

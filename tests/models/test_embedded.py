@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import EncoderSettings
-from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
 from pipeline.models import cache, embedded
 from pipeline.models.embedded import embedded_encoder, embedded_tokenizer
 from pipeline.models.registry import chunk_tokenizer, load_encoder
@@ -108,7 +108,7 @@ def test_load_encoder_mixes_dense_and_lexical() -> None:
 
 
 def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(EncoderError, match=r"encoder\.model='no-such-model'.*no folder"):
+    with pytest.raises(ConfigError, match=r"encoder\.model='no-such-model'.*no folder"):
         load_encoder(EncoderSettings(model="no-such-model"))
 
 

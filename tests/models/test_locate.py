@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.locate import locate
 
 COMMIT = "5617a9f61b028005a4858fdac845db406aefb181"
@@ -59,10 +59,10 @@ def test_a_folder_is_known_by_its_contents(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["./missing", "/no/such/folder", "three/part/name", "name"])
 def test_what_is_neither_folder_nor_hub_id(name: str) -> None:
-    with pytest.raises(EncoderError, match=r"there is no folder .* not a hub id"):
+    with pytest.raises(ConfigError, match=r"there is no folder .* not a hub id"):
         locate(name)
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=r"no config\.json"):
+    with pytest.raises(ConfigError, match=r"no config\.json"):
         locate(str(tmp_path))

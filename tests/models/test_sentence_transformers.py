@@ -14,7 +14,8 @@ import tiny
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
 from pipeline.models.instructions import DEFAULT_TASK, Instructions, resolve_instructions
-from pipeline.models.registry import load_encoder
+from pipeline.models.reading import tokens_read
+from pipeline.models.registry import chunk_tokenizer, load_encoder
 
 TEXTS = [*tiny.SENTENCES, "", "word " * 300]
 
@@ -47,6 +48,20 @@ def test_parity_with_the_library(models: Path, name: str, runtime: str) -> None:
     np.testing.assert_allclose(documents, library.encode_document(TEXTS), atol=1e-4)
     np.testing.assert_allclose(queries, library.encode_query(TEXTS), atol=1e-4)
     assert (name == "prompts") == (not np.allclose(documents, queries, atol=1e-3))
+
+
+@pytest.mark.parametrize("name", ["prompts", "max"])
+def test_how_much_of_a_passage_is_read(models: Path, name: str) -> None:
+    """By our runtime with its instruction, and by the library, which only says `trained`."""
+    chosen = settings(models / name)
+    tokenizer = chunk_tokenizer(chosen)
+    instruction = len(tokenizer.encode("passage: ", add_special_tokens=False).ids) if name == "prompts" else 0
+    read = tokens_read(chosen, load_encoder(chosen), tokenizer, Path())
+    from sentence_transformers import SentenceTransformer
+
+    longest = SentenceTransformer(str(models / name), device="cpu").max_seq_length
+    assert longest is not None
+    assert read in ({"dense": longest - 2 - instruction}, {})
 
 
 def test_runtimes_share_a_fingerprint_and_pooling_does_not(models: Path) -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import FusionSettings, RerankSettings, parse_config
-from pipeline.errors import EncoderError, QueryError
+from pipeline.errors import ConfigError, EncoderError, QueryError
 from pipeline.query.batch import trec_lines
 from pipeline.query.fusion import LegColumn, fuse
 from pipeline.query.hits import Ranked
@@ -201,9 +201,9 @@ def test_rerankers_that_cannot_be_had(index: Index, tmp_path: Path) -> None:
         EncoderError, match=r"encoder of this index \(embedded\) gives none; rerank with a cross-en"
     ):
         index.search("a", rerank="multivectors")
-    with pytest.raises(EncoderError, match=r"query\.rerank\.model='nonsense': there is no folder"):
+    with pytest.raises(ConfigError, match=r"query\.rerank\.model='nonsense': there is no folder"):
         index.search("a", rerank="nonsense")
-    with pytest.raises(EncoderError, match="no model folder"):
+    with pytest.raises(ConfigError, match="no model folder"):
         index.search("a", rerank=str(tmp_path))
 
 

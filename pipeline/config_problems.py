@@ -1,0 +1,94 @@
+"""What is wrong with a configuration, in words: the file, the key, what is expected, and an example or the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+_EXAMPLES = {"path": "documents", "protocol": "huggingface", "query": "how do I …"}
+"""Of keys that have no default and stand first in their section."""
+_SHAPES = {
+    "list_type": "expected a list, such as `[a, b]` or a line `- …` for each",
+    "dict_type": "expected lines `name: value`",
+    "string_type": "expected a text",
+    "bool_type": "expected true or false",
+}
+
+
+def load_yaml(text: str) -> Any:
+    """The one document of `text`. Raises `yaml.YAMLError`, also for a key that stands twice in one place."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _refuse_repeated_keys(node, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_repeated_keys(node: yaml.Node, known: set[int]) -> None:
+    if id(node) in known:  # an alias
+        return
+    known.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            _refuse_repeated_keys(child, known)
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    problem = f"the key `{key.value}` stands twice; remove one"
+                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
+            _refuse_repeated_keys(value, known)
+
+
+def nearest(name: str, known: Sequence[str], what: str = "known") -> str:
+    """`did you mean …?`, or what is known if nothing is near."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean `{close[0]}`?" if close else f"{what}: {', '.join(known)}"
+
+
+def described(detail: Any, origin: str, root: type[BaseModel]) -> str:
+    """One of pydantic's errors about `root`, as this package words it."""
+    location = [str(part) for part in detail["loc"]]
+    key, kind = ".".join(location), detail["type"]
+    if kind == "extra_forbidden":
+        return f"{origin}: unknown key `{key}`; {nearest(location[-1], _keys(root, location[:-1]), 'known keys')}"
+    if kind == "value_error":
+        return f"{origin}: {detail['ctx']['error']}"
+    found = "nothing" if detail["input"] is None else repr(detail["input"])
+    if kind == "missing":
+        return f"{origin}: `{key}` is missing"
+    if kind == "model_type":
+        example = _example(root, location)
+        return f"{origin}: `{key}`: expected keys and values, such as `{example}`, got {found}"
+    expected = _SHAPES.get(kind) or f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
+    hint = "; remove the key to get its default" if detail["input"] is None else ""
+    return f"{origin}: `{key}`: {expected}, got {found}{hint}"
+
+
+def _section(root: type[BaseModel], location: Sequence[str]) -> Any:
+    """The settings class at a place of the file."""
+    model: Any = root
+    for part in location:
+        if not part.isdigit():
+            annotation = model.model_fields[part].annotation
+            model = annotation.__args__[0] if getattr(annotation, "__args__", None) else annotation
+    return model
+
+
+def _keys(root: type[BaseModel], location: Sequence[str]) -> list[str]:
+    return sorted(name for name in _section(root, location).model_fields if name != "base")
+
+
+def _example(root: type[BaseModel], location: Sequence[str]) -> str:
+    name, field = next(iter(_section(root, location).model_fields.items()))
+    return f"{name}: {_EXAMPLES[name] if field.is_required() else field.default}"
