@@ -14,7 +14,8 @@ _ALREADY = {"runtime": "openvino", "device": "cpu"}
 
 
 def refuse_unused(settings: EncoderSettings) -> None:
-    """Raise `ConfigError` for a setting that neither side has."""
+    """Raise `ConfigError` for a setting that neither side has, and for an endpoint that would never be asked."""
+    _refuse_idle_endpoints(settings)
     used = _dense_settings(settings) | _lexical_settings(settings)
     for name in sorted(_LOCAL_DENSE - used):
         value = getattr(settings, name)
@@ -22,6 +23,19 @@ def refuse_unused(settings: EncoderSettings) -> None:
             raise ConfigError(
                 f"encoder.{name}: neither encoder.model={settings.model} nor encoder.lexical={settings.lexical} "
                 "has this setting; remove it or choose another model"
+            )
+
+
+def _refuse_idle_endpoints(settings: EncoderSettings) -> None:
+    for endpoint, side, kinds in (
+        ("endpoint", "model", ("embedded", "none")),
+        ("lexical_endpoint", "lexical", ("auto", "bm25", "none")),
+    ):
+        chosen = getattr(settings, side)
+        if getattr(settings, endpoint) is not None and chosen in kinds:
+            raise ConfigError(
+                f"encoder.{endpoint} would never be asked, because encoder.{side}={chosen} needs no server; set "
+                f"encoder.{side} to the name of the model that the server runs, or remove encoder.{endpoint}"
             )
 
 
