@@ -6,8 +6,8 @@ from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError
 
 _INSTRUCTIONS = frozenset({"query_instruction", "document_instruction", "task"})
-_LOCAL = _INSTRUCTIONS | {"runtime", "device", "precision", "max_tokens", "trust_remote_code"}
-_LOCAL_DENSE = _LOCAL | {"kind", "revision", "truncate_dim"}
+_LOCAL_LEXICAL = frozenset({"runtime", "device", "precision", "max_tokens", "trust_remote_code"})
+_LOCAL_DENSE = _LOCAL_LEXICAL | _INSTRUCTIONS | {"kind", "revision", "truncate_dim"}
 _ENDPOINT_DENSE = _INSTRUCTIONS | {"revision", "max_tokens", "truncate_dim"}
 _ALREADY = {"runtime": "openvino", "device": "cpu"}
 """What the embedded model and BM25 do anyway."""
@@ -51,4 +51,4 @@ def _dense_settings(settings: EncoderSettings) -> frozenset[str]:
 def _lexical_settings(settings: EncoderSettings) -> frozenset[str]:
     if settings.lexical in ("auto", "bm25", "none"):
         return frozenset()
-    return _LOCAL if settings.lexical_endpoint is None else frozenset({"max_tokens"})
+    return _LOCAL_LEXICAL if settings.lexical_endpoint is None else frozenset({"max_tokens"})

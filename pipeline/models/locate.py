@@ -53,6 +53,19 @@ class LocalModel:
         return found if isinstance(found, dict) else {"list": found}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be known by, best first: hub id, folder of a hub's cache, folder, what it came from."""
+        folder = self.folder.absolute()
+        cached = [
+            part.removeprefix("models--").replace("--", "/")
+            for part in reversed(folder.parts)
+            if part.startswith("models--")
+        ]
+        hub_id = [] if self.name == "folder" else [self.name]
+        origin = str(self.json("config.json").get("_name_or_path") or "")
+        return tuple(dict.fromkeys(name for name in (*hub_id, *cached, folder.name, origin) if name))
+
+    @property
     def slug(self) -> str:
         """A file name for what is derived from these files."""
         revision = self.revision.rpartition(":")[2][:16]
@@ -64,9 +77,9 @@ def locate(
     revision: str | None = None,
     base: Path = Path(),
     needs: tuple[str, ...] = (),
-    section: str = "encoder",
+    key: str = "encoder.model",
 ) -> LocalModel:
-    """The files of a hub id or of a folder (relative to `base`); `section` of config.yaml names it in errors.
+    """The files of a hub id or of a folder (relative to `base`); errors name the `key` of config.yaml.
 
     A hub model of which this machine lacks the weights or one of the files `needs` is downloaded.
 
@@ -75,20 +88,20 @@ def locate(
     path = base / Path(model).expanduser()
     if path.is_dir():
         if revision:
-            raise EncoderError(f"{section}.revision is for hub models, and {path} is a folder; remove it")
+            raise EncoderError(
+                f"{key.rpartition('.')[0]}.revision is for hub models, and {path} is a folder; remove it"
+            )
         if not any((path / name).exists() for name in ("config.json", "modules.json")):
             raise EncoderError(f"{path}: is no model folder: there is no config.json in it")
         return LocalModel("folder", path, f"xxh3:{_folder_hash(path.resolve())}")
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise EncoderError(
-            f"{section}.model={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3"
-        )
+        raise EncoderError(f"{key}={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3")
     folder = _cached_snapshot(model, revision or "main")
     if folder is None or _missing(folder, needs):
-        folder = _download(model, revision, section)
+        folder = _download(model, revision, key)
         if lacking := _missing(folder, needs):
             raise EncoderError(
-                f"{section}.model={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
+                f"{key}={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
                 "and it could not be downloaded; check the name and the network, or give a folder"
             )
     return LocalModel(model, folder, folder.name)
@@ -120,7 +133,7 @@ def _missing(folder: Path, needs: tuple[str, ...]) -> list[str]:
     return missing
 
 
-def _download(model: str, revision: str | None, section: str) -> Path:
+def _download(model: str, revision: str | None, key: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
@@ -132,7 +145,7 @@ def _download(model: str, revision: str | None, section: str) -> Path:
     except Exception as error:  # huggingface_hub raises errors of several libraries
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise EncoderError(
-            f"{section}.model={model!r} is not on this machine and cannot be downloaded: {reason}; "
+            f"{key}={model!r} is not on this machine and cannot be downloaded: {reason}; "
             "check the name and the network, or give a folder"
         ) from error
 

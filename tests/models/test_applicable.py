@@ -52,7 +52,9 @@ def test_what_each_kind_has() -> None:
         "precision",
         "trust_remote_code",
     }
-    assert refused(model="none", lexical="splade") == {"kind", "revision", "truncate_dim"}
+    dense_only = {"kind", "revision", "truncate_dim", "query_instruction", "document_instruction", "task"}
+    assert refused(model="none", lexical="splade") == dense_only
+    assert refused(model="m", endpoint=ENDPOINT, lexical="splade") == {"kind"}
     assert refused(model="embedded", lexical="m", lexical_endpoint=ENDPOINT) == every - {"precision", "max_tokens"}
 
 
