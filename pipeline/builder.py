@@ -50,6 +50,9 @@ __all__ = ["BuildReport", "IngestReport", "build", "encode", "encoding", "ingest
 MULTIVECTOR_SHARD_CHUNKS = 512
 """A shard is encoded in memory: with a float32 vector a token, 512 chunks of 256 tokens of BGE-M3 take 0.5 GB."""
 
+ENDPOINT_SHARD_CHUNKS = 256
+"""What a failed build has to pay a server for again is at most a shard; the default requests fill it twice over."""
+
 
 def ingest(
     config: Config,
@@ -261,4 +264,6 @@ def _encoder(config: Config) -> Encoder:
 
 def _shard_chunks(config: Config, encoder: Encoder) -> int:
     chunks = config.encode.shard_chunks
+    for endpoint in filter(None, (config.encoder.endpoint, config.encoder.lexical_endpoint)):
+        chunks = min(chunks, max(ENDPOINT_SHARD_CHUNKS, 2 * endpoint.batch_texts * endpoint.concurrency))
     return min(chunks, MULTIVECTOR_SHARD_CHUNKS) if encoder.gives_multivectors else chunks

@@ -198,11 +198,19 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _devices_that_the_encoder_uses(self) -> Config:
-        others = [device for device in self.encode.devices if device != "cpu"]
-        on_cpu = self.encoder.model in ("embedded", "none") and self.encoder.lexical in ("auto", "bm25", "none")
-        if others and on_cpu:
+        encoder = self.encoder
+        local_dense = encoder.model not in ("embedded", "none") and encoder.endpoint is None
+        local_lexical = encoder.lexical not in ("auto", "bm25", "none") and encoder.lexical_endpoint is None
+        if not self.encode.devices or local_dense or local_lexical:
+            return self
+        if encoder.endpoint is not None or encoder.lexical_endpoint is not None:
             raise ValueError(
-                f"encode.devices: encoder.model={self.encoder.model} computes on the CPU, in one process on all "
+                "encode.devices: an endpoint's server encodes, not this machine's devices; remove encode.devices, "
+                "and set the endpoint's `concurrency` for more requests at once"
+            )
+        if others := [device for device in self.encode.devices if device != "cpu"]:
+            raise ValueError(
+                f"encode.devices: encoder.model={encoder.model} computes on the CPU, in one process on all "
                 f"its cores, and cannot use {', '.join(others)}; remove encode.devices or choose another model"
             )
         return self

@@ -193,7 +193,8 @@ class JsonClient:
 
     def _parsed(self, url: str, reply: _Reply) -> object:
         try:
-            return json.loads(reply.body)
+            answer = json.loads(reply.body)
+            return self._secret.blot_answer(answer) if self._secret else answer
         except (ValueError, RecursionError):
             kind = self._clean(reply.headers.get("content-type", "of no content type"))
         raise EncoderError(

@@ -10,6 +10,8 @@ from pipeline.errors import EncoderError
 from pipeline.models.endpoint_settings import EndpointSettings
 
 HTTP_LOGGERS = ("httpx2", *(f"httpcore2.{part}" for part in ("connection", "http11", "http2", "proxy", "socks")))
+SHORTEST_SECRET = 8
+"""Characters of a token from which on it is taken out of answers: servers without keys are given `none` or `x`."""
 
 
 class Secret:
@@ -30,6 +32,18 @@ class Secret:
     def blot(self, text: str) -> str:
         """The text without it."""
         return text.replace(self._value, "[token]")
+
+    def blot_answer(self, answer: object) -> object:
+        """A parsed JSON answer without it, in keys and values; a few characters are no secret."""
+        if len(self._value) < SHORTEST_SECRET:
+            return answer
+        if isinstance(answer, str):
+            return self.blot(answer)
+        if isinstance(answer, list):
+            return [value if isinstance(value, float) else self.blot_answer(value) for value in answer]
+        if isinstance(answer, dict):
+            return {self.blot(key): self.blot_answer(value) for key, value in answer.items()}
+        return answer
 
 
 def find_token(settings: EndpointSettings) -> Secret | None:

@@ -11,13 +11,11 @@ from pipeline.models.instructions import resolve_instructions
 
 
 def dense_endpoint(settings: EncoderSettings, section: EndpointSection) -> Encoder:
-    """The encoder of the dense leg. Raises `ConfigError` for settings that only a local model has."""
-    if settings.multivectors or settings.runtime != "auto":
-        raise ConfigError(
-            "encoder.endpoint gives dense vectors only and has no runtime: remove multivectors, runtime"
-        )
+    """The encoder of the dense leg. Raises `ConfigError` for multi-vectors, which no protocol carries."""
+    if settings.multivectors:
+        raise ConfigError("encoder.multivectors: encoder.endpoint gives one vector a text; remove one of them")
     instructions = resolve_instructions(
-        settings.model,
+        (settings.model,),
         {},
         query=settings.query_instruction,
         document=settings.document_instruction,

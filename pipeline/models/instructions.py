@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.errors import ConfigError
+
 logger = logging.getLogger(__name__)
 
 DEFAULT_TASK = "Given a web search query, retrieve relevant passages that answer the query"
@@ -38,7 +40,7 @@ class Instructions:
 
 
 def resolve_instructions(
-    name: str,
+    names: tuple[str, ...],
     saved: Mapping[str, Any],
     *,
     query: str | None = None,
@@ -47,14 +49,28 @@ def resolve_instructions(
 ) -> Instructions:
     """The instructions of a model: those configured, else those it was saved with, else those of its family.
 
-    `saved`: config_sentence_transformers.json. `task`: what an instruct model is told to do. A model that
+    `names`: what the model may be known by, best first; the first that a family has counts. `saved`:
+    config_sentence_transformers.json. `task`: what an instruct model is told to do. A model that
     is known to need an instruction and is configured to have none is used as configured, with a warning in the log.
+    Raises `ConfigError` for a task that no instruction would hold.
     """
-    family = next(((q, d) for pattern, q, d in _FAMILIES if re.search(pattern, name.lower())), ("", ""))
+    name, family = next(
+        ((name, (q, d)) for name in names for pattern, q, d in _FAMILIES if re.search(pattern, name.lower())),
+        (names[0], ("", "")),
+    )
+    if task is not None and "{task}" not in family[0]:
+        raise ConfigError(
+            f"encoder.task: {name} is not known as a model with a task in its instruction; remove it, and write "
+            "the whole instruction in encoder.query_instruction"
+        )
+    if task is not None and query is not None:
+        raise ConfigError(
+            "encoder.task: encoder.query_instruction replaces the instruction that holds it; remove one of them"
+        )
     known_query, known_document = (text.replace("{task}", task or DEFAULT_TASK) for text in family)
     prompts = saved.get("prompts") or {}
     default = str(saved.get("default_prompt_name") or "")
-    if task is None or "{task}" not in family[0]:
+    if task is None:
         known_query = (
             _first(prompts, "query", "web_search_query", "retrieval.query", "Retrieval-query", default)
             or known_query

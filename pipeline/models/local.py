@@ -11,11 +11,20 @@ from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.contract import Encoder
 from pipeline.models.fingerprints import PRECISION_CLASS
 from pipeline.models.instructions import Instructions, resolve_instructions
+from pipeline.models.layout import (
+    BGE_M3_HEADS,
+    graph_pooling,
+    is_bge_m3,
+    max_positions,
+    missing_heads,
+    refuse_dense,
+    refuse_half_bge_m3,
+    refuse_sparse,
+)
 from pipeline.models.local_transformer import (
     BATCH_TOKENS,
     RuntimeOptions,
     bge_m3_encoder,
-    is_bge_m3,
     saved_max_tokens,
     sentence_encoder,
     tokenizer_path,
@@ -27,102 +36,126 @@ from pipeline.records import Fingerprint
 
 logger = logging.getLogger(__name__)
 
-_GRAPH_TYPES = {"bert", "roberta", "xlm-roberta"}
-_GRAPH_MODULES = {"Transformer", "Pooling", "Normalize"}
-_BGE_M3_HEADS = ("sparse_linear.pt", "colbert_linear.pt")
+_BGE_M3_FILES = tuple(f"{head}.pt" for head in BGE_M3_HEADS)
+_NO_MODEL = ("auto", "bm25", "none")
 
 
 def model_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder:
-    """The encoder of `settings.model`, a hub id or a folder. Raises `EncoderError`, `MissingDependencyError`."""
-    model = _locate(settings, settings.model, base)
+    """The encoder of `settings.model`, a hub id or a folder. Raises `EncoderError`, `MissingDependencyError`.
+
+    A BGE-M3 that `settings.lexical` names again gives both sides from one pass, as with `lexical: auto`.
+    """
+    model = _locate(settings, base)
     options = _options(settings, batch_tokens)
-    if _kind(settings, model) == "bge-m3":
-        if not is_bge_m3(model):
-            raise EncoderError(f"{model.folder}: is no BGE-M3: it has no sparse_linear.pt and colbert_linear.pt")
-        return _bge_m3(settings, model, options, dense=True, lexical=settings.lexical == "auto")
-    return _sentence_transformers(settings, model, options)
+    if _kind(settings, model) != "bge-m3":
+        return _sentence_transformers(settings, model, options)
+    if missing := missing_heads(model):
+        raise EncoderError(f"{model.folder}: is no BGE-M3: it lacks {' and '.join(missing)}; fetch it again")
+    if options.runtime == "sentence-transformers":
+        raise EncoderError(
+            "encoder.runtime: sentence-transformers gives dense vectors only; set encoder.kind as well"
+        )
+    lexical = settings.lexical == "auto" or _is_lexical_too(settings, model, base)
+    wanted = {"dense": True, "token_weights": lexical, "token_vectors": settings.multivectors}
+    return _bge_m3(
+        model,
+        options,
+        outputs=frozenset(name for name, on in wanted.items() if on),
+        max_tokens=settings.max_tokens,
+        instructions=_instructions(settings, model),
+        truncate_dim=settings.truncate_dim,
+    )
 
 
 def lexical_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder:
-    """The encoder of `settings.lexical`: a BGE-M3 (its lexical head alone) or a SparseEncoder."""
-    model = _locate(settings, settings.lexical, base, revision=None)
-    if is_bge_m3(model):
-        return _bge_m3(settings, model, _options(settings, batch_tokens), dense=False, lexical=True)
-    from pipeline.models.sentence_transformers_library import SparseModelEncoder
+    """The encoder of `settings.lexical`: a BGE-M3 (its lexical head alone) or a SparseEncoder.
 
-    return SparseModelEncoder(model, _device(settings), settings.max_tokens, settings.trust_remote_code)
+    Instructions and `truncate_dim` are the dense side's. `max_tokens` counts for both sides, here up to what the
+    lexical model has positions for.
+    """
+    key = f"encoder.lexical={settings.lexical!r}"
+    model = _locate_lexical(settings, base)
+    refuse_half_bge_m3(model, key)
+    longest = min(filter(None, (settings.max_tokens, max_positions(model))), default=None)
+    max_tokens = longest if settings.max_tokens else None
+    options = _options(settings, batch_tokens)
+    if not is_bge_m3(model):
+        refuse_dense(model, key)
+        from pipeline.models.sentence_transformers_library import SparseModelEncoder
+
+        return SparseModelEncoder(model, _device(settings), max_tokens, settings.trust_remote_code)
+    if options.runtime == "sentence-transformers":
+        if not _has_local_dense(settings):
+            raise EncoderError(f"encoder.runtime: sentence-transformers cannot run {key}, which is a BGE-M3")
+        options = _options(settings.model_copy(update={"runtime": "auto"}), batch_tokens)
+    saved = resolve_instructions(model.names, model.json("config_sentence_transformers.json"))
+    outputs = frozenset({"token_weights"})
+    return _bge_m3(model, options, outputs=outputs, max_tokens=max_tokens, instructions=saved)
 
 
 def model_kind(settings: EncoderSettings, base: Path) -> str:
     """`bge-m3` or `sentence-transformers`, by the files of `settings.model` unless `settings.kind` says it."""
-    return _kind(settings, _locate(settings, settings.model, base))
+    return _kind(settings, _locate(settings, base))
 
 
 def missing_downloads(settings: EncoderSettings, base: Path) -> list[str]:
     """The hub models of `settings` that are not whole on this machine, so that the first use downloads them."""
-    wanted = []
-    if settings.model not in ("embedded", "none") and settings.endpoint is None:
-        wanted.append((settings.model, settings.revision))
-    if settings.lexical not in ("auto", "bm25", "none") and settings.lexical_endpoint is None:
-        wanted.append((settings.lexical, None))
-    return [name for name, revision in wanted if not is_present(name, revision, base, _needs(settings, name))]
+    wanted: list[tuple[str, str | None, str]] = []
+    if _has_local_dense(settings):
+        wanted.append((settings.model, settings.revision, settings.kind))
+    if settings.lexical not in _NO_MODEL and settings.lexical_endpoint is None:
+        wanted.append((settings.lexical, None, "auto"))
+    return [name for name, revision, kind in wanted if not is_present(name, revision, base, _needs(name, kind))]
 
 
 def model_tokenizer(settings: EncoderSettings, base: Path) -> Any:
     """A fresh tokenizer of `settings.model`, with neither truncation nor padding."""
-    return load_tokenizer(tokenizer_path(_locate(settings, settings.model, base)))
+    return load_tokenizer(tokenizer_path(_locate(settings, base)))
 
 
 def saved_limit(settings: EncoderSettings, name: str, base: Path) -> int | None:
     """Where sentence-transformers cuts the texts of the model `name` of `settings`, if its files say so."""
-    return saved_max_tokens(_locate(settings, name, base, revision="" if name == settings.model else None))
+    return saved_max_tokens(_locate(settings, base) if name == settings.model else _locate_lexical(settings, base))
 
 
-def graph_pooling(model: LocalModel) -> str | None:
-    """The pooling of a sentence-transformers model that is a BERT-family transformer, pooling, and nothing else.
-
-    `None` for every other: those run through the library.
-    """
-    config = model.json("config.json")
-    modules = model.json("modules.json").get("list", [])
-    names = {str(module.get("type", "")).rpartition(".")[2] for module in modules}
-    if config.get("model_type") not in _GRAPH_TYPES or config.get("hidden_act") != "gelu" or names - _GRAPH_MODULES:
-        return None
-    if model.json("sentence_bert_config.json").get("do_lower_case"):
-        return None
-    where = next((m.get("path", "") for m in modules if str(m.get("type", "")).endswith("Pooling")), "1_Pooling")
-    pooling = model.json(f"{where}/config.json")
-    if not pooling.get("include_prompt", True):
-        return None
-    legacy = {
-        name.removeprefix("pooling_mode_")
-        for name, on in pooling.items()
-        if name.startswith("pooling_mode_") and on
-    }
-    mode = pooling.get("pooling_mode") or {"cls_token": "cls", "mean_tokens": "mean"}.get(" ".join(legacy))
-    if not pooling and not modules:
-        mode = "mean"
-    return mode if mode in ("cls", "mean") else None
+def _locate(settings: EncoderSettings, base: Path) -> LocalModel:
+    _refuse_address(settings.model, "encoder.model", "encoder.endpoint")
+    return locate(settings.model, settings.revision, base, _needs(settings.model, settings.kind))
 
 
-def _locate(settings: EncoderSettings, name: str, base: Path, revision: str | None = "") -> LocalModel:
+def _locate_lexical(settings: EncoderSettings, base: Path) -> LocalModel:
+    _refuse_address(settings.lexical, "encoder.lexical", "encoder.lexical_endpoint")
+    words = ("auto", "bm25", "none")
+    return locate(settings.lexical, None, base, _needs(settings.lexical), key="encoder.lexical", words=words)
+
+
+def _refuse_address(name: str, key: str, endpoint: str) -> None:
     if name.startswith(("http://", "https://")):
         raise ConfigError(
-            f"{name!r} is an address, not a model: name the model, and the server in encoder.endpoint.url"
+            f"{key}={name!r} is an address, not a model: name the model, and the server in {endpoint}.url"
         )
-    wanted, needs = settings.revision if revision == "" else revision, _needs(settings, name)
-    if name == settings.model:
-        return locate(name, wanted, base, needs)
-    return locate(name, wanted, base, needs, key="lexical", words=("auto", "bm25", "none"))
 
 
-def _needs(settings: EncoderSettings, name: str) -> tuple[str, ...]:
-    return _BGE_M3_HEADS if settings.kind == "bge-m3" or name == "BAAI/bge-m3" else ()
+def _needs(name: str, kind: str = "auto") -> tuple[str, ...]:
+    return _BGE_M3_FILES if kind == "bge-m3" or name == "BAAI/bge-m3" else ()
+
+
+def _has_local_dense(settings: EncoderSettings) -> bool:
+    return settings.model not in ("embedded", "none") and settings.endpoint is None
+
+
+def _is_lexical_too(settings: EncoderSettings, model: LocalModel, base: Path) -> bool:
+    if settings.lexical in _NO_MODEL or settings.lexical_endpoint is not None:
+        return False
+    folder = base / Path(settings.lexical).expanduser()
+    return settings.lexical == settings.model or folder.resolve() == model.folder.resolve()
 
 
 def _kind(settings: EncoderSettings, model: LocalModel) -> str:
     if settings.kind != "auto":
         return settings.kind
+    key = f"encoder.model={settings.model!r}"
+    refuse_half_bge_m3(model, key, ", or set encoder.kind: sentence-transformers for its dense vectors alone")
     return "bge-m3" if is_bge_m3(model) else "sentence-transformers"
 
 
@@ -147,13 +180,8 @@ def _device(settings: EncoderSettings) -> str:
 
 
 def _instructions(settings: EncoderSettings, model: LocalModel) -> Instructions:
-    name = (
-        model.name
-        if model.name != "folder"
-        else f"{model.json('config.json').get('_name_or_path') or model.folder.name}"
-    )
     return resolve_instructions(
-        name,
+        model.names,
         model.json("config_sentence_transformers.json"),
         query=settings.query_instruction,
         document=settings.document_instruction,
@@ -161,23 +189,8 @@ def _instructions(settings: EncoderSettings, model: LocalModel) -> Instructions:
     )
 
 
-def _bge_m3(
-    settings: EncoderSettings, model: LocalModel, options: RuntimeOptions, *, dense: bool, lexical: bool
-) -> Encoder:
-    wanted = {"dense": dense, "token_weights": lexical, "token_vectors": dense and settings.multivectors}
-    outputs = frozenset(name for name, on in wanted.items() if on)
-    if options.runtime == "sentence-transformers":
-        raise EncoderError(
-            "encoder.runtime: sentence-transformers gives dense vectors only; set encoder.kind as well"
-        )
-    encoder = bge_m3_encoder(
-        model,
-        options,
-        outputs=outputs,
-        max_tokens=settings.max_tokens,
-        instructions=_instructions(settings, model),
-        truncate_dim=settings.truncate_dim,
-    )
+def _bge_m3(model: LocalModel, options: RuntimeOptions, **how: Any) -> Encoder:
+    encoder = bge_m3_encoder(model, options, **how)
     if options.runtime == "flagembedding":
         from pipeline.models.flagembedding_library import FlagEmbeddingEncoder
 
@@ -186,6 +199,10 @@ def _bge_m3(
 
 
 def _sentence_transformers(settings: EncoderSettings, model: LocalModel, options: RuntimeOptions) -> Encoder:
+    refuse_sparse(model, f"encoder.model={settings.model!r}", is_told=settings.kind == "sentence-transformers")
+    positions = max_positions(model)
+    if settings.max_tokens and positions and settings.max_tokens > positions:
+        raise EncoderError(f"encoder.max_tokens={settings.max_tokens}: this model takes 3 to {positions} tokens")
     instructions, pooling = _instructions(settings, model), graph_pooling(model)
     if options.runtime == "flagembedding":
         raise EncoderError(f"encoder.runtime: flagembedding is for BGE-M3, and {settings.model} is none")

@@ -17,7 +17,7 @@ from pipeline.models.graph import GRAPH_VERSION, Heads, TransformerShape, build_
 from pipeline.models.instructions import Instructions
 from pipeline.models.locate import LocalModel
 from pipeline.models.openvino_runtime import Mode, save_graph
-from pipeline.models.tokenizing import TextTokenizer, load_tokenizer
+from pipeline.models.tokenizing import TextTokenizer, lacks_vocabulary, load_tokenizer
 from pipeline.models.torch_runtime import TorchEncoder, default_precision
 from pipeline.models.transformer import TOKENIZER_FILE, OpenVinoLoader, Session, TransformerEncoder, TransformerSpec
 from pipeline.models.weights import load_linear, load_tensors, strip_prefix
@@ -35,14 +35,6 @@ class RuntimeOptions:
     precision: str | None = None
     batch_tokens: int = BATCH_TOKENS
     trust_remote_code: bool = False
-
-
-def is_bge_m3(model: LocalModel) -> bool:
-    """Whether the folder has BGE-M3's two heads."""
-    return all(
-        any((model.folder / f"{head}.{suffix}").exists() for suffix in ("pt", "safetensors"))
-        for head in ("sparse_linear", "colbert_linear")
-    )
 
 
 def bge_m3_encoder(
@@ -204,9 +196,12 @@ def _convert_tokenizer(model: LocalModel, folder: Path) -> None:
     except ImportError as error:
         raise MissingDependencyError(f"{model.folder} has no tokenizer.json; pip install transformers") from error
     try:
-        AutoTokenizer.from_pretrained(str(model.folder)).backend_tokenizer.save(str(folder / TOKENIZER_FILE))
+        tokenizer = AutoTokenizer.from_pretrained(str(model.folder))
+        tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     except (OSError, ValueError, AttributeError) as error:
         raise EncoderError(f"{model.folder}: there is no tokenizer that can be used: {error}") from error
+    if lacks_vocabulary(tokenizer):
+        raise EncoderError(f"{model.folder}: has no tokenizer.json and no other vocabulary; fetch the model again")
 
 
 def _content(token: Any) -> str:

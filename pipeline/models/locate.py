@@ -54,6 +54,19 @@ class LocalModel:
         return found if isinstance(found, dict) else {"list": found}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be known by, best first: hub id, folder of a hub's cache, folder, what it came from."""
+        folder = self.folder.absolute()
+        cached = [
+            part.removeprefix("models--").replace("--", "/")
+            for part in reversed(folder.parts)
+            if part.startswith("models--")
+        ]
+        hub_id = [] if self.name == "folder" else [self.name]
+        origin = str(self.json("config.json").get("_name_or_path") or "")
+        return tuple(dict.fromkeys(name for name in (*hub_id, *cached, folder.name, origin) if name))
+
+    @property
     def slug(self) -> str:
         """A file name for what is derived from these files."""
         revision = self.revision.rpartition(":")[2][:16]
@@ -65,13 +78,12 @@ def locate(
     revision: str | None = None,
     base: Path = Path(),
     needs: tuple[str, ...] = (),
-    section: str = "encoder",
-    key: str = "model",
+    key: str = "encoder.model",
     words: tuple[str, ...] = ("embedded", "none"),
 ) -> LocalModel:
     """The files of a hub id or of a folder (relative to `base`).
 
-    `section` and `key` of config.yaml name it in errors. `words`: what may stand there besides.
+    `key` of config.yaml names it in errors. `words`: what may stand there besides.
 
     A hub model of which this machine lacks the weights or one of the files `needs` is downloaded.
 
@@ -80,7 +92,9 @@ def locate(
     path = base / Path(model).expanduser()
     if path.is_dir():
         if revision:
-            raise ConfigError(f"{section}.revision is for hub models, and {path} is a folder; remove it")
+            raise ConfigError(
+                f"{key.rpartition('.')[0]}.revision is for hub models, and {path} is a folder; remove it"
+            )
         if not any((path / name).exists() for name in ("config.json", "modules.json")):
             raise ConfigError(f"{path}: is no model folder: there is no config.json in it")
         return LocalModel("folder", path, f"xxh3:{_folder_hash(path.resolve())}")
@@ -88,14 +102,14 @@ def locate(
         close = difflib.get_close_matches(model, words, n=1)
         hint = f"; did you mean `{close[0]}`?" if close else f"; besides: {', '.join(words)}"
         raise ConfigError(
-            f"{section}.{key}={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3{hint}"
+            f"{key}={model!r}: there is no folder {path}, and it is not a hub id like BAAI/bge-m3{hint}"
         )
     folder = _cached_snapshot(model, revision or "main")
     if folder is None or _missing(folder, needs):
-        folder = _download(model, revision, f"{section}.{key}")
+        folder = _download(model, revision, key)
         if lacking := _missing(folder, needs):
             raise EncoderError(
-                f"{section}.{key}={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
+                f"{key}={model!r} is not whole on this machine: {folder} lacks {', '.join(lacking)}, "
                 "and it could not be downloaded; check the name and the network, or give a folder"
             )
     return LocalModel(model, folder, folder.name)

@@ -95,7 +95,7 @@ def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens
         raise EncoderError(
             f"encoder.multivectors: {settings.model} has no multi-vectors; use BAAI/bge-m3 or remove it"
         )
-    if dense and settings.endpoint is None and settings.lexical == "auto" and dense.lexical_fingerprint:
+    if dense and dense.lexical_fingerprint:
         return dense
     return MixedEncoder(dense, _lexical(settings, base, batch_tokens))
 

@@ -37,7 +37,8 @@ def load_reranker(settings: RerankSettings, base: Path = Path()) -> Reranker:
         return endpoint_reranker(settings, settings.endpoint)
     from pipeline.models.locate import locate
 
-    model = locate(settings.model, settings.revision, base, section=SECTION, words=("none", "multivectors"))
+    words = ("none", "multivectors")
+    model = locate(settings.model, settings.revision, base, key=f"{SECTION}.model", words=words)
     config = model.json("config.json")
     architectures = [str(name) for name in config.get("architectures") or []]
     if not (model.folder / "modules.json").exists() and not any(

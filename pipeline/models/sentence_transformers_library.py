@@ -13,7 +13,9 @@ from pipeline.models.batching import out_of_memory, plan, windows
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import unit_rows
 from pipeline.models.instructions import Instructions
+from pipeline.models.layout import max_positions
 from pipeline.models.locate import LocalModel
+from pipeline.models.tokenizing import lacks_vocabulary
 from pipeline.models.transformer import BATCH_TOKENS
 from pipeline.records import Encoded, Fingerprint, SparseRows
 
@@ -47,9 +49,18 @@ class Library:
             except Exception as error:  # whatever the library's own libraries and a model's own code raise
                 reason = str(error).strip().partition("\n")[0]
                 raise EncoderError(f"{folder}: sentence-transformers cannot load this model: {reason}") from error
-            if self.max_tokens:
-                self.loaded.max_seq_length = self.max_tokens
+            if lacks_vocabulary(getattr(self.loaded, "tokenizer", None)):
+                self.loaded = None
+                raise EncoderError(f"{folder}: has no vocabulary for its tokenizer; fetch the model again")
+            self._limit()
         return self.loaded
+
+    def _limit(self) -> None:
+        """Cut texts where the settings say, and never after the last position that the model knows."""
+        own = self.loaded.max_seq_length
+        limits = [limit for limit in (self.max_tokens or own, max_positions(self.model)) if limit]
+        if limits and min(limits) != own:
+            self.loaded.max_seq_length = min(limits)
 
     def batches(self, texts: Sequence[str], encode: Callable[[list[str]], Any]) -> list[tuple[Any, Any]]:
         """(positions, result) of batches of similar length; out of memory, the budget is halved and kept so."""
@@ -111,8 +122,12 @@ class SentenceTransformersEncoder:
         def encode(part: list[str]) -> Any:
             return model.encode(part, prompt=instruction or "", batch_size=len(part), show_progress_bar=False)
 
-        dense = np.empty((len(texts), self.dimension or 0), np.float32)
-        for rows, vectors in self._library.batches(texts, encode):
+        parts = self._library.batches(texts, encode)
+        columns = int(np.shape(parts[0][1])[1]) if parts else self.dimension or 0
+        if self._truncate_dim and self._truncate_dim > columns:
+            raise EncoderError(f"encoder.truncate_dim={self._truncate_dim}: this model has {columns} dimensions")
+        dense = np.empty((len(texts), self._truncate_dim or columns), np.float32)
+        for rows, vectors in parts:
             dense[rows] = np.asarray(vectors, np.float32)[:, : self._truncate_dim]
         return Encoded(dense=unit_rows(dense))
 

@@ -17,7 +17,8 @@ TokenIds = npt.NDArray[np.int32]
 def load_tokenizer(path: Path) -> Any:
     """A `tokenizers.Tokenizer` from tokenizer.json, its own truncation and padding switched off.
 
-    Raises `EncoderError` naming the file.
+    Raises `EncoderError` naming the file, also for a tokenizer without a vocabulary: transformers invents one where
+    a folder has none.
     """
     from tokenizers import Tokenizer
 
@@ -25,9 +26,20 @@ def load_tokenizer(path: Path) -> Any:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the Rust side raises bare Exception
         raise EncoderError(f"{path}: not a readable tokenizer: {error}") from error
+    if tokenizer.get_vocab_size() <= len(tokenizer.get_added_tokens_decoder()):
+        raise EncoderError(
+            f"{path}: knows no word, only special tokens, so that every text would look the same; "
+            "fetch the model's tokenizer again"
+        )
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def lacks_vocabulary(tokenizer: Any) -> bool:
+    """Whether a tokenizer of transformers has special tokens only: it invents one where a folder has none."""
+    added = getattr(tokenizer, "added_tokens_decoder", None)
+    return added is not None and len(tokenizer) <= len(added)
 
 
 class TextTokenizer:

@@ -195,6 +195,11 @@ def test_devices_that_the_encoder_cannot_use_are_refused(
     ):
         config_for(tmp_path, encode={"devices": ["cuda:0", "cpu"]})
     config_for(tmp_path, encode={"devices": ["cuda:0"]}, encoder={"lexical": "some/splade"})
+    served = {"model": "m", "endpoint": {"protocol": "openai"}}
+    for device in ("cpu", "cuda:0"):
+        with pytest.raises(ConfigError, match=r"encode\.devices: an endpoint's server encodes"):
+            config_for(tmp_path, encode={"devices": [device]}, encoder=served)
+    config_for(tmp_path, encode={"devices": ["cuda:0"]}, encoder={**served, "lexical": "some/splade"})
     with caplog.at_level(logging.WARNING):
         list(pool("cpu", "cpu").encode(tasks(tmp_path, 1)))
     assert "one process already uses all cores" in caplog.text

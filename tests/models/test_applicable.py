@@ -52,8 +52,28 @@ def test_what_each_kind_has() -> None:
         "precision",
         "trust_remote_code",
     }
-    assert refused(model="none", lexical="splade") == {"kind", "revision", "truncate_dim"}
+    dense_only = {"kind", "revision", "truncate_dim", "query_instruction", "document_instruction", "task"}
+    assert refused(model="none", lexical="splade") == dense_only
+    assert refused(model="m", endpoint=ENDPOINT, lexical="splade") == {"kind"}
     assert refused(model="embedded", lexical="m", lexical_endpoint=ENDPOINT) == every - {"precision", "max_tokens"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            {"endpoint": ENDPOINT},
+            "encoder.endpoint would never be asked, because encoder.model=embedded .* set enc",
+        ),
+        ({"model": "none", "endpoint": ENDPOINT}, "because encoder.model=none"),
+        ({"lexical_endpoint": ENDPOINT}, "encoder.lexical_endpoint .* encoder.lexical=auto .* set encoder.lexical"),
+        ({"lexical": "bm25", "lexical_endpoint": ENDPOINT}, "because encoder.lexical=bm25"),
+        ({"model": "m", "endpoint": ENDPOINT, "lexical": "none", "lexical_endpoint": ENDPOINT}, "lexical=none"),
+    ],
+)
+def test_an_endpoint_that_would_never_be_asked_is_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_encoder(EncoderSettings(**settings))
 
 
 def test_what_a_kind_does_anyway_may_be_said() -> None:

@@ -28,8 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(tmp_path: Path, *arguments: str, config: str | None = None) -> Result:
     path = tmp_path / "config.yaml"
-    if config is not None:
-        path.write_text(config)
+    path.write_text(config or "{}")
     return CliRunner().invoke(cli, ["--config", str(path), "models", *arguments])
 
 
@@ -194,5 +193,5 @@ def test_an_endpoint_is_asked_only_when_checked(monkeypatch: pytest.MonkeyPatch)
 
 def test_settings_that_do_not_hold_are_one_line(tmp_path: Path) -> None:
     result = run(tmp_path, "--json", config="encoder: {model: ./nowhere}")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.output.startswith("error: encoder.model='./nowhere': there is no folder")

@@ -13,12 +13,14 @@ from pipeline.models.endpoint import endpoint_encoder
 from pipeline.models.endpoint_settings import EndpointProtocol, EndpointSettings
 from tests.models.endpoint_server import (
     DIMENSION,
+    INFO,
     PROTOCOLS,
     EndpointServer,
     Fault,
     Made,
     error_of,
     running_server,
+    vector,
 )
 from tests.models.endpoint_server import running_fixture as running_fixture
 from tests.models.endpoint_server import server_fixture as server_fixture
@@ -84,12 +86,25 @@ def test_the_token_shows_nowhere(
         [Fault("cut")] * 2,
         [Fault("html")],
     ]
+    named = {"object": "list", "model": f"m-{TOKEN}", "data": [{"index": 0, "embedding": vector("a").tolist()}]}
+    told: list[dict[str, Any]] = [
+        {"model_id": f"m-{TOKEN}"},
+        {"model_sha": TOKEN},
+        {"model_type": {"embedding": {"pooling": TOKEN}}},
+        {"model_type": {"embedding": {"pooling": f"splade{TOKEN}"}}, TOKEN: [TOKEN]},
+    ]
+    attempts: list[tuple[EndpointProtocol, list[Fault], Any]] = [
+        *(("huggingface", faults, INFO) for faults in outcomes),
+        ("openai", [Fault("answer", body=named)], INFO),
+        *(("tei", [], INFO | change) for change in told),
+    ]
     shown: list[str] = []
-    for faults in outcomes:
+    for protocol, faults, server.info in attempts:
         server.faults = list(faults)
-        made = Made(server, "huggingface", attempts=2, dimension=DIMENSION)
+        made = Made(server, protocol, attempts=2, dimension=DIMENSION, token_variable="HF_TOKEN")
         try:
             made.dense(["a"])
+            shown.append(repr(made.encoder.dense_fingerprint))
         except EncoderError as error:
             below = error.__traceback__ and error.__traceback__.tb_next  # without the locals of this function
             shown += traceback.TracebackException(type(error), error, below, capture_locals=True).format()
@@ -97,13 +112,22 @@ def test_the_token_shows_nowhere(
             while chain is not None:
                 shown += [str(chain), repr(chain), repr(vars(chain))]
                 chain = chain.__cause__ or chain.__context__
-        shown += [repr(made.encoder), repr(vars(made.encoder)), repr(made.encoder.dense_fingerprint)]
+        shown += [repr(made.encoder), repr(vars(made.encoder))]
         shown += [repr(vars(made.encoder._client)), repr(vars(made.encoder._client._client))]  # type: ignore[attr-defined]
     assert sum("EncoderError" in text or "PayloadTooLarge" in text for text in shown) >= len(outcomes) - 1
     assert server.posts[0][1]["Authorization"] == f"Bearer {TOKEN}"
     assert "HTTP Request" in caplog.text
+    assert "answered by m-[token]" in caplog.text
+    assert "runs m-[token]" in "\n".join(shown)
+    assert "('revision', '[token]')" in "\n".join(shown)
     assert TOKEN not in "\n".join(shown)
     assert TOKEN not in caplog.text
+
+
+def test_a_word_for_a_token_is_left_in_the_answers(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "test")  # as for a server that asks for none
+    fields = dict(Made(server, "tei", token_variable="HF_TOKEN").encoder.dense_fingerprint.fields)  # type: ignore[union-attr]
+    assert fields["model"] == "test/model"
 
 
 def test_a_rejected_token_is_named_by_its_variable(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,25 @@ def test_a_folder_is_known_by_its_contents(tmp_path: Path) -> None:
     assert locate(str(folder)).revision == first.revision
 
 
+def test_the_names_a_model_is_known_by(snapshot: Path, tmp_path: Path) -> None:
+    (snapshot / "config.json").write_text('{"_name_or_path": "xlm-roberta-large"}')
+    assert locate("org/name").names == ("org/name", COMMIT, "xlm-roberta-large")
+    assert locate(str(snapshot)).names == locate("org/name").names  # the folder of the hub's cache, given by hand
+    (tmp_path / "my-model").mkdir()
+    (tmp_path / "my-model" / "config.json").write_text("{}")
+    assert locate("my-model", base=tmp_path).names == ("my-model",)
+
+
+def test_errors_name_the_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^encoder\.lexical='\./missing': there is no folder"):
+        locate("./missing", key="encoder.lexical")
+    with pytest.raises(EncoderError, match=r"^encoder\.lexical='org/missing' is not on this machine"):
+        locate("org/missing", key="encoder.lexical")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"^query\.rerank\.revision is for hub models"):
+        locate(str(tmp_path), "main", key="query.rerank.model")
+
+
 @pytest.mark.parametrize("name", ["./missing", "/no/such/folder", "three/part/name", "name"])
 def test_what_is_neither_folder_nor_hub_id(name: str) -> None:
     with pytest.raises(ConfigError, match=r"there is no folder .* not a hub id"):

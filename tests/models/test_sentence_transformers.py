@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import tiny
 
 from pipeline.config import EncoderSettings
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.instructions import DEFAULT_TASK, Instructions, resolve_instructions
 from pipeline.models.reading import tokens_read
 from pipeline.models.registry import chunk_tokenizer, load_encoder
@@ -86,6 +87,29 @@ def test_truncate_dim_cuts_and_normalises_again(models: Path, runtime: str) -> N
     np.testing.assert_allclose(cut, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["mean", "max"])
+def test_more_dimensions_and_tokens_than_the_model_has(models: Path, name: str) -> None:
+    with pytest.raises(EncoderError, match=r"encoder\.truncate_dim=64: this model has 32 dimensions"):
+        load_encoder(settings(models / name, truncate_dim=64, runtime="sentence-transformers")).encode_documents(
+            TEXTS
+        )
+    with pytest.raises(EncoderError, match=r"encoder\.max_tokens=8193: this model takes 3 to 8192 tokens"):
+        load_encoder(settings(models / name, max_tokens=8193))
+    load_encoder(settings(models / name, max_tokens=8192))
+
+
+def test_a_text_longer_than_the_positions_is_cut_where_the_library_would_not(models: Path, tmp_path: Path) -> None:
+    """A RoBERTa's first position is its third, which the library does not know without model_max_length."""
+    shutil.copytree(models / "max", tmp_path / "model")
+    for name in ("tokenizer_config.json", "sentence_bert_config.json"):
+        saved = json.loads((tmp_path / "model" / name).read_text())
+        kept = {key: value for key, value in saved.items() if key not in ("model_max_length", "max_seq_length")}
+        (tmp_path / "model" / name).write_text(json.dumps(kept))
+    long = "LangChain " * 9000
+    vectors = load_encoder(settings(tmp_path / "model")).encode_documents([long, long + "end"]).dense
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
 def test_a_runtime_that_cannot_run_the_model_is_refused(models: Path) -> None:
     with pytest.raises(EncoderError, match=r"set encoder\.runtime: sentence-transformers"):
         load_encoder(settings(models / "max", runtime="openvino"))
@@ -135,8 +159,10 @@ def test_a_sparse_encoder_as_the_lexical_leg(splade: Path) -> None:
 class TestInstructions:
     def test_the_models_own_prompts_come_first(self) -> None:
         saved = {"prompts": {"query": "Q: ", "passage": "P: "}}
-        assert resolve_instructions("intfloat/e5-base", saved) == Instructions("Q: ", "P: ")
-        assert resolve_instructions("x/y", {"prompts": {"d": "D: "}, "default_prompt_name": "d"}).document == "D: "
+        assert resolve_instructions(("intfloat/e5-base",), saved) == Instructions("Q: ", "P: ")
+        assert (
+            resolve_instructions(("x/y",), {"prompts": {"d": "D: "}, "default_prompt_name": "d"}).document == "D: "
+        )
 
     @pytest.mark.parametrize(
         ("name", "expected"),
@@ -149,19 +175,37 @@ class TestInstructions:
         ],
     )
     def test_families_known_by_name(self, name: str, expected: Instructions) -> None:
-        assert resolve_instructions(name, {}) == expected
+        assert resolve_instructions((name,), {}) == expected
 
     def test_a_task_goes_into_the_instruction(self) -> None:
         found = resolve_instructions(
-            "multilingual-e5-large-instruct", {"prompts": {"query": "old"}}, task="Find code"
+            ("multilingual-e5-large-instruct",), {"prompts": {"query": "old"}}, task="Find code"
         )
         assert found.query == "Instruct: Find code\nQuery: "
 
+    def test_the_first_name_that_a_family_has_counts(self) -> None:
+        names = ("model", "intfloat/multilingual-e5-large-instruct", "intfloat/e5-base")
+        assert resolve_instructions(names, {}).query.startswith("Instruct: ")
+
+    @pytest.mark.parametrize(
+        ("name", "query", "says"),
+        [
+            ("BAAI/bge-m3", None, r"BAAI/bge-m3 is not known .* write the whole instruction in encoder\.query_ins"),
+            ("intfloat/e5-base", None, "is not known as a model with a task"),
+            ("multilingual-e5-large-instruct", "Q: ", r"encoder\.query_instruction replaces .* remove one"),
+        ],
+    )
+    def test_a_task_that_no_instruction_would_hold_is_refused(
+        self, name: str, query: str | None, says: str
+    ) -> None:
+        with pytest.raises(ConfigError, match=says):
+            resolve_instructions((name,), {}, query=query, task="Find code")
+
     def test_switching_off_a_needed_instruction_warns(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
-            assert resolve_instructions("intfloat/e5-base", {}, query="", document="") == Instructions()
+            assert resolve_instructions(("intfloat/e5-base",), {}, query="", document="") == Instructions()
         assert "encoder.query_instruction is empty" in caplog.text
         assert "encoder.document_instruction is empty" in caplog.text
         caplog.clear()
-        resolve_instructions("BAAI/bge-m3", {}, query="")
+        resolve_instructions(("BAAI/bge-m3",), {}, query="")
         assert not caplog.records
