@@ -24,7 +24,7 @@ from pipeline.index.staging import StagedIngest
 from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory, silent
-from pipeline.records import Encoded, Fingerprint
+from pipeline.records import Encoded, Fingerprint, MultiVectors
 
 ShardRunner = Callable[[Sequence[tuple[Path, Path]]], Iterator[int]]
 """Encodes (texts, shard folder) pairs, in any order; yields the number of each pair when its shard is complete."""
@@ -69,7 +69,8 @@ def encode_shard(texts: Path, shard: Path, encoder: Encoder, settings: SegmentSe
 
 
 def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
-    """Refuse wrong counts or dimensions, NaN, vectors that are not unit length, weights that are not positive."""
+    """Refuse wrong counts or dimensions, NaN, vectors that are not unit length, weights that are not
+    positive."""
     if encoder.dense_fingerprint is not None:
         dense = encoded.dense
         if dense is None or dense.shape != (count, encoder.dimension):
@@ -83,15 +84,27 @@ def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
         if count and np.abs(norms - 1).max() > 0.01:
             raise EncoderError(f"the encoder gave vectors of length {norms.min():.3f} to {norms.max():.3f}, not 1")
     if encoder.gives_multivectors:
-        tokens = encoded.multivectors
-        if tokens is None or len(tokens.offsets) != count + 1 or not np.isfinite(tokens.vectors).all():
-            raise EncoderError("the encoder gave multi-vectors that are missing, miscounted or not finite")
+        _check_multivectors(encoded.multivectors, count)
     if encoder.lexical_fingerprint is not None:
         lexical = encoded.lexical
         if lexical is None or len(lexical) != count:
             raise EncoderError(f"the encoder gave lexical weights for {len(lexical or ())} of {count} texts")
         if not (np.isfinite(lexical.weights).all() and (lexical.weights > 0).all()):
             raise EncoderError("the encoder gave lexical weights that are not positive numbers")
+
+
+def _check_multivectors(tokens: MultiVectors | None, count: int) -> None:
+    """Refuse multi-vectors whose offsets do not divide them among the texts, and any that is not of unit length."""
+    if tokens is None or len(tokens.offsets) != count + 1 or not np.isfinite(tokens.vectors).all():
+        raise EncoderError("the encoder gave multi-vectors that are missing, miscounted or not finite")
+    offsets = tokens.offsets
+    if offsets[0] != 0 or offsets[-1] != len(tokens.vectors) or (np.diff(offsets) < 0).any():
+        raise EncoderError(f"the encoder gave {len(tokens.vectors)} multi-vectors and offsets that do not fit them")
+    norms = np.linalg.norm(tokens.vectors, axis=1)
+    if len(norms) and np.abs(norms - 1).max() > 0.01:
+        raise EncoderError(
+            f"the encoder gave multi-vectors of length {norms.min():.3f} to {norms.max():.3f}, not 1"
+        )
 
 
 def encode_staged(

@@ -24,6 +24,24 @@ import xxhash
 from pipeline.errors import CorruptIndexError, IndexLockedError
 
 _BLOCK = 1 << 20
+_NO_MEMORY = (os.strerror(errno.ENOMEM), "bad_alloc")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a library failed for want of memory. Where FAISS maps a file, it says so in words only."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    )
+
+
+def damage(error: Exception, message: str) -> CorruptIndexError:
+    """The error for a file that a library could not read. Raises `MemoryError` if only memory was short: a sound
+    file must not be called damaged."""
+    if out_of_memory(error):
+        raise MemoryError(str(error)) from None
+    return CorruptIndexError(message)
 
 
 def checksum(path: Path) -> str:
@@ -94,12 +112,12 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 def map_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[Any]:
     """Map an .npy file of this type and number of dimensions, whose shape fits its size. Raises
-    `CorruptIndexError`."""
+    `CorruptIndexError`, and `MemoryError` if there is too little memory."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a header is a Python literal: anything its parser raises may come out
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise CorruptIndexError(f"{path}: cannot be read ({reason}); `pipeline repair` tells what to do") from None
+        raise damage(error, f"{path}: cannot be read ({reason}); `pipeline repair` tells what to do") from None
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
         raise CorruptIndexError(f"{path}: not a {dimensions}-dimensional array of {np.dtype(dtype)}")
     return array

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
+from pipeline.index import files
 from pipeline.index.schemas import as_array
 from pipeline.records import Float32, MultiVectors
 
@@ -70,9 +71,7 @@ def write(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     """The batches of a file, for copying into another. Raises `CorruptIndexError`."""
-    reader = _open(path)
-    for i in range(reader.num_record_batches):
-        yield reader.get_batch(i)
+    yield from _sound_batches(path, _open(path))
 
 
 def split(rows: MultiVectors, size: int = _BATCH_ROWS) -> Iterator[MultiVectors]:
@@ -88,7 +87,7 @@ class MultiVectorIndex:
 
     def __init__(self, folder: Path, chunks: int) -> None:
         """Open a segment's file. Raises `CorruptIndexError`."""
-        path = folder / MULTIVECTOR_FILE
+        path = self._path = folder / MULTIVECTOR_FILE
         self._reader = _open(path)
         metadata = self._reader.schema.metadata or {}
         try:
@@ -99,15 +98,24 @@ class MultiVectorIndex:
             self._dtype = np.dtype({"int8": np.int8, "fp16": np.float16}[self.precision])
         except (KeyError, ValueError):
             raise CorruptIndexError(f"{path}: not a multi-vector file; `pipeline build --full`") from None
-        try:
-            self._batches = [self._reader.get_batch(i) for i in range(self._reader.num_record_batches)]
-            for batch in self._batches:
-                batch.validate(full=True)
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline build --full`") from None
+        self._batches = list(_sound_batches(path, self._reader))
+        if not all(self._fits(batch) for batch in self._batches):
+            raise CorruptIndexError(f"{path}: its vectors and scales do not fit; `pipeline build --full`")
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
         if int(self._starts[-1]) != chunks:
             raise CorruptIndexError(f"{path}: holds {self._starts[-1]} chunks where the manifest says {chunks}")
+
+    def _fits(self, batch: pa.RecordBatch) -> bool:
+        """Whether every chunk has whole vectors, and for int8 a scale for each."""
+        codes, scales = batch.columns
+        if codes.null_count or scales.null_count or scales.values.null_count:
+            return False
+        offsets = (
+            np.frombuffer(codes.buffers()[1], np.int64, len(codes) + 1) if len(codes) else np.zeros(1, np.int64)
+        )
+        tokens, rest = np.divmod(np.diff(offsets), self.dimension * self._dtype.itemsize)
+        fits = self.precision == "fp16" or np.array_equal(tokens, np.diff(as_array(scales.offsets)))
+        return not rest.any() and fits
 
     def vectors(self, ordinals: Iterable[int]) -> MultiVectors:
         """The vectors of these chunks, as float32, in the order asked for."""
@@ -115,6 +123,15 @@ class MultiVectorIndex:
         offsets = np.cumsum([0, *(len(part) for part in parts)])
         stacked = np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
         return MultiVectors(offsets, stacked)
+
+    def scores(self, query: Float32, ordinals: Iterable[int]) -> Float32:
+        """`late_interaction` of these chunks with a query: float32 (t, d). Raises `CorruptIndexError`."""
+        if len(query) and query.shape[1] != self.dimension:
+            raise CorruptIndexError(
+                f"{self._path}: {self.dimension} dimensions where the encoder gives {query.shape[1]}; "
+                "`pipeline build --full`"
+            )
+        return late_interaction(query, self.vectors(ordinals))
 
     def _chunk(self, ordinal: int) -> Float32:
         number = int(np.searchsorted(self._starts, ordinal, side="right")) - 1
@@ -124,8 +141,6 @@ class MultiVectorIndex:
         if self.precision == "fp16":
             return codes.astype(np.float32)
         scales: Float32 = as_array(batch.column("scales")[row].values)
-        if len(scales) != len(codes):
-            raise CorruptIndexError("multivector.arrow: vectors and scales do not fit together")
         return codes.astype(np.float32) * scales[:, None]
 
 
@@ -146,8 +161,21 @@ def late_interaction(query: Float32, passages: MultiVectors) -> Float32:
     return result
 
 
+def _sound_batches(path: Path, reader: pa.ipc.RecordBatchFileReader) -> Iterator[pa.RecordBatch]:
+    """Batches whose offsets can be followed: those of a file made to mislead would lead out of it."""
+    try:
+        for i in range(reader.num_record_batches):
+            batch = reader.get_batch(i)
+            batch.validate(full=True)
+            yield batch
+    except (pa.ArrowException, OSError) as error:
+        raise files.damage(error, f"{path}: cannot be read ({error}); `pipeline build --full`") from None
+
+
 def _open(path: Path) -> pa.ipc.RecordBatchFileReader:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path)))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise CorruptIndexError(f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`") from None
+        raise files.damage(
+            error, f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`"
+        ) from None

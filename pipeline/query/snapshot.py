@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pipeline.index import dense_batch
 from pipeline.index.lexical import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
-from pipeline.index.multivector import MULTIVECTOR_FILE, late_interaction
+from pipeline.index.multivector import MULTIVECTOR_FILE
 from pipeline.index.segment import Mask, Segment
 from pipeline.query.filters import ChunkFilter
 from pipeline.records import Chunk, Float32
@@ -187,7 +187,7 @@ class Snapshot:
         """Multi-vector scores of given chunks, from the stored vectors. `query`: float32 (tokens, d)."""
         result = np.zeros(len(ids), np.float32)
         for number, inside, ordinals in self._by_segment(ids):
-            result[inside] = late_interaction(query, self.segments[number].multivectors.vectors(ordinals))
+            result[inside] = self.segments[number].multivectors.scores(query, ordinals)
         return result
 
     def doc_id(self, number: int) -> str:

@@ -20,7 +20,7 @@ from pipeline.index import manifest as manifests
 from pipeline.index.segment import Segment
 from pipeline.models.bm25 import Bm25Encoder
 from pipeline.models.registry import MixedEncoder
-from pipeline.records import Chunk, Document, Encoded, MultiVectors
+from pipeline.records import Chunk, Document, Encoded
 from tests.faults import stub
 
 Collection = Mapping[str, Sequence[str]]
@@ -28,20 +28,13 @@ FRUITS = ["apples and pears", "plums", "a document about number 7", "pears", "ap
 
 
 class Counted(stub.HashedEncoder):
-    """Also gives multi-vectors, and remembers what it was given."""
+    """Remembers what it was given."""
 
-    gives_multivectors = True
     texts: list[str]
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         self.texts += texts
-        dense = super().encode_documents(texts).dense
-        assert dense is not None
-        counts = [len(text) % 3 + 1 for text in texts]
-        offsets = np.cumsum([0, *counts])
-        turns = np.concatenate([np.arange(count) for count in counts])
-        vectors = np.repeat(dense, counts, axis=0) * np.where(turns == 1, -1, 1)[:, None]
-        return Encoded(dense=dense, multivectors=MultiVectors(offsets, vectors.astype(np.float32)))
+        return super().encode_documents(texts)
 
 
 class Paragraphs(stub.OneChunk):

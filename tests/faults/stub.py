@@ -22,29 +22,43 @@ from pipeline.models.bm25 import Bm25Encoder
 from pipeline.models.registry import MixedEncoder
 from pipeline.query import searcher
 from pipeline.query.searcher import Index, open_index
-from pipeline.records import Chunk, Document, Encoded, Fingerprint
+from pipeline.records import Chunk, Document, Encoded, Fingerprint, Float32, MultiVectors
 from tests.collection import config_for
 
 DIMENSION = 32
+TOKEN_DIMENSION = 8
+TOKENS = 6
+"""Words of a text that have a vector of their own: the number and the fruit of a document are among them."""
 QUERIES = ("apples and pears", "a document about number 7", "plums")
 
 
 class HashedEncoder:
-    """Dense only: a vector drawn from a generator that is seeded with the text."""
+    """A vector drawn from a generator that is seeded with the text, and one for each of its first words."""
 
     dense_fingerprint = Fingerprint.of(kind="stub", dimension=DIMENSION)
     lexical_fingerprint = None
     dimension = DIMENSION
-    gives_multivectors = False
+    gives_multivectors = True
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
-        rows = np.zeros((len(texts), DIMENSION), np.float32)
-        for i, text in enumerate(texts):
-            seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
-            rows[i] = np.random.default_rng(seed).standard_normal(DIMENSION)
-        return Encoded(dense=rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9))
+        words = [text.split()[:TOKENS] for text in texts]
+        return Encoded(
+            dense=_drawn(texts, DIMENSION),
+            multivectors=MultiVectors(
+                offsets=np.cumsum([0, *map(len, words)]),
+                vectors=_drawn([word for some in words for word in some], TOKEN_DIMENSION),
+            ),
+        )
 
     encode_queries = encode_documents
+
+
+def _drawn(texts: Sequence[str], dimension: int) -> Float32:
+    rows = np.zeros((len(texts), dimension), np.float32)
+    for i, text in enumerate(texts):
+        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+        rows[i] = np.random.default_rng(seed).standard_normal(dimension)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
 
 def load_stub(settings: EncoderSettings, **_: Any) -> MixedEncoder:
@@ -109,7 +123,8 @@ def stub_config(base: Path, **changes: Any) -> Config:
     return config_for(base, **(settings | changes))
 
 
-Answers = list[list[tuple[str, float, float | None, float | None]]]
+Answers = list[list[tuple[str, float, float | None, float | None, float | None]]]
+"""For each query the hits: chunk id, score, and the scores of the dense leg, the lexical one and multi-vectors."""
 
 
 IMPOSSIBLE = parse_config(
@@ -131,13 +146,15 @@ def answers(index: Path, generation: int | Literal["staged"] | None = None) -> A
 
 
 def ask(opened: Index) -> Answers:
-    """What an open index says to all queries. A fixed fusion: the default one calibrates itself on samples."""
+    """What an open index says to all queries, from every file of it. A fixed fusion: the default one calibrates
+    itself on samples."""
+    fusion = FusionSettings(method="minmax")
     return [
         [
-            (hit.chunk_id, hit.score, hit.dense and hit.dense.score, hit.lexical and hit.lexical.score)
+            (hit.chunk_id, hit.score, *(leg and leg.score for leg in (hit.dense, hit.lexical, hit.reranker)))
             for hit in hits
         ]
-        for hits in opened.search_many(QUERIES, 50, fusion=FusionSettings(method="minmax"))
+        for hits in opened.search_many(QUERIES, 50, fusion=fusion, rerank="multivectors")
     ]
 
 

@@ -24,6 +24,7 @@ KINDS = (
     "dense-rows.npy",
     "postings.arrow",
     "lengths.npy",
+    "multivector.arrow",
     "deletes-*.npy",
     "manifest",
 )
@@ -92,7 +93,14 @@ def test_flipped_bits_and_missing_ends(index: Path, kind: str) -> None:
 
 def test_files_of_two_generations_mixed(index: Path) -> None:
     first, second = (entry.segment_id for entry in manifests.load(index, 1).segments)
-    for name in ("chunks.parquet", "dense.faiss", "lexical.parquet", "postings.arrow", "lengths.npy"):
+    for name in (
+        "chunks.parquet",
+        "dense.faiss",
+        "lexical.parquet",
+        "postings.arrow",
+        "lengths.npy",
+        "multivector.arrow",
+    ):
         paths = [index / "segments" / segment / name for segment in (first, second)]
         contents = [path.read_bytes() for path in paths]
         if contents[0] == contents[1]:

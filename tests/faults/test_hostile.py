@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import itertools
 import json
 import random
 import shutil
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import pipeline
 from pipeline import builder
 from pipeline.errors import CorruptIndexError
-from pipeline.index import dense, dense_writer
+from pipeline.index import dense, dense_writer, multivector
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import DenseParameters
+from pipeline.index.multivector import Precision
 from pipeline.index.verify import verify
+from pipeline.records import MultiVectors
 from tests.faults import processes, stub
-from tests.faults.counts import count
+from tests.faults.counts import count, step
 from tests.faults.test_damage import KINDS, live_file
 
 
@@ -96,6 +100,39 @@ def test_an_approximate_index_that_lies_about_its_layout(tmp_path: Path, kind: s
             path.write_bytes(data[:position] + value + data[position + 8 :])
             ending = processes.run(search)
             assert ending.clean, f"{value.hex()} at {position}: {ending.signal} {ending.error}"
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_a_multivector_file_that_lies(tmp_path: Path, precision: Precision) -> None:
+    """Its dimension and precision stand in the file, as text; fp16 has no scales that would have to fit."""
+    rows = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    vectors = MultiVectors(np.arange(0, 61, 3), rows)
+    path = tmp_path / multivector.MULTIVECTOR_FILE
+    multivector.write(path, (multivector.to_batch(part, precision) for part in multivector.split(vectors, 7)))
+    data = path.read_bytes()
+
+    def search() -> None:
+        index = multivector.MultiVectorIndex(tmp_path, 20)
+        index.scores(rows[:3], range(20))
+        for batch in multivector.read_batches(path):
+            batch.take(pa.array([0])).to_pylist()
+
+    def try_all(positions: Sequence[int]) -> None:
+        for position, value in itertools.product(positions, (b"1", b"4", b"9", bytes(8), struct.pack("<q", 2**40))):
+            path.write_bytes(data[:position] + value + data[position + len(value) :])
+            try:
+                search()
+            except CorruptIndexError:
+                continue
+            except Exception as error:
+                raise AssertionError(f"{value.hex()} at {position}") from error
+
+    search()
+    for start in range(0, len(data) - 8, 500):
+        tried = range(start, min(start + 500, len(data) - 8), step(19))
+        ending = processes.run(lambda tried=tried: try_all(tried))  # type: ignore[misc]
+        assert ending.finished, f"one of {tried}: {ending.signal} {ending.error}"
 
 
 def test_a_fast_scan_index_of_another_layout_is_refused(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from pipeline.config import Config
 from pipeline.errors import EncoderError
 from pipeline.index.compact import compact
 from pipeline.index.verify import verify
-from pipeline.records import Encoded, SparseRows
+from pipeline.records import Encoded, MultiVectors, SparseRows
 from tests.faults import processes, stub
 from tests.faults.counts import step
 
@@ -71,12 +73,12 @@ def _infinite(encoded: Encoded) -> Encoded:
 
 def _long(encoded: Encoded) -> Encoded:
     assert encoded.dense is not None
-    return Encoded(dense=encoded.dense * 2, lexical=encoded.lexical)
+    return dataclasses.replace(encoded, dense=encoded.dense * 2)
 
 
 def _few(encoded: Encoded) -> Encoded:
     assert encoded.dense is not None
-    return Encoded(dense=encoded.dense[1:], lexical=encoded.lexical)
+    return dataclasses.replace(encoded, dense=encoded.dense[1:])
 
 
 def _weights(value: float) -> Callable[[Encoded], Encoded]:
@@ -85,7 +87,16 @@ def _weights(value: float) -> Callable[[Encoded], Encoded]:
         assert rows is not None
         weights = rows.weights.copy()
         weights[0] = value
-        return Encoded(dense=encoded.dense, lexical=SparseRows(rows.indptr, rows.token_ids, weights))
+        return dataclasses.replace(encoded, lexical=SparseRows(rows.indptr, rows.token_ids, weights))
+
+    return spoil
+
+
+def _tokens(change: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Encoded], Encoded]:
+    def spoil(encoded: Encoded) -> Encoded:
+        rows = encoded.multivectors
+        assert rows is not None
+        return dataclasses.replace(encoded, multivectors=MultiVectors(*change(rows.offsets, rows.vectors)))
 
     return spoil
 
@@ -95,11 +106,20 @@ SPOILED: dict[str, Callable[[Encoded], Encoded]] = {
     "infinite": _infinite,
     "long": _long,
     "few": _few,
-    "no vectors": lambda encoded: Encoded(lexical=encoded.lexical),
-    "no weights": lambda encoded: Encoded(dense=encoded.dense),
+    "no vectors": lambda encoded: dataclasses.replace(encoded, dense=None),
+    "no weights": lambda encoded: dataclasses.replace(encoded, lexical=None),
     "negative weight": _weights(-1),
     "nan weight": _weights(np.nan),
     "zero weight": _weights(0),
+    "no multi-vectors": lambda encoded: dataclasses.replace(encoded, multivectors=None),
+    "nan multi-vector": _tokens(lambda offsets, vectors: (offsets, vectors * np.float32(np.nan))),
+    "long multi-vectors": _tokens(lambda offsets, vectors: (offsets, vectors * 2)),
+    "few multi-vectors": _tokens(lambda offsets, vectors: (offsets, vectors[1:])),
+    "few texts with multi-vectors": _tokens(lambda offsets, vectors: (offsets[:-1], vectors)),
+    "multi-vectors of no text": _tokens(lambda offsets, vectors: (np.minimum(offsets, 2), vectors)),
+    "multi-vectors in disorder": _tokens(
+        lambda offsets, vectors: (offsets[[0, 2, 1, *range(3, len(offsets))]], vectors)
+    ),
 }
 
 
