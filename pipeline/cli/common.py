@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED, EXIT_REFUSED = range(7)
 EXIT_INTERRUPTED = 130
+_OUT_OF_MEMORY = "out of memory; the live index is as it was; lower encode.shard_chunks"
+_NO_THREAD = "can't start new thread"
+"""What Python says where there is no room for a thread's stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,11 @@ class Commands(click.Group):
                 raise
             _fail(ctx, f"error: {_disk_error(error)}", EXIT_FAILED)
         except MemoryError:
-            _fail(ctx, "error: out of memory; the live index is as it was; lower encode.shard_chunks", EXIT_FAILED)
+            _fail(ctx, f"error: {_OUT_OF_MEMORY}", EXIT_FAILED)
+        except RuntimeError as error:
+            if str(error) != _NO_THREAD:
+                raise
+            _fail(ctx, f"error: {_OUT_OF_MEMORY}", EXIT_FAILED)
         except KeyboardInterrupt:
             what = "interrupted: the live index is as it was; a build resumes at its finished shards"
             _fail(ctx, what, EXIT_INTERRUPTED)
@@ -157,6 +164,8 @@ def _disk_error(error: OSError) -> str:
     what = " ".join((error.strerror or str(error)).split())
     line = f"{error.filename}: {what}" if error.filename is not None else what
     match error.errno:
+        case errno.ENOMEM:
+            return _OUT_OF_MEMORY
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return f"{line}; free some space and run it again; the live index is as it was"
         case errno.EACCES | errno.EPERM | errno.EROFS:

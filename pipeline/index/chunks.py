@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptIndexError
+from pipeline.index import files
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_chunks
 from pipeline.records import Chunk
 
@@ -41,7 +42,9 @@ def read_blocks(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
             for batch in file.iter_batches(batch_size=rows):
                 yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
-        raise CorruptIndexError(f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`") from None
+        raise files.damage(
+            error, f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`"
+        ) from None
 
 
 def lexical_blocks(folder: Path, rows: int = 16_384) -> Iterator[pa.Table]:
@@ -58,7 +61,7 @@ class ChunkStore:
         try:
             self._file = pq.ParquetFile(self.path, memory_map=True)
         except (pa.ArrowException, OSError) as error:
-            raise CorruptIndexError(f"{self.path}: cannot be read ({error})") from None
+            raise files.damage(error, f"{self.path}: cannot be read ({error})") from None
         metadata = self._file.metadata
         if metadata.num_rows != chunks or not self._file.schema_arrow.equals(CHUNK_SCHEMA):
             raise CorruptIndexError(f"{self.path}: {metadata.num_rows} rows where the manifest says {chunks}")
@@ -73,7 +76,7 @@ class ChunkStore:
             table = self._file.read_row_group(group, use_threads=False)
             table.validate(full=True)
         except (pa.ArrowException, OSError) as error:
-            raise CorruptIndexError(f"{self.path}: row group {group} cannot be read ({error})") from None
+            raise files.damage(error, f"{self.path}: row group {group} cannot be read ({error})") from None
         if table.num_rows != self._starts[group + 1] - self._starts[group]:
             raise CorruptIndexError(f"{self.path}: row group {group} has {table.num_rows} rows")
         return table
@@ -95,7 +98,7 @@ class ChunkStore:
         try:
             values = self._file.read(columns=[name], use_threads=False).column(name).to_pylist()
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
+            raise files.damage(error, f"{self.path}: column {name} cannot be read ({error})") from None
         if len(values) != self._starts[-1] or None in values:
             raise CorruptIndexError(f"{self.path}: column {name} has {len(values)} values, or null ones")
         return np.array(values, dtype=object)

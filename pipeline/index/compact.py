@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.errors import CorruptIndexError
+from pipeline.index import files, multivector, seismic_writer, store
 from pipeline.index import manifest as manifests
-from pipeline.index import multivector, seismic_writer, store
 from pipeline.index.chunks import CHUNKS_FILE, lexical_blocks, read_blocks
 from pipeline.index.dense_writer import AUTO, DenseChoice
 from pipeline.index.manifest import LexicalRecall, Manifest, SegmentEntry
@@ -101,7 +100,7 @@ def _alive(segment: Segment, tables: Iterable[Any]) -> Iterator[Any]:
         try:
             table.validate(full=True)
         except pa.ArrowException as error:
-            raise CorruptIndexError(f"{segment.folder}: cannot be merged ({error})") from None
+            raise files.damage(error, f"{segment.folder}: cannot be merged ({error})") from None
         yield table.filter(pa.array(alive[done : done + table.num_rows]))
         done += table.num_rows
 

@@ -198,10 +198,12 @@ def derive_lexical(folder: Path, into: Path) -> None:
 
 
 def _guarded(name: str, findings: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The findings, and a file that cannot be read to its end as one more."""
+    """The findings, and a file that cannot be read to its end as one more. Raises `MemoryError`."""
     try:
         yield from findings()
     except Exception as error:  # whatever a library says to a file made to mislead it
+        if files.out_of_memory(error):
+            raise MemoryError(str(error)) from None
         yield name, _reason(error)
 
 

@@ -66,7 +66,7 @@ class DenseIndex:
                 faiss.set_deserialization_vector_byte_limit(path.stat().st_size)  # no part is larger than the whole
                 self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
         except (RuntimeError, MemoryError, OSError) as error:
-            raise CorruptIndexError(f"{path}: FAISS cannot read it ({last_line(error)})") from None
+            raise files.damage(error, f"{path}: FAISS cannot read it ({last_line(error)})") from None
         if self._index.ntotal != chunks:
             raise CorruptIndexError(f"{path}: {self._index.ntotal} vectors where the manifest says {chunks} chunks")
         self.dimension: int = self._index.d
@@ -97,7 +97,7 @@ class DenseIndex:
         try:
             made = faiss.index_factory(self.dimension, parameters.kind, faiss.METRIC_INNER_PRODUCT)
         except (RuntimeError, MemoryError) as error:
-            raise CorruptIndexError(f"{self._path}: its kind {parameters.kind!r} is none ({error})") from None
+            raise files.damage(error, f"{self._path}: its kind {parameters.kind!r} is none ({error})") from None
         wrong = dense_layout.differences(_searched(self._index), _searched(made))
         if type(made) is not type(self._index) or wrong:
             raise CorruptIndexError(
@@ -212,7 +212,7 @@ class DenseIndex:
         try:
             scores, labels = index.search(queries, wanted, params=parameters)
         except (RuntimeError, MemoryError) as error:
-            raise CorruptIndexError(f"{self._path}: FAISS cannot search it ({last_line(error)})") from None
+            raise files.damage(error, f"{self._path}: FAISS cannot search it ({last_line(error)})") from None
         if labels.max(initial=-1) >= index.ntotal:
             raise CorruptIndexError(f"{self._path}: names rows beyond its {index.ntotal}")
         return scores, labels

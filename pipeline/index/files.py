@@ -24,16 +24,15 @@ import xxhash
 from pipeline.errors import CorruptIndexError, IndexLockedError
 
 _BLOCK = 1 << 20
-_NO_MEMORY = (os.strerror(errno.ENOMEM), "bad_alloc")
+_NO_MEMORY = (os.strerror(errno.ENOMEM), os.strerror(errno.EAGAIN), "bad_alloc", "can't start new thread")
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether a library failed for want of memory. Where FAISS maps a file, it says so in words only."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    )
+    """Whether a library failed for want of memory, or of room for a thread. Where Arrow and FAISS map a file or
+    start a thread, they say so in words only."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return any(words in str(error) for words in _NO_MEMORY)
 
 
 def damage(error: Exception, message: str) -> CorruptIndexError:

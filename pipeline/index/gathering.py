@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import CorruptIndexError
-from pipeline.index import multivector
+from pipeline.index import files, multivector
 from pipeline.index.chunks import LEXICAL_FILE, read_blocks
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA
 from pipeline.index.segment import Segment
@@ -80,7 +79,7 @@ class _FolderRows:
         try:
             file = pq.ParquetFile(path, memory_map=True)
         except (pa.ArrowException, OSError) as error:
-            raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline build --full`") from None
+            raise files.damage(error, f"{path}: cannot be read ({error}); `pipeline build --full`") from None
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
         return file, np.cumsum([0, *sizes])
 
@@ -91,7 +90,7 @@ class _FolderRows:
             table.validate(full=True)
         except (pa.ArrowException, OSError) as error:
             path = self.folder / LEXICAL_FILE
-            raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline build --full`") from None
+            raise files.damage(error, f"{path}: cannot be read ({error}); `pipeline build --full`") from None
         return table
 
 

@@ -168,7 +168,7 @@ def with_live(index: Path, use: Callable[[Manifest], Opened]) -> Opened:
 def publish(index: Path, manifest: Manifest) -> None:
     """Make `manifest` the live generation in one atomic step. Raises `FileExistsError` if its number is taken."""
     body = _adapter().dump_python(manifest, mode="json")
-    payload = {**body, "checksum": _digest(body)}
+    payload = {**body, "checksum": digest(body)}
     text = json.dumps(payload, ensure_ascii=False, indent=1) + "\n"
     files.write_new_file(manifest_path(index, manifest.generation), text.encode())
 
@@ -194,7 +194,7 @@ def load(index: Path, generation: int) -> Manifest:
             "use the matching version or `pipeline build --full`"
         )
     expected = payload.pop("checksum", None)
-    if expected != _digest(payload):
+    if expected != digest(payload):
         raise _corrupt(path, "its checksum does not match: it was edited or damaged")
     try:
         manifest = _adapter().validate_python(payload)
@@ -268,6 +268,7 @@ def _corrupt(path: Path, why: str) -> CorruptIndexError:
     return CorruptIndexError(f"{path}: {why}; `pipeline rollback` or rebuild with `pipeline build --full`")
 
 
-def _digest(body: dict[str, Any]) -> str:
+def digest(body: dict[str, Any]) -> str:
+    """Checksum of a record: of its fields, however they are laid out."""
     text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return xxhash.xxh3_128(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -152,7 +152,7 @@ class Postings:
             reader = pa.ipc.open_file(content)
             batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline repair` rebuilds it") from None
+            raise files.damage(error, f"{path}: cannot be read ({error}); `pipeline repair` rebuilds it") from None
         if reader.schema != POSTINGS_SCHEMA or len(batches) != -(-chunks // TILE_CHUNKS):
             raise CorruptIndexError(f"{path}: does not hold {chunks} chunks; `pipeline repair` rebuilds it")
         opened = [_open_tile(i * TILE_CHUNKS, batch, path) for i, batch in enumerate(batches)]
@@ -171,7 +171,9 @@ def _open_tile(start: int, batch: pa.RecordBatch, path: Path) -> Tile:
     try:
         batch.validate()
     except pa.ArrowException as error:
-        raise CorruptIndexError(f"{path}: invalid record batch ({error}); `pipeline repair` rebuilds it") from None
+        raise files.damage(
+            error, f"{path}: invalid record batch ({error}); `pipeline repair` rebuilds it"
+        ) from None
     chunks, weights = batch.column("chunks"), batch.column("weights")
     if any(column.null_count for column in (*batch.columns, chunks.values, weights.values)):
         raise CorruptIndexError(f"{path}: has null postings; `pipeline repair` rebuilds it")

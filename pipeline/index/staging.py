@@ -24,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from pipeline.errors import CorruptIndexError
 from pipeline.index import files, multivector
 from pipeline.index.chunks import LEXICAL_FILE
-from pipeline.index.manifest import FileEntry
+from pipeline.index.manifest import FileEntry, digest
 from pipeline.index.multivector import Precision
 from pipeline.index.schemas import sparse_to_table
 from pipeline.records import Encoded, Fingerprint
@@ -85,8 +85,10 @@ def ingest_folder(index: Path) -> Path:
 
 
 def save_ingest(folder: Path, staged: StagedIngest) -> None:
-    """Write the summary of an ingest beside its parts."""
-    files.write_file(folder / _SUMMARY, _adapter().dump_json(staged, indent=1))
+    """Write the summary of an ingest beside its parts, with a checksum of itself: it says what is to be removed."""
+    body = _adapter().dump_python(staged, mode="json")
+    text = json.dumps({**body, "checksum": digest(body)}, ensure_ascii=False, indent=1)
+    files.write_file(folder / _SUMMARY, text.encode("utf-8", "surrogatepass"))
 
 
 def load_ingest(index: Path) -> StagedIngest | None:
@@ -96,12 +98,17 @@ def load_ingest(index: Path) -> StagedIngest | None:
     if not path.exists():
         return None
     try:
-        staged = _adapter().validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CorruptIndexError(f"{path}: cannot be read ({error}); run `pipeline ingest` again") from None
-    for part in staged.parts:
-        if files.checksum(files.regular_file(folder / part.name, part.size)) != part.checksum:
-            raise CorruptIndexError(f"{folder / part.name}: damaged; run `pipeline ingest` again")
+        payload = json.loads(path.read_bytes())
+        if payload.pop("checksum") != digest(payload):
+            raise ValueError("its checksum does not match")
+        staged = _adapter().validate_python(payload)
+        for part in staged.parts:
+            path = folder / part.name
+            if files.checksum(files.regular_file(path, part.size)) != part.checksum:
+                raise ValueError("its checksum does not match")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, CorruptIndexError) as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ").split(";")[0]
+        raise CorruptIndexError(f"{path}: damaged ({reason}); run `pipeline ingest` again") from None
     return staged
 
 
@@ -110,7 +117,7 @@ def text_hashes(path: Path) -> TextHashes:
     try:
         column = pq.read_table(path, columns=["text_hash"]).column(0).combine_chunks()
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise CorruptIndexError(f"{path}: cannot be read ({error}); `pipeline build --full`") from None
+        raise files.damage(error, f"{path}: cannot be read ({error}); `pipeline build --full`") from None
     if column.type != pa.binary(16) or column.null_count:
         raise CorruptIndexError(f"{path}: has no text hashes; `pipeline build --full`")
     buffer = column.buffers()[1]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import resource
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from pipeline import builder
+from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import EncoderError
 from pipeline.index.compact import compact
@@ -20,11 +24,16 @@ from pipeline.records import Encoded, MultiVectors, SparseRows
 from tests.faults import processes, stub
 from tests.faults.counts import step
 
+
+def _sound(config: Config) -> None:
+    assert verify(config.index_path, deep=True).problems == ()
+
+
 JOBS: dict[str, Callable[[Config], object]] = {
     "ingest": builder.ingest,
     "build": lambda config: builder.build(config, full=True),
     "compact": lambda config: compact(config.index_path),
-    "verify": lambda config: verify(config.index_path, deep=True),
+    "verify": _sound,
     "query": lambda config: stub.answers(config.index_path),
 }
 
@@ -35,28 +44,72 @@ def address_space() -> int:
     return int(fields[0]) * resource.getpagesize()
 
 
+class ThisThread(Executor):
+    """Stands in for a pool: Python waits without end for a thread that dies of too little memory as it starts
+    (python/cpython#140746)."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*arguments, **options))
+        return future
+
+
 @pytest.mark.parametrize("job", sorted(JOBS))
-def test_a_memory_limit(base: Path, job: str) -> None:
+def test_a_memory_limit(base: Path, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From no room at all for another mapping to more than enough. What fails says that memory is short, and calls
+    no file damaged."""
+    monkeypatch.setattr("pipeline.query.snapshot.ThreadPoolExecutor", ThisThread)
     config = stub.stub_config(base)
     for version in range(2):
         stub.write_texts(base, version, 60)
         builder.build(config)
     before = stub.answers(config.index_path)
     stub.write_texts(base, 2, 60)
-    for megabytes in [*range(0, 120, 3 * step(6)), 4000]:
+    endings = []
+    for kilobytes in [*range(0, 320, 16 * step(5)), *range(1024, 120 * 1024, 3072 * step(13)), 4000 * 1024]:
 
-        def work(megabytes: int = megabytes) -> None:
-            limit = address_space() + (megabytes << 20)
+        def work(kilobytes: int = kilobytes) -> None:
+            limit = address_space() + (kilobytes << 10)
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
             JOBS[job](config)
 
         ending = processes.run(work)
-        assert ending.clean, f"{job} with {megabytes} MB more: {ending}"
+        what = f"{job} with {kilobytes} KB more: {ending}"
+        assert ending.clean, what
+        assert ending.finished or "clean MemoryError" in str(ending.error) or "[Errno 12]" in str(ending.error), (
+            what
+        )
         if job == "build" and ending.finished:
             before = stub.answers(config.index_path)
         assert verify(config.index_path, deep=True).problems == ()
         assert stub.answers(config.index_path) == before
-    assert ending.finished
+        endings.append(ending)
+    assert not endings[0].finished
+    assert endings[-1].finished
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory", "a-file"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_the_command_line_says_that_memory_is_short(
+    base: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pipeline.index.verify.verify", short)
+    result = CliRunner().invoke(cli, ["verify", "--index", str(base)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: out of memory; ")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def _nan(encoded: Encoded) -> Encoded:

@@ -1,0 +1,146 @@
+"""Damage to files that no manifest names: shards, staged parts and their summary, the record of the sources."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import builder
+from pipeline.config import Config
+from pipeline.errors import CorruptIndexError
+from pipeline.index import staging
+from pipeline.index.verify import verify
+from pipeline.ingest import ledger
+from tests.faults import processes, stub
+from tests.faults.counts import step
+from tests.faults.test_damage import damages
+
+SHARD_FILES = ("text-hashes.npy", "dense.npy", "lexical.parquet", "multivector.arrow", "shard.json")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
+    """What each version of the collection answers."""
+    result = []
+    for version in range(2):
+        base = tmp_path_factory.mktemp("expected")
+        stub.write_texts(base, version)
+        builder.build(stub.stub_config(base))
+        result.append(stub.answers(base / "index"))
+    return result
+
+
+@pytest.fixture
+def interrupted(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Version 0 is live; of version 1 everything is ingested and encoded, and no segment is written."""
+    config = stub.stub_config(base)
+    for version in range(2):
+        stub.write_texts(base, version)
+        with monkeypatch.context() as patch:
+            if version == 1:
+                patch.setattr(builder.encoding, "write_segments", lambda *_, **__: pytest.fail("interrupted"))
+                with pytest.raises(pytest.fail.Exception):
+                    builder.build(config)
+            else:
+                builder.build(config)
+    return config
+
+
+def damaged(config: Config, file: Path) -> Iterator[str]:
+    """Each damage to one file of the index, all the rest as it was."""
+    template = config.base / "template"
+    shutil.copytree(config.index_path, template)
+    data = file.read_bytes()
+    for what, content in list(damages(data, file.name))[:: step(3)]:
+        shutil.rmtree(config.index_path)
+        shutil.copytree(template, config.index_path)
+        file.write_bytes(content)
+        yield f"{file.name}: {what}"
+
+
+@pytest.mark.parametrize("name", SHARD_FILES)
+def test_a_damaged_shard_is_encoded_again(interrupted: Config, expected: list[stub.Answers], name: str) -> None:
+    """Its texts alone: the other shards are used. In the summary a damage may be one that changes nothing."""
+    index = interrupted.index_path
+    shard = staging.shard_folders(index)[0]
+    texts = len(staging.shard_hashes(shard))
+    for what in damaged(interrupted, shard / name):
+
+        def build(what: str = what) -> None:
+            report = builder.build(interrupted)
+            assert report.encoded_chunks == texts or name == "shard.json", what
+            assert report.reused_chunks > 0, what
+
+        ending = processes.run(build)
+        assert ending.finished, f"{what}: {ending}"
+        assert verify(index, deep=True).problems == (), what
+        assert stub.answers(index) == expected[1], what
+
+
+@pytest.mark.parametrize("name", ["part-00000.parquet", "ingest.json"])
+def test_a_damaged_ingest_is_refused_and_made_anew(
+    interrupted: Config, expected: list[stub.Answers], name: str
+) -> None:
+    index = interrupted.index_path
+    for what in damaged(interrupted, staging.ingest_folder(index) / name):
+        ending = processes.run(lambda: builder.encode(interrupted))
+        assert (ending.error or "").startswith("clean CorruptIndexError"), f"{what}: {ending}"
+        assert "run `pipeline ingest` again" in str(ending.error), what
+        assert stub.answers(index) == expected[0], what
+        ending = processes.run(lambda: builder.build(interrupted))
+        assert ending.finished, f"{what}: {ending}"
+        assert verify(index, deep=True).problems == (), what
+        assert stub.answers(index) == expected[1], what
+
+
+def test_a_summary_that_says_something_else_is_refused(interrupted: Config) -> None:
+    """Well-formed, with another number or name in it: believed, it would take out the wrong documents."""
+    path = staging.ingest_folder(interrupted.index_path) / "ingest.json"
+    data = path.read_bytes()
+    places = [at for at, byte in enumerate(data) if chr(byte).isalnum()]
+    for position in places[:: step(5)]:
+        path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+        with pytest.raises(CorruptIndexError, match="run `pipeline ingest` again"):
+            staging.load_ingest(interrupted.index_path)
+    path.write_bytes(data)
+    assert staging.load_ingest(interrupted.index_path) is not None
+
+
+@pytest.fixture
+def settled(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Version 0 is live, and its files are taken to be old enough to be recorded."""
+    monkeypatch.setattr(ledger, "RACY_NS", -(10**18))
+    stub.write_texts(base, 0)
+    config = stub.stub_config(base)
+    builder.build(config)
+    assert len(ledger.load_ledger(config.index_path)) == 24
+    return config
+
+
+def test_a_damaged_record_of_the_sources_hides_no_change(settled: Config, expected: list[stub.Answers]) -> None:
+    index = settled.index_path
+    stub.write_texts(settled.base, 1)
+    for what in damaged(settled, index / ledger.LEDGER_FILE):
+        ending = processes.run(lambda: builder.build(settled))
+        assert ending.finished, f"{what}: {ending}"
+        assert stub.answers(index) == expected[1], what
+
+
+def test_no_flipped_bit_makes_up_an_entry(settled: Config) -> None:
+    """What can be read of a damaged record is true: an entry that is lost costs a reading, a wrong one a change."""
+    path = settled.index_path / ledger.LEDGER_FILE
+    data, right = path.read_bytes(), ledger.load_ledger(settled.index_path)
+
+    def read(positions: range) -> None:
+        for position in positions:
+            for bit in range(8):
+                path.write_bytes(data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :])
+                assert ledger.load_ledger(settled.index_path).items() <= right.items(), f"bit {bit} of {position}"
+
+    for start in range(0, len(data), 500):
+        positions = range(start, min(start + 500, len(data)), step(17))
+        ending = processes.run(lambda positions=positions: read(positions))  # type: ignore[misc]
+        assert ending.finished, f"one of {positions}: {ending}"
