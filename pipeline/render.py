@@ -229,11 +229,12 @@ def generation_record(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def generations_table(console: Console, known: Sequence[Manifest]) -> None:
-    """Generations, newest first; the first is live."""
+def generations_table(console: Console, known: Sequence[Manifest], live: int) -> None:
+    """Generations, newest first; `live` is the number of the live one."""
     table = Table("generation", "published (UTC)", "documents", "chunks", "segments", "measures", "note")
-    for position, manifest in enumerate(known):
-        number = f"[bold]{manifest.generation} (live)[/]" if position == 0 else str(manifest.generation)
+    for manifest in known:
+        is_live = manifest.generation == live
+        number = f"[bold]{manifest.generation} (live)[/]" if is_live else str(manifest.generation)
         table.add_row(
             number,
             manifest.created_at,
