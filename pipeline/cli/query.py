@@ -72,8 +72,6 @@ def query(
     as_json: bool,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
-    from pipeline.query.choice import named_fusion
-
     _check_output(output)
     queries = _queries(text, batch)
     with options.open_index(index_path, generation) as index, contextlib.ExitStack() as stack:
@@ -81,7 +79,6 @@ def query(
         sinks = _sinks(stack, index, used, run_path, output)
         if not sinks:
             sinks.append(_printer(index, used, show, as_json, named=batch is not None))
-        chosen = named_fusion(index.settings.fusion, fusion) if fusion is not None else None
         started = time.perf_counter()
         for first in range(0, len(queries), BLOCK_QUERIES):
             block = queries[first : first + BLOCK_QUERIES]
@@ -89,7 +86,7 @@ def query(
                 [one.text for one in block],
                 k,
                 mode,
-                fusion=chosen,
+                fusion=fusion,
                 collapse=collapse or run_path is not None,
                 explain=explain,
                 where=where,
