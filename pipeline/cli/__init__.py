@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import logging
 import sys
 from pathlib import Path
@@ -53,6 +54,9 @@ for command in (
 def main() -> None:
     """The `pipeline` command."""
     atexit.register(_leave_it_to_the_system)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter must not end a command
     cli(prog_name="pipeline")
 
 

@@ -22,7 +22,17 @@ _ALLOW_DELETES = click.option(
 _REHASH = click.option(
     "--rehash", is_flag=True, help="Read every source file, even if its size and times are those of the last time."
 )
-_NOTE = click.option("--note", default="", metavar="TEXT", help="Kept in the generation, for whoever asks later.")
+
+
+def _readable(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise click.BadParameter("is not valid UTF-8, and could not be read again", ctx, param)
+    return value
+
+
+_NOTE = click.option(
+    "--note", default="", metavar="TEXT", callback=_readable, help="Kept in the generation, for whoever asks later."
+)
 
 
 @click.command()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED, EXIT_REFUSED = range(7)
 EXIT_INTERRUPTED = 130
+_WRITERS = ("build", "ingest", "encode", "compact", "publish")
+_UNTOUCHED = ": the live index is as it was; a build resumes at its finished shards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,14 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            own = [name for parameter in self.params for name in parameter.opts]
+            if error.ctx is ctx or error.option_name not in own:
+                raise
+            command = error.ctx.info_name if error.ctx else "COMMAND"
+            option = error.option_name
+            hint = f"{option} stands in front of the command: `pipeline {option} … {command} …`"
+            raise click.UsageError(hint, error.ctx) from None
         except errors.PipelineError as error:
             _fail(ctx, f"error: {error}", _exit_code(error))
         except OSError as error:
@@ -139,8 +149,8 @@ class Commands(click.Group):
         except MemoryError:
             _fail(ctx, "error: out of memory; the live index is as it was; lower encode.shard_chunks", EXIT_FAILED)
         except KeyboardInterrupt:
-            what = "interrupted: the live index is as it was; a build resumes at its finished shards"
-            _fail(ctx, what, EXIT_INTERRUPTED)
+            writes = ctx.invoked_subcommand in _WRITERS
+            _fail(ctx, f"interrupted{_UNTOUCHED if writes else ''}", EXIT_INTERRUPTED)
 
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.common import Options, console
+from pipeline.errors import EvaluationError
 
 if TYPE_CHECKING:
     from pipeline.evaluate.runs import Evaluation
     from pipeline.query.batch import Query
     from pipeline.query.searcher import Index
+
+_MODE = click.Choice(["dense", "lexical", "hybrid"])
 
 
 @click.command()
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 @click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--measure", "names", multiple=True, metavar="NAME", help="Any ir-measures name. Repeatable.")
-@click.option("--mode", "modes", multiple=True, metavar="MODE", help="dense, lexical or hybrid. Repeatable.")
+@click.option(
+    "--mode", "modes", multiple=True, type=_MODE, metavar="MODE", help="dense, lexical or hybrid. Repeatable."
+)
 @click.option("--fusion", "fusions", multiple=True, metavar="METHOD", help="Also the hybrid so fused. Repeatable.")
 @click.option("--baseline", "baseline_path", metavar="FILE", help="A saved TREC run to compare with.")
 @click.option("--save-run", "runs_path", metavar="DIR", help="Save each ranking as DIR/NAME.trec.")
@@ -59,6 +64,7 @@ def evaluate(
     from pipeline.evaluate.runs import systems_of
     from pipeline.index.files import write_file
 
+    check_options(names or DEFAULT_MEASURES, fusions)
     if plot_path:
         check_plot(Path(plot_path))
     baseline = read_run(Path(baseline_path)) if baseline_path else None
@@ -85,6 +91,18 @@ def evaluate(
         _print(result)
 
 
+def check_options(names: Sequence[str], fusions: Sequence[str] = ()) -> None:
+    """Refuse measures and fusions that are not known, before an index is built for them."""
+    from pipeline.evaluate.measures import check_measures
+    from pipeline.evaluate.runs import check_fusions
+
+    try:
+        check_measures(names)
+        check_fusions(fusions)
+    except EvaluationError as error:
+        raise click.UsageError(str(error)) from None
+
+
 @contextlib.contextmanager
 def judged_index(
     options: Options,
@@ -99,8 +117,14 @@ def judged_index(
     from pipeline.query.batch import read_queries
 
     folder = Path(beir_path) if beir_path else None
-    if (folder is None) == (queries_path is None or qrels_path is None):
+    if folder is None and (queries_path is None or qrels_path is None):
         raise click.UsageError("give --beir DIR, or --queries FILE and --qrels FILE")
+    if folder is None and chunked:
+        raise click.UsageError("--chunk is for --beir: a built index is cut as it was configured")
+    if folder is not None and (queries_path or qrels_path or index_path):
+        raise click.UsageError(
+            "--beir brings its own queries, qrels and index: leave --queries, --qrels, --index out"
+        )
     queries = read_queries(folder / "queries.jsonl" if folder else Path(str(queries_path)))
     qrels = read_qrels(folder / "qrels" / "test.tsv" if folder else Path(str(qrels_path)))
     with contextlib.ExitStack() as stack:

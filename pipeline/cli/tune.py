@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options, console
-from pipeline.cli.evaluate import judged_index
+from pipeline.cli.evaluate import check_options, judged_index
 
 if TYPE_CHECKING:
     from pipeline.evaluate.tune import Tuning
@@ -42,6 +42,7 @@ def tune(
     from pipeline.evaluate.setting import write_setting
     from pipeline.evaluate.tune import tune as run_tuning
 
+    check_options([measure])
     if write:
         options.config()  # refuse before an hour of work, not after it
     with judged_index(options, beir_path, chunked, queries_path, qrels_path, index_path) as (index, queries, qrels):
