@@ -64,6 +64,24 @@ def test_ctrl_c_during_the_imports_prints_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_verbose_tells_each_stage_and_nothing_of_libraries(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    command = [sys.executable, "-m", "pipeline", "--verbose", "build"]
+    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr.splitlines()
+    assert all(line.startswith("INFO pipeline") for line in lines), lines
+    for told in (
+        "documents: 6 files found",
+        "ingest: 6 doc in",
+        "encode: 6 ",
+        "write segments: 6 chunk",
+        "dense SQfp16",
+    ):
+        assert sum(told in line for line in lines) == 1, (told, lines)
+    assert len(lines) < 12
+    assert run(tmp_path, "build").stderr == ""
+
+
 def test_a_terminal_without_our_letters(tmp_path: Path) -> None:
     write_documents(tmp_path / "documents", {"ko.md": "한국어 – “quoted”"})
     (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")

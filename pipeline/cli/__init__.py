@@ -26,7 +26,9 @@ def cli(ctx: click.Context, config_path: str | None, quiet: bool, verbose: bool,
     """Build a hybrid (dense + lexical) index from documents, and search it."""
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     logs.configure(log_json, level)
-    ctx.obj = Options(Path(config_path or "config.yaml"), quiet, log_json, config_named=config_path is not None)
+    ctx.obj = Options(
+        Path(config_path or "config.yaml"), quiet, log_json, config_named=config_path is not None, verbose=verbose
+    )
 
 
 for command in (

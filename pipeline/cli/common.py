@@ -38,6 +38,7 @@ class Options:
     quiet: bool
     log_json: bool = False
     config_named: bool = False
+    verbose: bool = False
 
     def say(self, message: str, **fields: object) -> None:
         """Print what was done, or log it with fields beside it if logs are JSON; nothing if quiet."""
@@ -66,10 +67,10 @@ class Options:
         return self.config() if self.config_named or self.config_path.exists() else Config()
 
     def progress(self) -> ProgressFactory:
-        """tqdm bars on a terminal, a line a stage if logs are JSON, else nothing."""
+        """tqdm bars on a terminal, or a line in the log for each stage if logs are JSON or wanted, else nothing."""
         from pipeline.progress import silent
 
-        if self.log_json:
+        if self.log_json or self.verbose:
             from pipeline.stopwatch import Stopwatch
 
             return Stopwatch(tell=logs.tell_stage)
