@@ -13,7 +13,7 @@ from rich.table import Table
 from pipeline.evaluate.gate import recorded_refusals
 from pipeline.index.manifest import Manifest
 from pipeline.render import generation_record, size
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 
 def status_record(
@@ -72,8 +72,8 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
     if record["note"]:
         console.print(f"  {escape(printable(record['note']))}")
     console.print(
-        f"  {record['documents']:,} documents, {record['chunks']:,} chunks, "
-        f"{len(record['segments'])} segments, {size(record['bytes'])}"
+        f"  {counted(record['documents'], 'document')}, {counted(record['chunks'], 'chunk')}, "
+        f"{counted(len(record['segments']), 'segment')}, {size(record['bytes'])}"
     )
     for line in waiting_lines(record):
         console.print(f"  {escape(line)}")

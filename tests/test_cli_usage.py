@@ -72,7 +72,7 @@ def test_verbose_tells_each_stage_and_nothing_of_libraries(tmp_path: Path) -> No
     assert all(line.startswith("INFO pipeline") for line in lines), lines
     for told in (
         "documents: 6 files found",
-        "ingest: 6 doc in",
+        "ingest: 6 docs in",
         "encode: 6 ",
         "write segments: 6 chunk",
         "dense SQfp16",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_REJECTS, Options
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
@@ -127,7 +128,8 @@ def publish(options: Options, force: bool) -> None:
 
     manifest = builder.publish(options.config(), force=force, progress=options.progress())
     options.say(
-        f"published generation {manifest.generation}: {manifest.documents:,} documents, {manifest.chunks:,} chunks",
+        f"published generation {manifest.generation}: {counted(manifest.documents, 'document')}, "
+        f"{counted(manifest.chunks, 'chunk')}",
         event="published",
         generation=manifest.generation,
     )

@@ -13,6 +13,7 @@ import click
 
 from pipeline.cli.common import Options, console
 from pipeline.errors import EvaluationError
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.evaluate.runs import Evaluation
@@ -84,7 +85,7 @@ def evaluate(
     if table_path:
         write_file(Path(table_path), "".join(f"{line}\n" for line in per_query_lines(result)).encode())
     if plot_path:
-        save_plot(Path(plot_path), result.values, f"{result.queries:,} queries")
+        save_plot(Path(plot_path), result.values, counted(result.queries, "query"))
     if as_json:
         click.echo(json.dumps(as_record(result, per_query=table_path is not None), ensure_ascii=False))
     else:
@@ -144,7 +145,8 @@ def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) 
     config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked)
     report = build(config, progress=options.progress())
     if report.rejections and not options.quiet:
-        click.echo(f"{len(report.rejections)} documents were rejected and count as not found", err=True)
+        rejected = counted(len(report.rejections), "document")
+        click.echo(f"{rejected} rejected, counted as not found", err=True)
     with open_index(config.index_path, settings=config.query) as index:
         yield index
 
@@ -159,12 +161,12 @@ def _print(result: Evaluation) -> None:
     if result.comparisons:
         render_measures.comparisons_table(screen, result.comparisons)
         click.echo(TEST)
-    click.echo(f"{result.queries:,} judged queries")
-    for ids, what in (
-        (result.unjudged_queries, "queries have no judgement and were left out"),
-        (result.missing_queries, "judged queries are not among the queries"),
-        (result.missing_documents, "judged documents are not in the index and count as not found"),
-        (result.unanswered_by_baseline or (), "queries have no hits in the baseline, which counts as zero there"),
+    click.echo(counted(result.queries, "judged query"))
+    for ids, noun, what in (
+        (result.unjudged_queries, "query", "without a judgement, left out"),
+        (result.missing_queries, "judged query", "not among the queries"),
+        (result.missing_documents, "judged document", "not in the index, counted as not found"),
+        (result.unanswered_by_baseline or (), "query", "without a hit in the baseline, counted as zero there"),
     ):
         if ids:
-            click.echo(f"{len(ids):,} {what}: {named(ids)}", err=True)
+            click.echo(f"{counted(len(ids), noun)} {what}: {named(ids)}", err=True)

@@ -9,7 +9,7 @@ import click
 
 from pipeline.cli.common import EXIT_FAILED, Options, console
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 _INDEX = click.option(
     "--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration."
@@ -82,7 +82,7 @@ def rollback(options: Options, generation: int | None, index_path: str | None) -
     restored = store.rollback(options.index_folder(index_path), generation)
     options.say(
         f"published generation {restored.generation}: {printable(restored.note)} "
-        f"({restored.documents:,} documents, {restored.chunks:,} chunks)",
+        f"({counted(restored.documents, 'document')}, {counted(restored.chunks, 'chunk')})",
         event="rolled back",
         generation=restored.generation,
     )
@@ -104,4 +104,6 @@ def gc(options: Options, index_path: str | None, retain: int | None) -> None:
     with store.lock(index):
         removed = store.collect_garbage(index, retain)
     left = manifests.generations(index)
-    options.say(f"removed {len(removed)} segments; generations left: {left}", event="collected", generations=left)
+    options.say(
+        f"removed {counted(len(removed), 'segment')}; generations left: {left}", event="collected", generations=left
+    )

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
     from pipeline.stopwatch import StageTime
@@ -75,7 +75,7 @@ def tell_stage(stage: StageTime) -> None:
     """Log a finished stage."""
     tell(
         logging.INFO,
-        f"{stage.name}: {stage.units} {stage.unit} in {stage.seconds:.3f} s",
+        f"{stage.name}: {counted(stage.units, stage.unit)} in {stage.seconds:.3f} s",
         event="stage",
         stage=stage.name,
         units=stage.units,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import Generation, Options, console
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.query.batch import Query
@@ -100,7 +101,7 @@ def query(
         seconds = time.perf_counter() - started
     if batch is not None and not options.quiet:
         rate = len(queries) / max(seconds, 1e-9)
-        click.echo(f"{len(queries):,} queries in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
+        click.echo(f"{counted(len(queries), 'query')} in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
 
 
 def _check_output(output: str | None) -> None:

@@ -10,6 +10,7 @@ import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options, console
 from pipeline.cli.evaluate import check_options, judged_index
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.evaluate.tune import Tuning
@@ -80,10 +81,11 @@ def _print(result: Tuning) -> None:
 
     screen = console()
     click.echo(
-        f"{len(result.sweep)} settings on {result.tuning_queries:,} queries, {result.measure}; the best of each:"
+        f"{len(result.sweep)} settings on {counted(result.tuning_queries, 'query')}, {result.measure}; "
+        "the best of each:"
     )
     render_measures.trials_table(screen, result.sweep)
-    click.echo(f"on {result.held_out.queries:,} held-out queries:")
+    click.echo(f"on {counted(result.held_out.queries, 'held-out query')}:")
     render_measures.measures_table(screen, result.held_out.measures)
     for one in result.comparisons:
         click.echo(
