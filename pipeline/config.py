@@ -225,8 +225,9 @@ class Config(Settings):
         return self.base / source.path
 
 
-def load_config(path: Path) -> Config:
+def load_config(path: str | Path) -> Config:
     """Read and check a configuration file. Raises `ConfigError` naming the file, the key and the cure."""
+    path = Path(path)
     try:
         raw = load_yaml(path.read_text("utf-8"))
     except FileNotFoundError:

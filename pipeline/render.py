@@ -18,7 +18,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.query.searcher import Index
 from pipeline.query.snippet import snippet
 from pipeline.records import Hit, LegScore, Rejection
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
@@ -138,8 +138,9 @@ def report_line(report: BuildReport) -> str:
     if not report.published:
         return f"nothing to do: generation {report.generation} is up to date ({changes})"
     return (
-        f"published generation {report.generation}: {report.documents:,} documents, {report.chunks:,} chunks "
-        f"({changes}; {report.encoded_chunks:,} chunks encoded, {report.reused_chunks:,} reused, "
+        f"published generation {report.generation}: {counted(report.documents, 'document')}, "
+        f"{counted(report.chunks, 'chunk')} ({changes}; {counted(report.encoded_chunks, 'chunk')} encoded, "
+        f"{report.reused_chunks:,} reused, "
         f"in {report.seconds:.1f} s)"
     )
 
@@ -171,7 +172,7 @@ def moved_lines(moved: Sequence[tuple[str, str]], limit: int = 10) -> list[str]:
 def staged_line(staged: StagedIngest) -> str:
     """What an ingest staged, for a log."""
     return (
-        f"staged {staged.chunks:,} chunks of {staged.read:,} documents ({_changes(staged)}); "
+        f"staged {counted(staged.chunks, 'chunk')} of {counted(staged.read, 'document')} ({_changes(staged)}); "
         "`pipeline encode` publishes them"
     )
 
@@ -179,8 +180,8 @@ def staged_line(staged: StagedIngest) -> str:
 def plan_lines(plan: BuildPlan) -> list[str]:
     """What a build would do, what it would add to the disk, and how long it would take."""
     lines = [
-        f"would encode {plan.chunks:,} chunks, about {plan.tokens:,} tokens, and reuse {plan.reused_chunks:,} "
-        f"({_changes(plan)})",
+        f"would encode {counted(plan.chunks, 'chunk')}, about {counted(plan.tokens, 'token')}, "
+        f"and reuse {plan.reused_chunks:,} ({_changes(plan)})",
         f"dense vectors {size(plan.dense_bytes)}, lexical weights about {size(plan.lexical_bytes)}",
     ]
     if plan.multivector_bytes:
@@ -208,9 +209,9 @@ def rejection_lines(rejections: Sequence[Rejection], rejects_file: Path | None, 
     if len(rejections) > limit:
         lines.append(f"… and {len(rejections) - limit:,} more")
     if rejections:
-        noun = "document was" if len(rejections) == 1 else "documents were"
+        was = "was" if len(rejections) == 1 else "were"
         lines.append(
-            f"{len(rejections):,} {noun} rejected"
+            f"{counted(len(rejections), 'document')} {was} rejected"
             + (f"; all reasons are in {rejects_file}" if rejects_file else "")
         )
     return lines
@@ -229,11 +230,12 @@ def generation_record(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def generations_table(console: Console, known: Sequence[Manifest]) -> None:
-    """Generations, newest first; the first is live."""
+def generations_table(console: Console, known: Sequence[Manifest], live: int) -> None:
+    """Generations, newest first; `live` is the number of the live one."""
     table = Table("generation", "published (UTC)", "documents", "chunks", "segments", "measures", "note")
-    for position, manifest in enumerate(known):
-        number = f"[bold]{manifest.generation} (live)[/]" if position == 0 else str(manifest.generation)
+    for manifest in known:
+        is_live = manifest.generation == live
+        number = f"[bold]{manifest.generation} (live)[/]" if is_live else str(manifest.generation)
         table.add_row(
             number,
             manifest.created_at,

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from pipeline.render import recall_lines
 from pipeline.report.record import BuildRecord
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 _REJECTIONS = 5
 
@@ -24,7 +24,7 @@ def record_tables(console: Console, record: BuildRecord) -> None:
     console.print(
         f"  {record.added:,} added, {record.changed:,} changed, {record.moved:,} moved, "
         f"{record.deleted:,} deleted, {record.unchanged:,} unchanged, {record.rejected:,} rejected; "
-        f"{record.documents:,} documents and {record.chunks:,} chunks in all"
+        f"{counted(record.documents, 'document')} and {counted(record.chunks, 'chunk')} in all"
     )
     for line in recall_lines(record.lexical_recall):
         console.print(f"  {line}")
@@ -32,7 +32,7 @@ def record_tables(console: Console, record: BuildRecord) -> None:
     for stage in record.stages:
         table.add_row(
             stage.name,
-            f"{stage.units:,} {stage.unit}",
+            counted(stage.units, stage.unit),
             f"{stage.seconds:,.2f}",
             f"{stage.units / stage.seconds:,.1f}" if stage.units and stage.seconds > 0 else "–",
             f"{stage.peak_bytes / 1e6:,.0f} MB",

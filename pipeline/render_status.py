@@ -13,7 +13,7 @@ from rich.table import Table
 from pipeline.evaluate.gate import recorded_refusals
 from pipeline.index.manifest import Manifest
 from pipeline.render import generation_record, size
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 
 def status_record(
@@ -30,9 +30,7 @@ def status_record(
         "chunks": manifest.chunks,
         "bytes": sum(file.size for entry in manifest.segments for file in entry.files),
         "staged": staged,
-        "refused": None
-        if refused is None
-        else generation_record(refused) | {"reasons": recorded_refusals(refused)},
+        "refused": _refused(refused),
         "segments": [
             {
                 "segment_id": entry.segment_id,
@@ -49,6 +47,24 @@ def status_record(
     }
 
 
+def unpublished_record(index: str, staged: bool, refused: Manifest | None) -> dict[str, Any]:
+    """The same of an index that nothing was published in yet, though something waits in it."""
+    return {"index": index, "generation": None, "generations": [], "staged": staged, "refused": _refused(refused)}
+
+
+def waiting_lines(record: Mapping[str, Any]) -> list[str]:
+    """What waits to be published, and how to publish it."""
+    lines = ["an ingest is staged: `pipeline encode` publishes it"] if record["staged"] else []
+    if record["refused"]:
+        reasons = printable("; ".join(record["refused"]["reasons"]))
+        lines.append(f"the gate refused generation {record['refused']['generation']}, it is staged: {reasons}")
+    return lines
+
+
+def _refused(manifest: Manifest | None) -> dict[str, Any] | None:
+    return None if manifest is None else generation_record(manifest) | {"reasons": recorded_refusals(manifest)}
+
+
 def status_table(console: Console, record: Mapping[str, Any]) -> None:
     """The same for a person."""
     name = escape(printable(record["index"]))
@@ -56,14 +72,11 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
     if record["note"]:
         console.print(f"  {escape(printable(record['note']))}")
     console.print(
-        f"  {record['documents']:,} documents, {record['chunks']:,} chunks, "
-        f"{len(record['segments'])} segments, {size(record['bytes'])}"
+        f"  {counted(record['documents'], 'document')}, {counted(record['chunks'], 'chunk')}, "
+        f"{counted(len(record['segments']), 'segment')}, {size(record['bytes'])}"
     )
-    if record["staged"]:
-        console.print("  an ingest is staged: `pipeline encode` publishes it")
-    if record["refused"]:
-        reasons = escape(printable("; ".join(record["refused"]["reasons"])))
-        console.print(f"  the gate refused generation {record['refused']['generation']}, it is staged: {reasons}")
+    for line in waiting_lines(record):
+        console.print(f"  {escape(line)}")
     table = Table("segment", "chunks", "deleted", "dense", "lexical", "files")
     for entry in record["segments"]:
         files = "\n".join(f"{name} {size(count)}" for name, count in entry["files"].items())

@@ -27,9 +27,10 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """Commands set the level of the root logger for their process, which here is the process of all tests."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    """Commands set the levels of loggers for their process, which here is the process of all tests."""
+    root, ours = logging.getLogger(), logging.getLogger("pipeline")
+    level, our_level, handlers = root.level, ours.level, list(root.handlers)
     yield
     root.setLevel(level)
+    ours.setLevel(our_level)
     root.handlers[:] = handlers

@@ -124,7 +124,7 @@ def test_evaluate_writes_runs_tables_and_plots(built: Path, tmp_path: Path) -> N
     files = ("--queries", str(tmp_path / "q.jsonl"), "--qrels", str(tmp_path / "qrels.txt"))
     outputs = ("--save-run", str(tmp_path / "runs"), "--per-query", str(tmp_path / "table.tsv"))
     result = run(built, "evaluate", *files, *outputs, "--fusion", "rrf", "--plot", str(tmp_path / "plot.svg"))
-    assert "1 judged documents are not in the index and count as not found: gone.md" in result.stderr
+    assert "1 judged document not in the index, counted as not found: gone.md" in result.stderr
     assert "paired randomisation test" in result.stdout
     names = ["dense", "hybrid", "hybrid-rrf", "lexical"]
     assert sorted(path.stem for path in (tmp_path / "runs").iterdir()) == names
@@ -192,7 +192,7 @@ def test_rollback_and_gc(tmp_path: Path) -> None:
         json.loads(run(tmp_path, "query", "new words", "-k", "1", "--json").stdout)["hits"][0]["doc_id"]
         != "new.txt"
     )
-    assert "removed 1 segments; generations left: [3]" in run(tmp_path, "gc", "--retain", "1").stdout
+    assert "removed 1 segment; generations left: [3]" in run(tmp_path, "gc", "--retain", "1").stdout
 
 
 def test_init_writes_a_configuration_that_works(tmp_path: Path) -> None:

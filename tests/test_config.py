@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("index: here\nsources: [{path: docs}, {path: /abs}]\n")
-    config = load_config(tmp_path / "config.yaml")
+    config = load_config(str(tmp_path / "config.yaml"))
     assert config.index_path == tmp_path / "here"
     assert [config.source_path(source) for source in config.sources] == [tmp_path / "docs", Path("/abs")]
 

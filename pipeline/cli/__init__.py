@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import logging
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ def cli(ctx: click.Context, config_path: str | None, quiet: bool, verbose: bool,
     """Build a hybrid (dense + lexical) index from documents, and search it."""
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     logs.configure(log_json, level)
-    ctx.obj = Options(Path(config_path or "config.yaml"), quiet, log_json, config_named=config_path is not None)
+    ctx.obj = Options(
+        Path(config_path or "config.yaml"), quiet, log_json, config_named=config_path is not None, verbose=verbose
+    )
 
 
 for command in (
@@ -53,6 +56,9 @@ for command in (
 def main() -> None:
     """The `pipeline` command."""
     atexit.register(_leave_it_to_the_system)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter must not end a command
     cli(prog_name="pipeline")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_REJECTS, Options
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.commit import BuildReport
@@ -22,7 +23,17 @@ _ALLOW_DELETES = click.option(
 _REHASH = click.option(
     "--rehash", is_flag=True, help="Read every source file, even if its size and times are those of the last time."
 )
-_NOTE = click.option("--note", default="", metavar="TEXT", help="Kept in the generation, for whoever asks later.")
+
+
+def _readable(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise click.BadParameter("is not valid UTF-8, and could not be read again", ctx, param)
+    return value
+
+
+_NOTE = click.option(
+    "--note", default="", metavar="TEXT", callback=_readable, help="Kept in the generation, for whoever asks later."
+)
 
 
 @click.command()
@@ -117,7 +128,8 @@ def publish(options: Options, force: bool) -> None:
 
     manifest = builder.publish(options.config(), force=force, progress=options.progress())
     options.say(
-        f"published generation {manifest.generation}: {manifest.documents:,} documents, {manifest.chunks:,} chunks",
+        f"published generation {manifest.generation}: {counted(manifest.documents, 'document')}, "
+        f"{counted(manifest.chunks, 'chunk')}",
         event="published",
         generation=manifest.generation,
     )

@@ -29,6 +29,8 @@ EXIT_INTERRUPTED = 130
 _OUT_OF_MEMORY = "out of memory; the live index is as it was; lower encode.shard_chunks"
 _NO_THREAD = "can't start new thread"
 """What Python says where there is no room for a thread's stack."""
+_WRITERS = ("build", "ingest", "encode", "compact", "publish")
+_UNTOUCHED = ": the live index is as it was; a build resumes at its finished shards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Options:
     quiet: bool
     log_json: bool = False
     config_named: bool = False
+    verbose: bool = False
 
     def say(self, message: str, **fields: object) -> None:
         """Print what was done, or log it with fields beside it if logs are JSON; nothing if quiet."""
@@ -67,10 +70,10 @@ class Options:
         return self.config() if self.config_named or self.config_path.exists() else Config()
 
     def progress(self) -> ProgressFactory:
-        """tqdm bars on a terminal, a line a stage if logs are JSON, else nothing."""
+        """tqdm bars on a terminal, or a line in the log for each stage if logs are JSON or wanted, else nothing."""
         from pipeline.progress import silent
 
-        if self.log_json:
+        if self.log_json or self.verbose:
             from pipeline.stopwatch import Stopwatch
 
             return Stopwatch(tell=logs.tell_stage)
@@ -133,6 +136,14 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            own = [name for parameter in self.params for name in parameter.opts]
+            if error.ctx is ctx or error.option_name not in own:
+                raise
+            command = error.ctx.info_name if error.ctx else "COMMAND"
+            option = error.option_name
+            hint = f"{option} stands in front of the command: `pipeline {option} … {command} …`"
+            raise click.UsageError(hint, error.ctx) from None
         except errors.PipelineError as error:
             _fail(ctx, f"error: {error}", _exit_code(error))
         except OSError as error:
@@ -146,8 +157,8 @@ class Commands(click.Group):
                 raise
             _fail(ctx, f"error: {_OUT_OF_MEMORY}", EXIT_FAILED)
         except KeyboardInterrupt:
-            what = "interrupted: the live index is as it was; a build resumes at its finished shards"
-            _fail(ctx, what, EXIT_INTERRUPTED)
+            writes = ctx.invoked_subcommand in _WRITERS
+            _fail(ctx, f"interrupted{_UNTOUCHED if writes else ''}", EXIT_INTERRUPTED)
 
 
 def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.common import Options, console
+from pipeline.errors import EvaluationError
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.evaluate.runs import Evaluation
     from pipeline.query.batch import Query
     from pipeline.query.searcher import Index
+
+_MODE = click.Choice(["dense", "lexical", "hybrid"])
 
 
 @click.command()
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
 @click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--measure", "names", multiple=True, metavar="NAME", help="Any ir-measures name. Repeatable.")
-@click.option("--mode", "modes", multiple=True, metavar="MODE", help="dense, lexical or hybrid. Repeatable.")
+@click.option(
+    "--mode", "modes", multiple=True, type=_MODE, metavar="MODE", help="dense, lexical or hybrid. Repeatable."
+)
 @click.option("--fusion", "fusions", multiple=True, metavar="METHOD", help="Also the hybrid so fused. Repeatable.")
 @click.option("--baseline", "baseline_path", metavar="FILE", help="A saved TREC run to compare with.")
 @click.option("--save-run", "runs_path", metavar="DIR", help="Save each ranking as DIR/NAME.trec.")
@@ -59,6 +65,7 @@ def evaluate(
     from pipeline.evaluate.runs import systems_of
     from pipeline.index.files import write_file
 
+    check_options(names or DEFAULT_MEASURES, fusions)
     if plot_path:
         check_plot(Path(plot_path))
     baseline = read_run(Path(baseline_path)) if baseline_path else None
@@ -78,11 +85,23 @@ def evaluate(
     if table_path:
         write_file(Path(table_path), "".join(f"{line}\n" for line in per_query_lines(result)).encode())
     if plot_path:
-        save_plot(Path(plot_path), result.values, f"{result.queries:,} queries")
+        save_plot(Path(plot_path), result.values, counted(result.queries, "query"))
     if as_json:
         click.echo(json.dumps(as_record(result, per_query=table_path is not None), ensure_ascii=False))
     else:
         _print(result)
+
+
+def check_options(names: Sequence[str], fusions: Sequence[str] = ()) -> None:
+    """Refuse measures and fusions that are not known, before an index is built for them."""
+    from pipeline.evaluate.measures import check_measures
+    from pipeline.evaluate.runs import check_fusions
+
+    try:
+        check_measures(names)
+        check_fusions(fusions)
+    except EvaluationError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @contextlib.contextmanager
@@ -99,8 +118,14 @@ def judged_index(
     from pipeline.query.batch import read_queries
 
     folder = Path(beir_path) if beir_path else None
-    if (folder is None) == (queries_path is None or qrels_path is None):
+    if folder is None and (queries_path is None or qrels_path is None):
         raise click.UsageError("give --beir DIR, or --queries FILE and --qrels FILE")
+    if folder is None and chunked:
+        raise click.UsageError("--chunk is for --beir: a built index is cut as it was configured")
+    if folder is not None and (queries_path or qrels_path or index_path):
+        raise click.UsageError(
+            "--beir brings its own queries, qrels and index: leave --queries, --qrels, --index out"
+        )
     queries = read_queries(folder / "queries.jsonl" if folder else Path(str(queries_path)))
     qrels = read_qrels(folder / "qrels" / "test.tsv" if folder else Path(str(qrels_path)))
     with contextlib.ExitStack() as stack:
@@ -120,7 +145,8 @@ def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) 
     config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked)
     report = build(config, progress=options.progress())
     if report.rejections and not options.quiet:
-        click.echo(f"{len(report.rejections)} documents were rejected and count as not found", err=True)
+        rejected = counted(len(report.rejections), "document")
+        click.echo(f"{rejected} rejected, counted as not found", err=True)
     with open_index(config.index_path, settings=config.query) as index:
         yield index
 
@@ -135,12 +161,12 @@ def _print(result: Evaluation) -> None:
     if result.comparisons:
         render_measures.comparisons_table(screen, result.comparisons)
         click.echo(TEST)
-    click.echo(f"{result.queries:,} judged queries")
-    for ids, what in (
-        (result.unjudged_queries, "queries have no judgement and were left out"),
-        (result.missing_queries, "judged queries are not among the queries"),
-        (result.missing_documents, "judged documents are not in the index and count as not found"),
-        (result.unanswered_by_baseline or (), "queries have no hits in the baseline, which counts as zero there"),
+    click.echo(counted(result.queries, "judged query"))
+    for ids, noun, what in (
+        (result.unjudged_queries, "query", "without a judgement, left out"),
+        (result.missing_queries, "judged query", "not among the queries"),
+        (result.missing_documents, "judged document", "not in the index, counted as not found"),
+        (result.unanswered_by_baseline or (), "query", "without a hit in the baseline, counted as zero there"),
     ):
         if ids:
-            click.echo(f"{len(ids):,} {what}: {named(ids)}", err=True)
+            click.echo(f"{counted(len(ids), noun)} {what}: {named(ids)}", err=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 
-from pipeline.cli.common import Options, console
-from pipeline.wording import printable
+from pipeline.cli.common import EXIT_FAILED, Options, console
+from pipeline.errors import CorruptIndexError, IncompatibleIndexError
+from pipeline.wording import counted, printable
 
 _INDEX = click.option(
     "--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration."
@@ -25,13 +27,18 @@ def status(options: Options, index_path: str | None, as_json: bool) -> None:
     from pipeline.index import manifest as manifests
 
     index = options.index_folder(index_path)
-    manifest = manifests.load(index, manifests.latest_generation(index))
-    waiting = staging.ingest_folder(index).exists()
-    record = render_status.status_record(
-        str(index), manifest, manifests.generations(index), waiting, candidate.waiting(index)
-    )
+    known = manifests.generations(index)
+    staged, refused = staging.ingest_folder(index).exists(), candidate.waiting(index)
+    if not known and (staged or refused):
+        record = render_status.unpublished_record(str(index), staged, refused)
+    else:
+        live = manifests.load(index, manifests.latest_generation(index))
+        record = render_status.status_record(str(index), live, known, staged, refused)
     if as_json:
         click.echo(json.dumps(record, ensure_ascii=False))
+    elif record["generation"] is None:
+        for line in ("nothing is published yet", *render_status.waiting_lines(record)):
+            click.echo(printable(f"{index}: {line}"))
     else:
         render_status.status_table(console(), record)
 
@@ -46,13 +53,22 @@ def generations(options: Options, index_path: str | None, as_json: bool) -> None
     from pipeline.index import manifest as manifests
 
     index = options.index_folder(index_path)
-    manifests.latest_generation(index)
-    known = [manifests.load(index, number) for number in reversed(manifests.generations(index))]
+    live = manifests.latest_generation(index)
+    known, damaged = [], []
+    for number in reversed(manifests.generations(index)):
+        try:
+            known.append(manifests.load(index, number))
+        except (CorruptIndexError, IncompatibleIndexError) as error:
+            damaged.append(str(error))
     if as_json:
         for manifest in known:
             click.echo(json.dumps(render.generation_record(manifest), ensure_ascii=False))
     else:
-        render.generations_table(console(), known)
+        render.generations_table(console(), known, live)
+    for line in damaged:
+        options.warn(line, event="damaged")
+    if damaged:
+        sys.exit(EXIT_FAILED)
 
 
 @click.command()
@@ -66,7 +82,7 @@ def rollback(options: Options, generation: int | None, index_path: str | None) -
     restored = store.rollback(options.index_folder(index_path), generation)
     options.say(
         f"published generation {restored.generation}: {printable(restored.note)} "
-        f"({restored.documents:,} documents, {restored.chunks:,} chunks)",
+        f"({counted(restored.documents, 'document')}, {counted(restored.chunks, 'chunk')})",
         event="rolled back",
         generation=restored.generation,
     )
@@ -88,4 +104,6 @@ def gc(options: Options, index_path: str | None, retain: int | None) -> None:
     with store.lock(index):
         removed = store.collect_garbage(index, retain)
     left = manifests.generations(index)
-    options.say(f"removed {len(removed)} segments; generations left: {left}", event="collected", generations=left)
+    options.say(
+        f"removed {counted(len(removed), 'segment')}; generations left: {left}", event="collected", generations=left
+    )

@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
     from pipeline.stopwatch import StageTime
@@ -49,7 +49,10 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def configure(as_json: bool, level: int) -> None:
-    """Send logs to standard error. With `as_json` the package tells what it does even when others only warn."""
+    """Send logs to standard error. `level` is that of this package; libraries are heard from warnings on.
+
+    With `as_json` the package tells what it does whatever the level, unless that is for errors only.
+    """
     handler = _Handler(sys.stderr)
     if as_json:
         handler.setFormatter(JsonLines())
@@ -59,8 +62,8 @@ def configure(as_json: bool, level: int) -> None:
     for old in [old for old in root.handlers if isinstance(old, _Handler)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(level)
-    log.setLevel(logging.INFO if as_json and level < logging.ERROR else logging.NOTSET)
+    root.setLevel(max(level, logging.WARNING))
+    log.setLevel(logging.INFO if as_json and level < logging.ERROR else level)
 
 
 def tell(level: int, message: str, **fields: object) -> None:
@@ -72,7 +75,7 @@ def tell_stage(stage: StageTime) -> None:
     """Log a finished stage."""
     tell(
         logging.INFO,
-        f"{stage.name}: {stage.units} {stage.unit} in {stage.seconds:.3f} s",
+        f"{stage.name}: {counted(stage.units, stage.unit)} in {stage.seconds:.3f} s",
         event="stage",
         stage=stage.name,
         units=stage.units,

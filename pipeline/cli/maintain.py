@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Generation, Options
-from pipeline.wording import printable
+from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
     from pipeline.index.repair import RepairReport
@@ -43,8 +43,9 @@ def verify(
             click.echo(printable(f"{problem.file}: {problem.reason}"))
         if report.ok:
             options.say(
-                f"generation {report.generation} is sound: {report.files} files, {report.bytes:,} bytes, "
-                f"{report.chunks:,} chunks" + ("" if deep else "; contents were not compared (--deep)"),
+                f"generation {report.generation} is sound: {counted(report.files, 'file')}, "
+                f"{report.bytes:,} bytes, {counted(report.chunks, 'chunk')}"
+                + ("" if deep else "; contents were not compared (--deep)"),
                 event="verified",
                 generation=report.generation,
                 deep=deep,
@@ -52,7 +53,7 @@ def verify(
     if not report.ok:
         if not as_json:
             found = len(report.problems)
-            options.warn(f"{found} problem{'s'[: found > 1]}; `pipeline repair` mends what it can", problems=found)
+            options.warn(f"{counted(found, 'problem')}; `pipeline repair` mends what it can", problems=found)
         sys.exit(EXIT_FAILED)
 
 
@@ -86,9 +87,9 @@ def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json
 def _repaired(report: RepairReport) -> str:
     if not (report.rebuilt or report.dropped or report.lost):
         return f"nothing to repair: generation {report.generation} is sound"
-    parts = [f"{len(report.rebuilt)} files rebuilt", f"{len(report.lost)} lost"]
+    parts = [f"{counted(len(report.rebuilt), 'file')} rebuilt", f"{len(report.lost)} lost"]
     if report.dropped:
-        parts.append(f"{len(report.dropped)} documents taken out: `pipeline build` encodes them again")
+        parts.append(f"{counted(len(report.dropped), 'document')} taken out: `pipeline build` encodes them again")
     if report.published:
         parts.append(f"published generation {report.generation}")
     return ", ".join(parts)
@@ -120,8 +121,8 @@ def compact(options: Options, index_path: str | None, as_json: bool) -> None:
         from pipeline.render import recall_lines
 
         line = (
-            f"published generation {report.generation}: {report.segments_before} segments into "
-            f"{report.segments_after}, {report.dropped_chunks:,} deleted chunks dropped, "
+            f"published generation {report.generation}: {counted(report.segments_before, 'segment')} into "
+            f"{report.segments_after}, {counted(report.dropped_chunks, 'deleted chunk')} dropped, "
             f"{report.bytes_before:,} bytes before, {report.bytes_after:,} after"
         )
         options.say(

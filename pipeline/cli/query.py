@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import Generation, Options, console
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.query.batch import Query
@@ -72,8 +73,6 @@ def query(
     as_json: bool,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
-    from pipeline.query.choice import named_fusion
-
     _check_output(output)
     queries = _queries(text, batch)
     with options.open_index(index_path, generation) as index, contextlib.ExitStack() as stack:
@@ -81,7 +80,6 @@ def query(
         sinks = _sinks(stack, index, used, run_path, output)
         if not sinks:
             sinks.append(_printer(index, used, show, as_json, named=batch is not None))
-        chosen = named_fusion(index.settings.fusion, fusion) if fusion is not None else None
         started = time.perf_counter()
         for first in range(0, len(queries), BLOCK_QUERIES):
             block = queries[first : first + BLOCK_QUERIES]
@@ -89,7 +87,7 @@ def query(
                 [one.text for one in block],
                 k,
                 mode,
-                fusion=chosen,
+                fusion=fusion,
                 collapse=collapse or run_path is not None,
                 explain=explain,
                 where=where,
@@ -103,7 +101,7 @@ def query(
         seconds = time.perf_counter() - started
     if batch is not None and not options.quiet:
         rate = len(queries) / max(seconds, 1e-9)
-        click.echo(f"{len(queries):,} queries in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
+        click.echo(f"{counted(len(queries), 'query')} in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
 
 
 def _check_output(output: str | None) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options, console
-from pipeline.cli.evaluate import judged_index
+from pipeline.cli.evaluate import check_options, judged_index
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.evaluate.tune import Tuning
@@ -42,6 +43,7 @@ def tune(
     from pipeline.evaluate.setting import write_setting
     from pipeline.evaluate.tune import tune as run_tuning
 
+    check_options([measure])
     if write:
         options.config()  # refuse before an hour of work, not after it
     with judged_index(options, beir_path, chunked, queries_path, qrels_path, index_path) as (index, queries, qrels):
@@ -79,10 +81,11 @@ def _print(result: Tuning) -> None:
 
     screen = console()
     click.echo(
-        f"{len(result.sweep)} settings on {result.tuning_queries:,} queries, {result.measure}; the best of each:"
+        f"{len(result.sweep)} settings on {counted(result.tuning_queries, 'query')}, {result.measure}; "
+        "the best of each:"
     )
     render_measures.trials_table(screen, result.sweep)
-    click.echo(f"on {result.held_out.queries:,} held-out queries:")
+    click.echo(f"on {counted(result.held_out.queries, 'held-out query')}:")
     render_measures.measures_table(screen, result.held_out.measures)
     for one in result.comparisons:
         click.echo(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory, silent
 from pipeline.records import Encoded, Fingerprint, MultiVectors
+
+log = logging.getLogger(__name__)
 
 ShardRunner = Callable[[Sequence[tuple[Path, Path]]], Iterator[int]]
 """Encodes (texts, shard folder) pairs, in any order; yields the number of each pair when its shard is complete."""
@@ -169,6 +172,8 @@ def write_segments(
             entry = existing.get(identity)
             if entry is None or not is_sound(index, entry):
                 entry = write_segment(index, identity, source, _shape(encoder, dense, lexical))
+                size = sum(file.size for file in entry.files) / 1e6
+                log.info("segment %s: %d chunks, %.1f MB, dense %s", identity[:12], count, size, dense.kind)
             entries.append(entry)
             done += count
             bar.update(count)

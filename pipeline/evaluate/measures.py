@@ -55,6 +55,11 @@ def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -
     return values
 
 
+def check_measures(names: Sequence[str]) -> None:
+    """Raise `EvaluationError` for a measure that is not known or cannot be computed."""
+    per_query({"q": {"d": 1}}, {}, names)
+
+
 def mean(values: Mapping[str, float]) -> float:
     """The mean over queries."""
     return sum(values.values()) / len(values)

@@ -19,12 +19,12 @@ from pipeline.config import (
     SourceSettings,
 )
 from pipeline.errors import EvaluationError
-from pipeline.evaluate.measures import DEFAULT_MEASURES, per_query, summarize
+from pipeline.evaluate.measures import DEFAULT_MEASURES, check_measures, per_query, summarize
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.batch import Query, Run
-from pipeline.query.fusion import METHODS
+from pipeline.query.fusion import METHODS, unknown
 from pipeline.query.rerank import NONE
 from pipeline.query.searcher import Index
 
@@ -83,11 +83,17 @@ def systems_of(index: Index, modes: Sequence[str] = (), fusions: Sequence[str] =
     if not modes and index.settings.rerank.model != NONE:
         systems.append(System(RERANKED, index.legs, rerank=index.settings.rerank))
     for method in dict.fromkeys(fusions):
-        if method not in METHODS:
-            raise EvaluationError(f"unknown fusion {method!r}; known: {', '.join(METHODS)}")
+        check_fusions([method])
         fusion = FusionSettings.model_validate({"method": method, "rrf_k": index.settings.fusion.rrf_k})
         systems.append(System(f"{HYBRID}-{method}", index.legs, fusion))
     return systems
+
+
+def check_fusions(methods: Sequence[str]) -> None:
+    """Raise `EvaluationError` for a method that is not known."""
+    for method in methods:
+        if method not in METHODS:
+            raise EvaluationError(unknown("fusion", method, METHODS))
 
 
 def run_queries(
@@ -145,9 +151,7 @@ def evaluate(
         raise EvaluationError("none of the queries has a judgement: do queries and qrels belong together?")
     known = {query.query_id for query in judged}
     used = {query_id: grades for query_id, grades in qrels.items() if query_id in known}
-    per_query(
-        {next(iter(used)): used[next(iter(used))]}, {}, names
-    )  # a wrong name is better known before searching
+    check_measures(names)
     runs, milliseconds = run_queries(index, judged, systems or systems_of(index), progress=progress)
     if baseline is not None:
         runs = {BASELINE: {query_id: baseline[query_id] for query_id in used if query_id in baseline}, **runs}

@@ -101,7 +101,7 @@ class DenseIndex:
         wrong = dense_layout.differences(_searched(self._index), _searched(made))
         if type(made) is not type(self._index) or wrong:
             raise CorruptIndexError(
-                f"{self._path}: is not laid out as {parameters.kind} is ({', '.join(wrong)}); `pipeline repair`"
+                f"{self._path}: is not laid out as {parameters.kind} is ({', '.join(wrong)}); {files.MEND}"
             )
 
     def _view(self, start: int, end: int) -> Any:

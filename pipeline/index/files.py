@@ -24,6 +24,7 @@ import xxhash
 from pipeline.errors import CorruptIndexError, IndexLockedError
 
 _BLOCK = 1 << 20
+MEND = "`pipeline repair` mends what it can, or says what to do"
 _NO_MEMORY = (os.strerror(errno.ENOMEM), os.strerror(errno.EAGAIN), "bad_alloc", "can't start new thread")
 
 
@@ -116,7 +117,7 @@ def map_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a header is a Python literal: anything its parser raises may come out
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise damage(error, f"{path}: cannot be read ({reason}); `pipeline repair` tells what to do") from None
+        raise damage(error, f"{path}: cannot be read ({reason}); {MEND}") from None
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
         raise CorruptIndexError(f"{path}: not a {dimensions}-dimensional array of {np.dtype(dtype)}")
     return array
@@ -233,16 +234,11 @@ def regular_file(path: Path, size: int) -> Path:
     try:
         status = path.lstat()
     except OSError as error:
-        raise CorruptIndexError(
-            f"{path}: missing ({error.strerror}); rebuild with `pipeline build --full`"
-        ) from None
+        raise CorruptIndexError(f"{path}: missing ({error.strerror}); {MEND}") from None
     if not path.is_file() or path.is_symlink():
-        raise CorruptIndexError(f"{path}: not a plain file; copy the index again or `pipeline build --full`")
+        raise CorruptIndexError(f"{path}: not a plain file; {MEND}")
     if status.st_size != size:
-        raise CorruptIndexError(
-            f"{path}: {status.st_size} bytes where the manifest says {size}; "
-            "copy the index again or `pipeline build --full`"
-        )
+        raise CorruptIndexError(f"{path}: {status.st_size} bytes where the manifest says {size}; {MEND}")
     return path
 
 
@@ -255,7 +251,7 @@ def hold_folder(path: Path) -> int | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         reason = "a symlink or no folder" if error.errno in (errno.ELOOP, errno.ENOTDIR) else error.strerror
-        raise CorruptIndexError(f"{path}: {reason}; copy the index again or `pipeline build --full`") from None
+        raise CorruptIndexError(f"{path}: {reason}; {MEND}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:

@@ -131,10 +131,7 @@ class Segment:
         for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]:
             path = files.regular_file(self.folder / file.name, file.size)
             if verify and files.checksum(path) != file.checksum:
-                raise CorruptIndexError(
-                    f"{path}: its checksum does not match the manifest; "
-                    "copy the index again or `pipeline build --full`"
-                )
+                raise CorruptIndexError(f"{path}: its checksum does not match the manifest; {files.MEND}")
         self._seismic = None if entry.lexical is None else SeismicIndex(self.folder, entry.lexical)
         self.deleted = self._read_deleted()
         """True where a chunk is gone; `None` if none is. Read at once: no later generation may name the file."""

@@ -70,7 +70,11 @@ def discover(config: Config) -> Iterator[SourceFile]:
     with contextlib.suppress(OSError):
         walk.folders.add(_identity(config.index_path.stat()))  # the index is no document of itself
     for source in config.sources:
-        yield from _source_files(config.source_path(source), source, walk, Counter())
+        found = 0
+        for file in _source_files(config.source_path(source), source, walk, Counter()):
+            found += 1
+            yield file
+        logger.info("%s: %d files found", config.source_path(source), found)
 
 
 def _identity(status: os.stat_result) -> FileId:

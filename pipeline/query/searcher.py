@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, Unpack
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
+from pipeline.query.asked import SearchOptions, wanted_legs
 from pipeline.query.calibration import Calibration
+from pipeline.query.choice import named_fusion
 from pipeline.query.hits import Ranked, to_hits
 from pipeline.query.pseudo_queries import dominant_script
 from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
@@ -26,21 +28,6 @@ from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, jo
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.thinning import thin
 from pipeline.records import Hit
-
-MODES = ("hybrid", "dense", "lexical")
-
-
-class SearchOptions(TypedDict, total=False):
-    """The keyword arguments of `Index.search`, which are those of `Index.search_many`."""
-
-    fusion: FusionSettings | None
-    collapse: bool
-    explain: bool
-    where: str | None
-    rerank: RerankSettings | str | None
-    rerank_top: int | None
-    distinct: float | None
-    context: int
 
 
 class Index:
@@ -62,6 +49,7 @@ class Index:
         self.encoder = encoder
         self.settings = settings
         self.snapshot = Snapshot(path, manifest, verify)
+        self._closed = False
         self._encoding = threading.Lock()
         self._verify = verify
         self._base = base
@@ -78,7 +66,12 @@ class Index:
 
     def close(self) -> None:
         """Stop the search threads. Files are released with the object."""
+        self._closed = True
         self.snapshot.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise QueryError(f"{self.path}: this index was closed; open it again with `open_index`")
 
     def refresh(self) -> Index:
         """This index if it is the live generation, else the live one, opened with the same encoder and settings.
@@ -117,7 +110,7 @@ class Index:
         k: int | None = None,
         mode: str | None = None,
         *,
-        fusion: FusionSettings | None = None,
+        fusion: FusionSettings | str | None = None,
         collapse: bool = False,
         explain: bool = False,
         where: str | None = None,
@@ -132,6 +125,7 @@ class Index:
         back when the index is smaller than `k`, or when a lexical query shares no token with more chunks.
         `explain`: say how each score came about (`LegScore.contribution`, `Hit.matches`). `where`: an SQL condition
         on the chunks' metadata that is applied before ranking, for example `lang = 'ko' and year >= 2024`.
+        `fusion`: settings, or the name of a method or preset.
         `rerank`: `none`, `multivectors`, or the hub id or folder of a cross-encoder; the best `rerank_top` chunks
         are then scored again, and those after them follow in their old order with their old score.
         `distinct`: above 0 and up to 1; leaves out chunks that share at least this much of their text with a better
@@ -161,7 +155,7 @@ class Index:
         k: int | None = None,
         mode: str | None = None,
         *,
-        fusion: FusionSettings | None = None,
+        fusion: FusionSettings | str | None = None,
         collapse: bool = False,
         where: str | None = None,
         rerank: RerankSettings | str | None = None,
@@ -169,7 +163,10 @@ class Index:
         distinct: float | None = None,
     ) -> list[Ranked]:
         """Like `search_many`, but numbers instead of records: no text is read from disk."""
-        wanted = self._check(texts, self.settings.k if k is None else k, mode or self.settings.mode)
+        self._check_open()
+        wanted = wanted_legs(
+            self.path, self.legs, texts, self.settings.k if k is None else k, mode or self.settings.mode
+        )
         chosen = choose_reranker(self.settings.rerank, rerank, rerank_top)
         if distinct is not None and not 0 < distinct <= 1:
             raise QueryError(f"distinct={distinct:g}: give a similarity above 0 and up to 1, such as 0.8")
@@ -179,7 +176,7 @@ class Index:
             self.encode(texts),
             k,
             wanted,
-            fusion=fusion,
+            fusion=named_fusion(self.settings.fusion, fusion) if isinstance(fusion, str) else fusion,
             collapse=collapse,
             where=where,
             rerank=chosen,
@@ -188,6 +185,7 @@ class Index:
 
     def encode(self, texts: Sequence[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
+        self._check_open()
         with self._encoding:
             encoded = self.encoder.encode_queries(texts)
         scripts = tuple(dominant_script(text) for text in texts)
@@ -257,19 +255,6 @@ class Index:
     @cached_property
     def _calibration(self) -> Calibration | None:
         return Calibration.from_json(self.manifest.statistics.get("calibration"))
-
-    def _check(self, texts: Sequence[str], k: int, mode: str) -> tuple[str, ...]:
-        if k < 1:
-            raise QueryError(f"k={k}: ask for at least one hit")
-        if mode not in MODES:
-            raise QueryError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
-        for number, text in enumerate(texts, 1):
-            if not text.strip():
-                raise QueryError("the query is empty" if len(texts) == 1 else f"query {number} is empty")
-        wanted = self.legs if mode == "hybrid" else (mode,)
-        if missing := set(wanted) - set(self.legs):
-            raise QueryError(f"{self.path}: this index has no {missing.pop()} leg; it has: {', '.join(self.legs)}")
-        return wanted
 
 
 def open_index(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,6 +147,38 @@ def test_refused_questions(index: Index) -> None:
     with pytest.raises(QueryError, match="all zero"):
         index.search("a", fusion=FusionSettings(weights={"dense": 0.0, "lexical": 0.0}))
     assert index.search_many([]) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "k", "says"),
+    [
+        ("one text", 3, "search_many takes a list of queries, not str"),
+        (None, 3, "takes a list of queries, not NoneType"),
+        ([None], 3, "the query is no text, but NoneType"),
+        (["a", 7], 3, "query 2 is no text, but int"),
+        (["a"], 2.5, r"k=2\.5: give a whole number"),
+        (["a"], True, "k=True: give a whole number"),
+    ],
+)
+def test_what_is_no_question(index: Index, texts: Any, k: Any, says: str) -> None:
+    with pytest.raises(QueryError, match=says):
+        index.search_many(texts, k)
+
+
+def test_a_fusion_by_name_is_that_of_the_command_line(index: Index) -> None:
+    named = index.search("rank fusion", 5, fusion="rrf")
+    assert named == index.search("rank fusion", 5, fusion=FusionSettings(method="rrf"))
+    with pytest.raises(QueryError, match="unknown fusion 'rff'; did you mean 'rrf'"):
+        index.search("rank fusion", fusion="rff")
+
+
+def test_a_closed_index_answers_no_more(index: Index) -> None:
+    with open_index(index.path) as other:
+        assert other.search("rank", 1)
+    for ask in (lambda: other.search("rank", 1), lambda: other.encode(["rank"])):
+        with pytest.raises(QueryError, match="this index was closed; open it again"):
+            ask()
+    assert index.search("rank", 1)
 
 
 def test_depth_changes_only_what_is_fused(index: Index) -> None:

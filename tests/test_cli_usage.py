@@ -1,0 +1,97 @@
+"""Wrong usage is told before anything is built; Ctrl-C and odd terminals do no harm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.query import searcher
+from tests.collection import write_documents
+from tests.command_line import refused, run
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("evaluate", "--beir", "x", "--measure", "nDCGG@10"), "unknown measure 'nDCGG@10'"),
+        (("evaluate", "--beir", "x", "--mode", "dens"), "'dens' is not one of"),
+        (("evaluate", "--beir", "x", "--fusion", "rff"), "unknown fusion 'rff'; did you mean 'rrf'"),
+        (("evaluate", "--beir", "x", "--index", "y"), "--beir brings its own"),
+        (("evaluate", "--beir", "x", "--queries", "y", "--qrels", "z"), "--beir brings its own"),
+        (("evaluate", "--queries", "y", "--qrels", "z", "--chunk"), "--chunk is for --beir"),
+        (("tune", "--beir", "x", "--measure", "nDCGG@10"), "unknown measure 'nDCGG@10'"),
+        (("tune", "--beir", "x", "--qrels", "y"), "--beir brings its own"),
+        (("build", "--quiet"), "--quiet stands in front of the command: `pipeline --quiet … build …`"),
+        (("query", "x", "--verbose"), "--verbose stands in front of the command: `pipeline --verbose … query …`"),
+        (("status", "--config", "a.yaml"), "--config stands in front of the command"),
+        (("status", "--queit"), "No such option: --queit|No such option '--queit'"),
+        (("build", "--note", "caf\udce9"), "is not valid UTF-8"),
+    ],
+)
+def test_wrong_usage_is_told_at_once(tmp_path: Path, command: tuple[str, ...], says: str) -> None:
+    refused(tmp_path, *command, code=2, says=says)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_says_what_it_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "config.yaml").write_text("sources: [{path: documents}]\n")
+    monkeypatch.setattr(searcher, "open_index", interrupted)
+    result = run(tmp_path, "query", "x")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+    monkeypatch.setattr("pipeline.builder.build", interrupted)
+    result = run(tmp_path, "build")
+    assert (result.exit_code, result.stderr.startswith("interrupted: the live index is as it was")) == (130, True)
+
+
+def test_ctrl_c_during_the_imports_prints_no_traceback() -> None:
+    script = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'pipeline.cli': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from pipeline.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_verbose_tells_each_stage_and_nothing_of_libraries(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    command = [sys.executable, "-m", "pipeline", "--verbose", "build"]
+    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr.splitlines()
+    assert all(line.startswith("INFO pipeline") for line in lines), lines
+    for told in (
+        "documents: 6 files found",
+        "ingest: 6 docs in",
+        "encode: 6 ",
+        "write segments: 6 chunk",
+        "dense SQfp16",
+    ):
+        assert sum(told in line for line in lines) == 1, (told, lines)
+    assert len(lines) < 12
+    assert run(tmp_path, "build").stderr == ""
+
+
+def test_a_terminal_without_our_letters(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents", {"ko.md": "한국어 – “quoted”"})
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    for command in (["build"], ["report"], ["query", "한국어"], ["status"], ["generations"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
