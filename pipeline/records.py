@@ -80,14 +80,28 @@ class Fingerprint:
         return hashlib.blake2b(json.dumps(self.fields).encode(), digest_size=8).hexdigest()
 
     def differences(self, other: Fingerprint) -> list[str]:
-        """One `field: mine → theirs` line for each field that differs."""
+        """One `field: mine → theirs` line for each field that differs; one where the kinds differ."""
         mine, theirs = dict(self.fields), dict(other.fields)
-        names = sorted(mine.keys() | theirs.keys())
+        if mine.get("kind") != theirs.get("kind"):
+            return [f"kind: {_kind(mine)} → {_kind(theirs)}"]
         return [
-            f"{name}: {mine.get(name, '(absent)')} → {theirs.get(name, '(absent)')}"
-            for name in names
+            f"{name}: {_shown(mine.get(name))} → {_shown(theirs.get(name))}"
+            for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
+
+
+def _kind(fields: Mapping[str, str]) -> str:
+    model = fields.get("model", "folder")
+    return _shown(fields.get("kind")) + (f" ({model})" if model != "folder" else "")
+
+
+def _shown(value: str | None) -> str:
+    """One word as it is; quoted, on one line, what is empty or has blanks in it."""
+    if value is None:
+        return "(absent)"
+    is_word = value != "" and value.isprintable() and not any(character.isspace() for character in value)
+    return value if is_word else repr(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _side(side: Side, resolution: Resolution) -> list[str]:
         lines.append(f"  multi-vectors      {'yes' if resolution.multivectors else 'no'}")
     else:
         lines.append(f"  scoring            {resolution.scoring}")
-    lines += [f"  before each {name:<7}{text!r}" for name, text in side.instructions.items()]
+    lines += [f"  before each {name:<8} {text!r}" for name, text in side.instructions.items()]
     if side.fingerprint is None:
         lines.append("  fingerprint        the server is asked for it (--check)")
     else:

@@ -15,7 +15,7 @@ from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models import cache
 from pipeline.models.fingerprints import dense_fingerprint
 from pipeline.models.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
-from pipeline.models.openvino_runtime import save_graph
+from pipeline.models.openvino_runtime import refuse_precision, save_graph
 from pipeline.models.tokenizing import load_tokenizer
 from pipeline.models.transformer import (
     BATCH_TOKENS,
@@ -43,7 +43,9 @@ def embedded_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = N
     """Dense only: float32 (n, 384), mean pooling over at most 256 tokens, L2-normalised. No instructions.
 
     Cheap to construct; the model is loaded by the first encode, and converted by the first one on a machine.
+    Raises `ConfigError` for a precision that the CPU does not have.
     """
+    refuse_precision(precision, "encoder.precision")
     fingerprint = dense_fingerprint(MODEL_ID, f"sha256:{SHA256['model.safetensors'][:16]}", "mean", _SPEC)
     loader = OpenVinoLoader(embedded_artifact, _SPEC.outputs, MAX_TOKENS, precision)
     return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)

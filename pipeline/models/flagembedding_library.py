@@ -8,27 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import unit_rows
+from pipeline.models.quiet import quiet_libraries, reason
+from pipeline.models.torch_runtime import usable_device
 from pipeline.models.transformer import TransformerEncoder
 from pipeline.records import Encoded, MultiVectors, SparseRows
 
 
 class FlagEmbeddingEncoder:
-    """BGE-M3 through `FlagEmbedding.BGEM3FlagModel`: its batching, its post-processing, fp32 on a CPU, else fp16.
+    """BGE-M3 through `FlagEmbedding.BGEM3FlagModel`: its batching, its post-processing, f32 on a CPU, by default
+    f16 elsewhere.
 
     `ours`: the same model on our runtime, which knows the fingerprints and the tokenizer; it is not loaded.
+    Raises `ConfigError` for another precision than f32 on a CPU, where the library knows no other.
     """
 
     lexical_scoring = LexicalScoring("dot")
     gives_multivectors = False
 
-    def __init__(self, ours: TransformerEncoder, folder: str, device: str) -> None:
+    def __init__(self, ours: TransformerEncoder, folder: str, device: str, precision: str | None = None) -> None:
+        if device == "cpu" and precision not in (None, "f32"):
+            raise ConfigError(
+                f"encoder.precision: {precision} is not what FlagEmbedding computes in on a CPU; set f32 or auto, "
+                "or encoder.runtime: openvino"
+            )
         self._ours, self._folder, self._device, self._spec = ours, folder, device, ours.spec
         self.dense_fingerprint, self.lexical_fingerprint = ours.dense_fingerprint, ours.lexical_fingerprint
         self.dimension, self.gives_multivectors = ours.dimension, ours.gives_multivectors
-        self.runtime = Runtime("flagembedding", device, "f32" if device == "cpu" else "f16")
+        self.runtime = Runtime("flagembedding", device, precision or ("f32" if device == "cpu" else "f16"))
         self._model: Any = None
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
@@ -54,14 +63,21 @@ class FlagEmbeddingEncoder:
                 if "token_vectors" in outputs
                 else None,
             )
-        found = self._library().encode(
-            texts,
-            batch_size=12,
-            max_length=spec.max_tokens,
-            return_dense="dense" in outputs,
-            return_sparse="token_weights" in outputs,
-            return_colbert_vecs="token_vectors" in outputs,
-        )
+        library = self._library()
+        try:
+            found = library.encode(
+                texts,
+                batch_size=12,
+                max_length=spec.max_tokens,
+                return_dense="dense" in outputs,
+                return_sparse="token_weights" in outputs,
+                return_colbert_vecs="token_vectors" in outputs,
+            )
+        except (RuntimeError, ValueError, IndexError, MemoryError) as error:
+            raise EncoderError(
+                f"{self._folder}: FlagEmbedding failed on {len(texts)} texts: {reason(error)}; "
+                "lower encoder.max_tokens, or set encoder.runtime: auto"
+            ) from error
         dense, lexical, multivectors = None, None, None
         if "dense" in outputs:
             cut = np.array(found["dense_vecs"][:, : spec.truncate_dim], np.float32)
@@ -82,9 +98,18 @@ class FlagEmbeddingEncoder:
             except ImportError as error:
                 raise MissingDependencyError(f"runtime: flagembedding needs FlagEmbedding ({error})") from error
             logging.getLogger("FlagEmbedding").setLevel(logging.WARNING)
+            usable_device(self._device)
+            precision = self.runtime.precision
             try:
-                self._model = BGEM3FlagModel(self._folder, use_fp16=self._device != "cpu", devices=[self._device])
+                with quiet_libraries():
+                    self._model = BGEM3FlagModel(
+                        self._folder,
+                        use_fp16=precision == "f16",
+                        use_bf16=precision == "bf16",
+                        devices=[self._device],
+                    )
             except Exception as error:  # a checkpoint that holds code ends in an error of its own kind
-                reason = str(error).strip().partition("\n")[0]
-                raise EncoderError(f"{self._folder}: FlagEmbedding cannot load this model: {reason}") from error
+                raise EncoderError(
+                    f"{self._folder}: FlagEmbedding cannot load this model: {reason(error)}"
+                ) from error
         return self._model

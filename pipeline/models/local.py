@@ -32,6 +32,7 @@ from pipeline.models.local_transformer import (
 from pipeline.models.locate import LocalModel, is_present, locate
 from pipeline.models.tokenizing import load_tokenizer
 from pipeline.models.torch_runtime import best_device
+from pipeline.models.transformer import BATCH_TOKENS as SPARSE_BATCH_TOKENS
 from pipeline.records import Fingerprint
 
 logger = logging.getLogger(__name__)
@@ -81,9 +82,19 @@ def lexical_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | N
     options = _options(settings, batch_tokens)
     if not is_bge_m3(model):
         refuse_dense(model, key)
-        from pipeline.models.sentence_transformers_library import SparseModelEncoder
+        from pipeline.models.sentence_transformers_library import Library, SparseModelEncoder
 
-        return SparseModelEncoder(model, _device(settings), max_tokens, settings.trust_remote_code)
+        return SparseModelEncoder(
+            Library(
+                "SparseEncoder",
+                model,
+                _device(settings),
+                max_tokens,
+                settings.trust_remote_code,
+                SPARSE_BATCH_TOKENS,
+                options.precision,
+            )
+        )
     if options.runtime == "sentence-transformers":
         if not _has_local_dense(settings):
             raise EncoderError(f"encoder.runtime: sentence-transformers cannot run {key}, which is a BGE-M3")
@@ -194,7 +205,7 @@ def _bge_m3(model: LocalModel, options: RuntimeOptions, **how: Any) -> Encoder:
     if options.runtime == "flagembedding":
         from pipeline.models.flagembedding_library import FlagEmbeddingEncoder
 
-        return FlagEmbeddingEncoder(encoder, str(model.folder), options.device)
+        return FlagEmbeddingEncoder(encoder, str(model.folder), options.device, options.precision)
     return encoder
 
 
@@ -241,5 +252,6 @@ def _sentence_transformers(settings: EncoderSettings, model: LocalModel, options
         settings.max_tokens,
         settings.trust_remote_code,
         options.batch_tokens,
+        options.precision,
     )
     return SentenceTransformersEncoder(library, fingerprint, instructions, settings.truncate_dim)

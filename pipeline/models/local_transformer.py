@@ -16,7 +16,8 @@ from pipeline.models.fingerprints import dense_fingerprint, lexical_fingerprint
 from pipeline.models.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.instructions import Instructions
 from pipeline.models.locate import LocalModel
-from pipeline.models.openvino_runtime import Mode, save_graph
+from pipeline.models.openvino_runtime import Mode, refuse_precision, save_graph
+from pipeline.models.quiet import quiet_libraries
 from pipeline.models.tokenizing import TextTokenizer, lacks_vocabulary, load_tokenizer
 from pipeline.models.torch_runtime import TorchEncoder, default_precision
 from pipeline.models.transformer import TOKENIZER_FILE, OpenVinoLoader, Session, TransformerEncoder, TransformerSpec
@@ -138,6 +139,8 @@ def _loader(
 ) -> _TorchLoader | OpenVinoLoader:
     if options.runtime == "torch":
         return _TorchLoader(model, pooling, spec, options)
+    if options.runtime == "openvino":  # else a library runs the model, and ours only knows its tokenizer
+        refuse_precision(options.precision, "encoder.precision")
     name = f"{model.slug}-{'m3' if heads else pooling}-g{GRAPH_VERSION}"
 
     def artifact(*, checksums: bool, rebuild: bool) -> Path:
@@ -196,7 +199,8 @@ def _convert_tokenizer(model: LocalModel, folder: Path) -> None:
     except ImportError as error:
         raise MissingDependencyError(f"{model.folder} has no tokenizer.json; pip install transformers") from error
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(model.folder))
+        with quiet_libraries():
+            tokenizer = AutoTokenizer.from_pretrained(str(model.folder))
         tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     except (OSError, ValueError, AttributeError) as error:
         raise EncoderError(f"{model.folder}: there is no tokenizer that can be used: {error}") from error

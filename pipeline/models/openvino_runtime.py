@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError, EncoderError
 from pipeline.models import cache
 from pipeline.models.batching import TokenBatch, fitting, out_of_memory
 from pipeline.models.openvino_import import openvino
@@ -38,6 +39,25 @@ def cpu_precision() -> Literal["bf16", "f32"]:
     return "bf16" if fast else "f32"
 
 
+@functools.cache
+def cpu_capabilities() -> frozenset[str]:
+    """The arithmetic that OpenVINO has on this CPU, in its own words: `FP32`, `BF16`, `FP16`, …"""
+    return frozenset(openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def usable_precision(precision: str | None) -> str:
+    """What the CPU computes in when told `precision`: the best where nothing is told, f32 on a CPU without bf16."""
+    if precision == "bf16" and "BF16" not in cpu_capabilities():
+        return "f32"  # more exact than was asked for: a configuration with bf16 holds on a query host without it
+    return precision or cpu_precision()
+
+
+def refuse_precision(precision: str | None, key: str) -> None:
+    """Raise `ConfigError` for f16 on a CPU without it, where OpenVINO would compute in bf16 or f32 instead."""
+    if precision == "f16" and "FP16" not in cpu_capabilities():
+        raise ConfigError(f"{key}: this CPU does not compute in f16; set auto, f32 or bf16")
+
+
 def save_graph(model: Any, embeddings: npt.NDArray[np.generic], folder: Path) -> None:
     """Write a graph and its word embeddings where `OpenVinoEncoder` finds them; weights stay float32."""
     openvino().save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
@@ -55,7 +75,7 @@ class OpenVinoEncoder:
     def __init__(self, folder: Path, mode: Mode, outputs: Iterable[str], precision: str | None = None) -> None:
         try:
             self._embeddings = np.load(folder / EMBEDDINGS_FILE, mmap_mode="r", allow_pickle=False)
-            self._compiled = _compile(folder, mode, frozenset(outputs), precision or cpu_precision())
+            self._compiled = _compile(folder, mode, frozenset(outputs), usable_precision(precision))
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise EncoderError(

@@ -19,7 +19,8 @@ from pipeline.models.contract import Runtime
 from pipeline.models.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.local_transformer import tokenizer_path
 from pipeline.models.locate import LocalModel
-from pipeline.models.openvino_runtime import OpenVinoEncoder, cpu_precision, save_graph
+from pipeline.models.openvino_runtime import OpenVinoEncoder, refuse_precision, save_graph, usable_precision
+from pipeline.models.quiet import quiet_libraries, reason
 from pipeline.models.rerank import SECTION, Reranker
 from pipeline.models.tokenizing import TokenIds, load_tokenizer
 from pipeline.models.torch_runtime import best_device
@@ -77,6 +78,7 @@ class GraphReranker:
         shape = TransformerShape.from_config(config, str(model.folder))
         self._model = model
         self._precision = None if settings.precision == "auto" else settings.precision
+        refuse_precision(self._precision, f"{SECTION}.precision")
         self._max_tokens = min(settings.max_tokens, shape.max_positions)
         self._pad_id = int(config.get("pad_token_id") or 0)
         # A passage's tokens are of type 1 where the model knows types: rows of their own, below the vocabulary.
@@ -85,7 +87,7 @@ class GraphReranker:
     @property
     def runtime(self) -> Runtime:
         """OpenVINO on the CPU."""
-        return Runtime("openvino", "cpu", self._precision or cpu_precision())
+        return Runtime("openvino", "cpu", usable_precision(self._precision))
 
     def score(self, query: str, passages: Sequence[str]) -> Float32:
         """The model's logits. Raises `EncoderError`."""
@@ -182,15 +184,15 @@ class LibraryReranker:
     def _predict(self) -> Callable[[list[tuple[str, str]]], Any]:
         folder = self._model.folder
         try:
-            return self._loader(self._model, self._device, self._settings)
+            with quiet_libraries():
+                return self._loader(self._model, self._device, self._settings)
         except ImportError as error:
             raise MissingDependencyError(
                 f"{SECTION}.runtime: {self._library} cannot be imported ({error}); install it"
             ) from error
         except Exception as error:  # safetensors and tokenizers raise errors of their own
-            reason = str(error).strip().partition("\n")[0]
             raise EncoderError(
-                f"{SECTION}.model={self._settings.model!r}: {self._library} cannot load {folder}: {reason}; "
+                f"{SECTION}.model={self._settings.model!r}: {self._library} cannot load {folder}: {reason(error)}; "
                 "fetch the model again or choose another"
             ) from error
 
@@ -202,9 +204,8 @@ class LibraryReranker:
         try:
             found = predict([(query, passage) for passage in passages])
         except (RuntimeError, ValueError, MemoryError) as error:
-            reason = str(error).strip().partition("\n")[0]
             raise EncoderError(
-                f"{self._model.folder}: {self._library} failed on {len(passages)} passages: {reason}; "
+                f"{self._model.folder}: {self._library} failed on {len(passages)} passages: {reason(error)}; "
                 f"lower {SECTION}.top or {SECTION}.max_tokens"
             ) from error
         scores = np.asarray(found, np.float32).reshape(-1)

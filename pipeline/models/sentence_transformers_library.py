@@ -15,8 +15,9 @@ from pipeline.models.heads import unit_rows
 from pipeline.models.instructions import Instructions
 from pipeline.models.layout import max_positions
 from pipeline.models.locate import LocalModel
+from pipeline.models.quiet import quiet_libraries, reason
 from pipeline.models.tokenizing import lacks_vocabulary
-from pipeline.models.transformer import BATCH_TOKENS
+from pipeline.models.torch_runtime import default_precision, dtype_of, usable_device
 from pipeline.records import Encoded, Fingerprint, SparseRows
 
 _CHARACTERS_PER_TOKEN = 3
@@ -24,7 +25,10 @@ _CHARACTERS_PER_TOKEN = 3
 
 @dataclass(slots=True)
 class Library:
-    """A model loaded by `class_name` of sentence_transformers when it is first needed."""
+    """A model loaded by `class_name` of sentence_transformers when it is first needed.
+
+    `precision`: `f32`, `bf16` or `f16`, whatever it was saved in; by default that of `torch_runtime.dtype_of`.
+    """
 
     class_name: str
     model: LocalModel
@@ -32,7 +36,13 @@ class Library:
     max_tokens: int | None
     trust_remote_code: bool
     batch_tokens: int
+    precision: str | None = None
     loaded: Any = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The library, and what it computes in."""
+        return Runtime("sentence-transformers", self.device, self.precision or default_precision(self.device))
 
     def open(self) -> Any:
         """The library's model. Raises `EncoderError`, `MissingDependencyError`."""
@@ -41,26 +51,28 @@ class Library:
                 import sentence_transformers
             except ImportError as error:
                 raise MissingDependencyError(f"this model needs sentence-transformers ({error})") from error
-            folder = self.model.folder
+            folder, device = self.model.folder, usable_device(self.device)
             try:
-                self.loaded = getattr(sentence_transformers, self.class_name)(
-                    str(folder), device=self.device, trust_remote_code=self.trust_remote_code
-                )
+                with quiet_libraries():
+                    loaded = getattr(sentence_transformers, self.class_name)(
+                        str(folder), device=self.device, trust_remote_code=self.trust_remote_code
+                    ).to(dtype_of(device, self.precision))
             except Exception as error:  # whatever the library's own libraries and a model's own code raise
-                reason = str(error).strip().partition("\n")[0]
-                raise EncoderError(f"{folder}: sentence-transformers cannot load this model: {reason}") from error
-            if lacks_vocabulary(getattr(self.loaded, "tokenizer", None)):
-                self.loaded = None
+                raise EncoderError(
+                    f"{folder}: sentence-transformers cannot load this model: {reason(error)}"
+                ) from error
+            if lacks_vocabulary(getattr(loaded, "tokenizer", None)):
                 raise EncoderError(f"{folder}: has no vocabulary for its tokenizer; fetch the model again")
-            self._limit()
+            self._limit(loaded)
+            self.loaded = loaded
         return self.loaded
 
-    def _limit(self) -> None:
+    def _limit(self, loaded: Any) -> None:
         """Cut texts where the settings say, and never after the last position that the model knows."""
-        own = self.loaded.max_seq_length
+        own = loaded.max_seq_length
         limits = [limit for limit in (self.max_tokens or own, max_positions(self.model)) if limit]
         if limits and min(limits) != own:
-            self.loaded.max_seq_length = min(limits)
+            loaded.max_seq_length = min(limits)
 
     def batches(self, texts: Sequence[str], encode: Callable[[list[str]], Any]) -> list[tuple[Any, Any]]:
         """(positions, result) of batches of similar length; out of memory, the budget is halved and kept so."""
@@ -93,7 +105,7 @@ class SentenceTransformersEncoder:
     ) -> None:
         self._library, self._instructions, self._truncate_dim = library, instructions, truncate_dim
         self.dense_fingerprint: Fingerprint | None = fingerprint
-        self.runtime = Runtime("sentence-transformers", library.device, "as saved")
+        self.runtime = library.runtime
 
     @property
     def dimension(self) -> int | None:
@@ -140,14 +152,13 @@ class SparseModelEncoder:
     lexical_scoring = LexicalScoring("dot")
     gives_multivectors = False
 
-    def __init__(self, model: LocalModel, device: str, max_tokens: int | None, trust_remote_code: bool) -> None:
-        self._library = Library("SparseEncoder", model, device, max_tokens, trust_remote_code, BATCH_TOKENS)
-        self.runtime = Runtime("sentence-transformers", device, "as saved")
+    def __init__(self, library: Library) -> None:
+        self._library, self.runtime = library, library.runtime
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
             kind="sparse-encoder",
-            model=model.name,
-            revision=model.revision,
-            max_tokens=max_tokens or "trained",
+            model=library.model.name,
+            revision=library.model.revision,
+            max_tokens=library.max_tokens or "trained",
             precision="float",
         )
 

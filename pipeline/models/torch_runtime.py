@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.batching import TokenBatch, fitting, out_of_memory
 from pipeline.models.openvino_runtime import Outputs
+from pipeline.models.quiet import quiet_libraries, reason
 from pipeline.models.weights import load_linear
 
 
@@ -34,6 +35,32 @@ def default_precision(device: str) -> str:
     """What `TorchEncoder` chooses on a device, in words: torch, which knows the card, is not imported."""
     kind = device.partition(":")[0]
     return {"cpu": "f32", "cuda": "bf16, or f16 on a card without it"}.get(kind, "f16")
+
+
+def usable_device(device: str) -> Any:
+    """The `torch.device`. Raises `EncoderError` if this installation, or this machine, has none of that name."""
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind == "cuda":
+        is_there = torch.cuda.is_available() and int(number or 0) < torch.cuda.device_count()
+    else:
+        is_there = kind != "mps" or torch.backends.mps.is_available()
+    if not is_there:
+        raise EncoderError(
+            f"encoder.device={device}: this installation of torch cannot use it; set encoder.device: cpu"
+        )
+    return torch.device(device)
+
+
+def dtype_of(device: Any, precision: str | None) -> Any:
+    """The `torch.dtype` of a precision; by default bf16 on CUDA where the card has it, else f16, f32 on a CPU."""
+    import torch
+
+    if precision is None:
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        precision = "f32" if device.type == "cpu" else "bf16" if has_bf16 else "f16"
+    return {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[precision]
 
 
 class TorchEncoder:
@@ -59,30 +86,19 @@ class TorchEncoder:
         except ImportError as error:
             raise MissingDependencyError(f"the torch runtime needs torch and transformers ({error})") from error
         self._torch, self._pooling, self._outputs = torch, pooling, frozenset(outputs)
-        kind = device.partition(":")[0]
-        if (kind == "cuda" and not torch.cuda.is_available()) or (
-            kind == "mps" and not torch.backends.mps.is_available()
-        ):
-            raise EncoderError(
-                f"encoder.device={device}: this installation of torch cannot use it; set encoder.device: cpu"
-            )
-        dtypes = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
-        if precision is None:
-            precision = (
-                "f32" if kind == "cpu" else "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "f16"
-            )
-        self._device, dtype = torch.device(device), dtypes[precision]
+        self._device = usable_device(device)
+        dtype = dtype_of(self._device, precision)
         try:
-            model = AutoModel.from_pretrained(
-                str(folder),
-                dtype=dtype,
-                attn_implementation="sdpa",
-                add_pooling_layer=False,
-                trust_remote_code=trust_remote_code,
-            )
+            with quiet_libraries():
+                model = AutoModel.from_pretrained(
+                    str(folder),
+                    dtype=dtype,
+                    attn_implementation="sdpa",
+                    add_pooling_layer=False,
+                    trust_remote_code=trust_remote_code,
+                )
         except Exception as error:  # transformers lets through whatever its own libraries raise
-            reason = str(error).strip().partition("\n")[0]
-            raise EncoderError(f"{folder}: transformers cannot load this model: {reason}") from error
+            raise EncoderError(f"{folder}: transformers cannot load this model: {reason(error)}") from error
         self._model = model.to(self._device).eval()
         self._most_tokens = sys.maxsize
         self._heads = {

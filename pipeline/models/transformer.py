@@ -12,7 +12,7 @@ from pipeline.models.batching import TokenBatch, token_batches
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import Gather
 from pipeline.models.instructions import Instructions
-from pipeline.models.openvino_runtime import Mode, OpenVinoEncoder, Outputs, cpu_precision
+from pipeline.models.openvino_runtime import Mode, OpenVinoEncoder, Outputs, usable_precision
 from pipeline.models.tokenizing import TextTokenizer
 from pipeline.records import Encoded, Fingerprint
 
@@ -63,7 +63,7 @@ class OpenVinoLoader:
     @property
     def runtime(self) -> Runtime:
         """OpenVINO on the CPU."""
-        return Runtime("openvino", "cpu", self.precision or cpu_precision())
+        return Runtime("openvino", "cpu", usable_precision(self.precision))
 
     def tokenizer(self) -> TextTokenizer:
         """The tokenizer kept with the converted model."""

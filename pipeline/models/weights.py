@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EncoderError
+from pipeline.models.quiet import reason
 
 Array = npt.NDArray[np.generic]
 
@@ -115,8 +116,9 @@ class TorchTensors(Mapping[str, Array]):
             try:
                 self._tensors.update(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
             except Exception as error:  # pickle, zip and torch errors alike
-                reason = str(error).strip().partition("\n")[0]
-                raise EncoderError(f"{path}: not a plain torch checkpoint: {reason}; use safetensors") from error
+                raise EncoderError(
+                    f"{path}: not a plain torch checkpoint: {reason(error)}; use safetensors"
+                ) from error
 
     def __getitem__(self, name: str) -> Array:
         array: Array = self._tensors[name].float().numpy()

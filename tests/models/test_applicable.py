@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.config import EncoderSettings, EndpointSection
 from pipeline.errors import ConfigError
 from pipeline.models.applicable import refuse_unused
+from pipeline.models.openvino_runtime import usable_precision
 from pipeline.models.registry import load_encoder
 
 CHANGED: dict[str, Any] = {
@@ -81,7 +82,7 @@ def test_what_a_kind_does_anyway_may_be_said() -> None:
 
 
 def test_the_embedded_model_computes_in_the_precision_that_is_asked_for() -> None:
-    assert load_encoder(EncoderSettings(precision="bf16")).runtime.precision == "bf16"
+    assert load_encoder(EncoderSettings(precision="bf16")).runtime.precision == usable_precision("bf16")
     assert load_encoder(EncoderSettings(precision="f32")).runtime.precision == "f32"
 
 

@@ -22,6 +22,7 @@ from pipeline.records import Encoded
 from tests.collection import write_documents
 
 TEXTS = [*tiny.SENTENCES, tiny.QUERY, "", "LangChain LangChain LangChain, and LangChain", "😀 <unk> </s> <s>", "  "]
+LONG = " ".join(tiny.SENTENCES) * 120
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +89,31 @@ def test_special_tokens_have_no_weight_and_empty_text_has_no_row(folder: Path) -
     assert len(rows.row(TEXTS.index(""))[0]) == 0
 
 
+@pytest.fixture(scope="module")
+def long_reference(folder: Path) -> dict[str, Any]:
+    from FlagEmbedding import BGEM3FlagModel
+
+    model = BGEM3FlagModel(str(folder), use_fp16=False, devices=["cpu"])
+    return model.encode([LONG], batch_size=1, max_length=8192, return_sparse=True, return_colbert_vecs=True)
+
+
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
-def test_a_text_of_8192_tokens_and_a_longer_one(folder: Path, runtime: str) -> None:
-    long = "LangChain " * 9000
+def test_a_text_of_8192_tokens_and_a_longer_one(folder: Path, long_reference: dict[str, Any], runtime: str) -> None:
     tokenizer = chunk_tokenizer(EncoderSettings(model=str(folder)))
-    assert len(tokenizer.encode(long).ids) > 8192
-    encoded = encode(folder, [long, "short"], runtime=runtime)
+    assert len(tokenizer.encode(LONG).ids) > 8192
+    encoded = encode(folder, [LONG, "short"], runtime=runtime)
     assert encoded.multivectors is not None
     assert encoded.dense is not None
-    assert np.diff(encoded.multivectors.offsets)[0] == 8191  # all but cls
-    assert np.isfinite(encoded.dense).all()
-    cut = encode(folder, [long], runtime=runtime, max_tokens=16)
+    assert encoded.lexical is not None
+    assert encoded.multivectors.offsets[1] == 8191  # all but cls
+    np.testing.assert_allclose(encoded.dense[:1], long_reference["dense_vecs"], atol=1e-4)
+    vectors = encoded.multivectors.vectors[:8191]
+    np.testing.assert_allclose(vectors, long_reference["colbert_vecs"][0], atol=1e-4)
+    (expected,) = long_reference["lexical_weights"]
+    ids, weights = encoded.lexical.row(0)
+    assert ids.tolist() == sorted(map(int, expected))
+    np.testing.assert_allclose(weights, [expected[str(key)] for key in ids], atol=1e-4)
+    cut = encode(folder, [LONG], runtime=runtime, max_tokens=16)
     assert cut.multivectors is not None
     assert np.diff(cut.multivectors.offsets).tolist() == [15]
 
@@ -193,7 +208,7 @@ def test_weights_from_a_torch_checkpoint_are_the_same(folder: Path, tmp_path: Pa
     [
         ("openvino", r"sparse_linear\.pt: not a plain torch checkpoint"),
         ("torch", r"sparse_linear\.pt: not a plain torch checkpoint"),
-        ("flagembedding", "FlagEmbedding cannot load this model: Weights only load failed"),
+        ("flagembedding", "FlagEmbedding cannot load this model: it holds more than tensors"),
     ],
 )
 def test_a_checkpoint_that_would_run_code_is_refused(folder: Path, tmp_path: Path, runtime: str, says: str) -> None:

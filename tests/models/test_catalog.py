@@ -90,7 +90,7 @@ def test_check_encodes_a_sentence_with_every_output(folder: Path, tmp_path: Path
     assert dense["runtime"] == {"name": "openvino", "device": "cpu", "precision": "f32"}
     assert dense["fingerprint"]["pooling"] == "cls"
     shown = run(tmp_path, "--check", config=config).output
-    for part in ("before each query  'Q: '", "norm 1.0000", "tokens with a weight", "dot product"):
+    for part in ("before each query    'Q: '", "norm 1.0000", "tokens with a weight", "dot product"):
         assert part in shown
 
 

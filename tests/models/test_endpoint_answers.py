@@ -158,8 +158,8 @@ def test_the_fingerprint_says_what_is_served_and_not_where(
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"query_instruction": "query: {text}"}, "query_instruction:  → query: "),
-        ({"document_instruction": "passage: "}, "document_instruction:  → passage: "),
+        ({"query_instruction": "query: {text}"}, "query_instruction: '' → 'query: '"),
+        ({"document_instruction": "passage: "}, "document_instruction: '' → 'passage: '"),
         ({"truncate_dim": 4}, "truncate_dim: none → 4"),
         ({"max_tokens": 100}, "max_tokens: server → 100"),
         ({"revision": "abc"}, "revision: unknown → abc"),

@@ -81,7 +81,7 @@ def test_an_index_is_queried_only_by_what_it_was_built_with(tmp_path: Path) -> N
     builder.build(config)
     with open_index(config.index_path) as index:  # the index knows how it was built
         assert index.search("발행했던 세대")[0].doc_id == "ko/rollback.md"
-    with pytest.raises(IncompatibleIndexError, match=r"lexical korean: kiwipiepy .* → \(absent\)"):
+    with pytest.raises(IncompatibleIndexError, match=r"lexical korean: 'kiwipiepy .*' → \(absent\)"):
         open_index(config.index_path, encoder=EncoderSettings(model="none"))
     with pytest.raises(IncompatibleIndexError, match="rebuild"):
         builder.build(config_for(tmp_path, encoder={"model": "none"}))

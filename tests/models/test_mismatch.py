@@ -15,6 +15,7 @@ from pipeline.errors import IncompatibleIndexError
 from pipeline.index import store
 from pipeline.index.multivector import MULTIVECTOR_FILE
 from pipeline.query.searcher import open_index
+from pipeline.records import Fingerprint
 from tests.collection import config_for, write_documents
 
 
@@ -51,14 +52,24 @@ def test_what_changes_no_output_is_no_mismatch(config: Config) -> None:
     ("changes", "says"),
     [
         ({"model": "other"}, r"dense revision: \S+ → \S+; lexical revision: \S+ → \S+;"),
-        ({"query_instruction": "Q: "}, r"dense query_instruction:  → Q: ; lexical query_instruction:  → Q: ;"),
-        ({"document_instruction": "D: "}, r"dense document_instruction:  → D: ; lexical document_instruction"),
+        (
+            {"query_instruction": "Q: "},
+            r"dense query_instruction: '' → 'Q: '; lexical query_instruction: '' → 'Q: ';",
+        ),
+        ({"document_instruction": "D: "}, r"dense document_instruction: '' → 'D: '; lexical document_instruction"),
         ({"max_tokens": 64}, r"dense max_tokens: 8192 → 64; lexical max_tokens: 8192 → 64;"),
         ({"truncate_dim": 8}, r"\): dense truncate_dim: none → 8;"),
-        ({"lexical": "bm25"}, r"\): lexical .*kind: bge-m3 → bm25"),
-        ({"lexical": "splade"}, r"\): lexical .*kind: bge-m3 → sparse-encoder"),
-        ({"lexical": "none"}, r"\): lexical .*kind: bge-m3 → \(absent\)"),
-        ({"model": "sentence", "multivectors": False}, r"dense .*pooling: cls → mean.*; lexical .*kind"),
+        ({"lexical": "bm25"}, r"\): lexical kind: bge-m3 → bm25;"),
+        ({"lexical": "splade"}, r"\): lexical kind: bge-m3 → sparse-encoder;"),
+        ({"lexical": "none"}, r"\): lexical kind: bge-m3 → \(absent\);"),
+        (
+            {"model": "sentence", "multivectors": False},
+            r"dense .*pooling: cls → mean.*; lexical kind: bge-m3 → bm25;",
+        ),
+        (
+            {"query_instruction": "Instruct: find\nQuery: "},
+            r"dense query_instruction: '' → 'Instruct: find\\nQuery: ';",
+        ),
         ({"model": "embedded", "multivectors": False}, r"dense .*revision: "),
     ],
 )
@@ -66,10 +77,19 @@ def test_another_encoder_is_refused_field_by_field(config: Config, changes: dict
     settings = EncoderSettings(**encoder(**changes))
     with pytest.raises(IncompatibleIndexError, match=says) as caught:
         open_index(config.index_path, encoder=settings, base=config.base)
+    assert "\n" not in str(caught.value)
     assert "rebuild it with `pipeline build --full`" in str(caught.value)
     other = config_for(config.base, encoder=encoder(**changes))
     with pytest.raises(IncompatibleIndexError, match=says):
         builder.build(other)
+
+
+def test_another_kind_is_one_clause() -> None:
+    local = Fingerprint.of(kind="transformer", model="BAAI/bge-m3", pooling="cls", revision="1")
+    served = Fingerprint.of(kind="endpoint", model="BAAI/bge-m3", pooling="server", protocol="tei")
+    assert local.differences(served) == ["kind: transformer (BAAI/bge-m3) → endpoint (BAAI/bge-m3)"]
+    assert local.differences(Fingerprint(())) == ["kind: transformer (BAAI/bge-m3) → (absent)"]
+    assert Fingerprint.of(precision="int8").differences(Fingerprint(())) == ["precision: int8 → (absent)"]
 
 
 def test_the_size_of_multivectors_is_announced(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
