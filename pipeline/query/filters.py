@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipeline.errors import MissingDependencyError, QueryError
 from pipeline.index.chunks import ChunkStore
+from pipeline.query.conditions import ROW, TABLE, described, objection, statement
 
 Mask = npt.NDArray[np.bool_]
 CHUNK_COLUMNS = ("chunk_id", "doc_id", "source", "ordinal")
@@ -36,9 +37,9 @@ class ChunkFilter:
         table = {name: pa.array(values) for name, values in columns.items()}
         for key in sorted({key for record in metadata for key in record} - set(CHUNK_COLUMNS)):
             table[key] = _typed([record.get(key) for record in metadata])
-        table["__row"] = pa.array(np.arange(len(metadata)))
+        table[ROW] = pa.array(np.arange(len(metadata)))
         self._table = pa.table(table)
-        self._names = [name for name in self._table.column_names if name != "__row"]
+        self._names = [name for name in self._table.column_names if name != ROW]
 
     def masks(self, condition: str) -> list[Mask]:
         """For each segment, which chunks satisfy the condition. Raises `QueryError` pointing at what is wrong."""
@@ -46,17 +47,34 @@ class ChunkFilter:
         limits = {"enable_external_access": "false", "autoinstall_known_extensions": "false"}
         try:
             with duckdb.connect(":memory:", config=limits) as connection:
-                connection.execute("SET lock_configuration = true")
-                rows = connection.from_arrow(self._table).filter(condition).project("__row").fetchall()
+                connection.execute("SET errors_as_json = true; SET lock_configuration = true")
+                wrong = objection(_tree(connection, condition), _tree(connection, "true"), condition, self._names)
+                if wrong is not None:
+                    raise QueryError(f"filter: {wrong}")
+                connection.register(TABLE, self._table)
+                rows = connection.execute(statement(condition)).fetchall()
         except duckdb.Error as error:
-            raise QueryError(f"filter {condition!r}: {self._reason(error)}") from None
+            raise QueryError(f"filter: {described(_detail(error), condition, self._names)}") from None
         kept = np.zeros(len(self._table), np.bool_)
         kept[[row[0] for row in rows]] = True
         return np.split(kept, np.cumsum(self._sizes)[:-1])
 
-    def _reason(self, error: Exception) -> str:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return f"{' '.join(lines)[:300]} (columns: {', '.join(self._names)})"
+
+def _tree(connection: Any, condition: str) -> dict[str, Any]:
+    """The parsed statement, or where and why it could not be parsed."""
+    options = "skip_null := true, skip_empty := true, skip_default := true"
+    query = f"SELECT json_serialize_sql(?::VARCHAR, {options})"
+    tree: dict[str, Any] = json.loads(connection.execute(query, [statement(condition)]).fetchall()[0][0])
+    return tree
+
+
+def _detail(error: Exception) -> dict[str, Any]:
+    text = str(error)
+    try:
+        detail: dict[str, Any] = json.loads(text[text.index("{") :])
+    except ValueError:
+        return {"exception_message": text.partition(": ")[2] or text}
+    return detail
 
 
 def _typed(values: Sequence[Any]) -> pa.Array:

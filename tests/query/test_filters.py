@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
         ("year is null", ["plain"]),
         ("year = 1900", []),
         ("lang = 'it''s; drop table chunks --'", []),
+        ("'t3' = any(tags) -- the newest", ["03"]),
+        ("len(list_filter(tags, lambda tag: tag = 't7')) = 1", ["07"]),
         ("true", [*(f"{i:02}" for i in range(11)), "plain"]),
     ],
 )
@@ -72,6 +75,47 @@ def test_mistakes_and_injections_are_errors(
     index: Index, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(QueryError, match=r"^filter "):
+    with pytest.raises(QueryError, match=r"^filter: "):
         index.search("common", where=where)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("", r"the condition is empty"),
+        ("-- nothing", r"the condition is empty"),
+        ("lang = 'ko' and", r"at character 13, `and`: the condition ends too early"),
+        ("lang = 'ko' and (year = 3", r"at character 25, `3`: the condition ends too early"),
+        ("lang = '한국' and or open", r"at character 17, `or`: not expected here \(columns: .*lang.*\)"),
+        ("lang = 'ko", r"at character 8, `'ko`: unterminated string"),
+        ("open limit 1", r"at character 6, `limit`: not expected here"),
+        ("open; drop table x", r"at character 5, `;`: give one condition, not several statements"),
+        ("open); copy (select 1) to 'x'; --", r"at character 6, `;`: give one condition, not several statements"),
+        ("open); select (true", r"give one condition, not several statements"),
+        ("open) union select (1", r"give one condition, not several statements"),
+        ("open, lang = 'ko'", r"join conditions by `and` or `or`"),
+        (
+            "lang = '한국' and langg = 'x'",
+            r"at character 17, `langg`: unknown column 'langg'; did you mean 'lang'\?",
+        ),
+        ('lang = "ko"', r"at character 8, `\"ko\"`: unknown column 'ko'; .* a text stands in single quotes: 'ko'"),
+        ("__row < 3", r"at character 1, `__row`: unknown column"),
+        ("year > 'x'", r"at character 8, `'x'`: could not convert string 'x' to whole number"),
+        ("tags like '%a%'", r"at character 6, `like '%a%'`: cannot be done with list of texts, text"),
+        ("lenght(lang) > 1", r"at character 1, `lenght\(lang\)`: no such function; did you mean `length`\?"),
+        ("count(*) > 1", r"at character 1, `count\(\*\)`: a condition is about one chunk at a time: no aggregates"),
+        ("(select count(*) from duckdb_settings()) > 0", r"at character 1, .* no subqueries"),
+        ("year in (select year from chunks)", r"at character 9, .* no subqueries"),
+        ("year = 1 or (lang, year) in (select 1, 2)", r"at character 29, .* no subqueries"),
+        ("columns(*) = 1", r"at character 9, `\*`: name the columns one by one"),
+        ("year = ?", r"at character 8, `\?`: write the value itself"),
+    ],
+)
+def test_an_error_points_into_the_condition_and_at_nothing_else(index: Index, where: str, message: str) -> None:
+    with pytest.raises(QueryError) as error:
+        index.search("common", where=where)
+    text = str(error.value)
+    assert re.match(f"filter: {message}", text), text
+    assert "\n" not in text
+    assert not re.search(r"SELECT|WHERE|arrow_object|modifiers|FROM|\^", text)

@@ -1,0 +1,156 @@
+"""What a filter's condition may be, and plain words for what is wrong with it. Pure: a parser's tree in, words out.
+
+A condition is about the columns of one chunk: no subqueries, no other tables, one expression. Its tree is that of
+`true` in the same statement but for the condition itself, so nothing can follow it or close its parenthesis early.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.query.fusion import unknown
+
+TABLE, ROW = "chunks", "__row"
+_BEFORE, _AFTER = f"SELECT {ROW} FROM {TABLE} WHERE (\n", "\n)"
+_TOKEN = re.compile(r"--.*|'(?:[^']|'')*'?|\"[^\"]*\"?|\w+|\S")
+_LONGEST_PIECE = 40
+_ONE = "give one condition, not several statements"
+_TYPES = {
+    "VARCHAR": "text",
+    "STRING_LITERAL": "text",
+    "BIGINT": "whole number",
+    "INTEGER": "whole number",
+    "INT64": "whole number",
+    "INT32": "whole number",
+    "INTEGER_LITERAL": "whole number",
+    "DOUBLE": "number",
+    "BOOLEAN": "truth value",
+    "BOOL": "truth value",
+}
+_TYPE = re.compile(rf"\b({'|'.join(_TYPES)})\b(\[\])?")
+_NOT_HERE = {
+    "SUBQUERY": "a condition is about the chunk's own columns: no subqueries",
+    "STAR": "name the columns one by one",
+    "PARAMETER": "write the value itself",
+}
+
+
+def statement(condition: str) -> str:
+    """The query for the numbers of the chunks that satisfy a condition, which may end in a comment."""
+    return f"{_BEFORE}{condition}{_AFTER}"
+
+
+def objection(
+    tree: Mapping[str, Any], plain: Mapping[str, Any], condition: str, names: Sequence[str]
+) -> str | None:
+    """Why a parsed statement is no condition on `names`, `None` if it is one. `plain`: the tree for `true`."""
+    if tree["error"]:
+        return described(tree, condition, names)
+    where = _where(tree)
+    for node in _nodes(where):
+        kind, place, length = node.get("class"), node.get("query_location"), node.get("query_location_length", 0)
+        if kind == "COLUMN_REF" and str(node["column_names"][-1]).casefold() == ROW:
+            return _placed(place, length, condition, unknown("column", ROW, names))
+        if kind in _NOT_HERE and not (kind == "SUBQUERY" and _is_list(node)):
+            return _placed(place, length, condition, _NOT_HERE[kind])
+    if where is None or _without_where(tree) != _without_where(plain):
+        return _ONE
+    if where.get("function_name") == "row" and where["query_location"] < len(_BEFORE.encode()):
+        known = ", ".join(names)
+        empty = not where.get("arguments")
+        return f"the condition is empty (columns: {known})" if empty else "join conditions by `and` or `or`"
+    return None
+
+
+def described(detail: Mapping[str, Any], condition: str, names: Sequence[str]) -> str:
+    """An error of the parser, the binder or a conversion: where in the condition, its piece there, and why."""
+    place = detail.get("position")
+    length = re.search(r",(\d+)\]", str(detail.get("location", "")))
+    words = _words(detail, names)
+    return _placed(None if place is None else int(place), int(length[1]) if length else 0, condition, words)
+
+
+def _words(detail: Mapping[str, Any], names: Sequence[str]) -> str:
+    message = str(detail.get("exception_message", detail.get("error_message", "")))
+    known, name = f" (columns: {', '.join(names)})", str(detail.get("name", ""))
+    first = message.strip().split("\n")[0]
+    match detail.get("error_subtype"):
+        case "COLUMN_NOT_FOUND":
+            words = unknown("column", name, names)
+            return words if "did you mean" in words else f"{words}; a text stands in single quotes: '{name}'"
+        case "NO_MATCHING_FUNCTION":
+            types = re.search(r"\((.*)\)", str(detail.get("call", "")))
+            return f"cannot be done with {_in_words(types[1]) if types else 'these types'}{known}"
+        case "MISSING_ENTRY":
+            close = str(detail.get("candidates", "")).split(",")[0]
+            return f"no such function{f'; did you mean `{close}`?' if close else ''}"
+    if first.endswith('at or near ";"'):
+        return _ONE
+    if first.startswith("syntax error"):
+        return f"not expected here{known}"
+    if first.startswith("WHERE clause cannot contain"):
+        what = first.removeprefix("WHERE clause cannot contain").strip(" !")
+        return f"a condition is about one chunk at a time: no {what}"
+    if detail.get("error_type", "parser") != "parser":
+        return _ONE
+    first = _in_words(first.split(" at or near")[0])
+    return f"{first[:1].lower()}{first[1:200]}{known}"
+
+
+def _in_words(text: str) -> str:
+    return _TYPE.sub(lambda found: f"list of {_TYPES[found[1]]}s" if found[2] else _TYPES[found[1]], text)
+
+
+def _placed(place: int | None, length: int, condition: str, words: str) -> str:
+    """`at character 12, `and`: …`. `place` and `length`: in the statement, bytes of UTF-8, as the parser counts."""
+    if place is None:
+        return words
+    start = place - len(_BEFORE.encode())
+    data = condition.encode()
+    if start >= len(data):
+        tokens = [token for token in _TOKEN.finditer(condition) if not token[0].startswith("--")]
+        for token in tokens:
+            if token[0] == ";":
+                return f"at character {token.start() + 1}, `;`: {_ONE}"
+        last = tokens[-1]
+        return f"at character {last.start() + 1}, `{_short(last[0])}`: the condition ends too early"
+    start = max(start, 0)
+    column = len(data[:start].decode(errors="ignore"))
+    found = _TOKEN.match(condition, column)
+    piece = data[start : start + length].decode(errors="ignore") if length else found[0] if found else ""
+    return f"at character {column + 1}, `{_short(piece)}`: {words}"
+
+
+def _short(piece: str) -> str:
+    folded = " ".join(piece.split())
+    return folded if len(folded) <= _LONGEST_PIECE else folded[:_LONGEST_PIECE] + "…"
+
+
+def _where(tree: Mapping[str, Any]) -> dict[str, Any] | None:
+    statements = tree["statements"]
+    found: dict[str, Any] | None = statements[0]["node"].get("where_clause") if len(statements) == 1 else None
+    return found
+
+
+def _without_where(tree: Mapping[str, Any]) -> Any:
+    return [
+        {**one, "node": {key: value for key, value in one["node"].items() if key != "where_clause"}}
+        for one in tree["statements"]
+    ]
+
+
+def _is_list(node: Mapping[str, Any]) -> bool:
+    """`'x' = any(tags)`: the parser makes a subquery of a list, without a table."""
+    inner = node["subquery"]["node"]
+    return inner.get("from_table", {}).get("type", "EMPTY") == "EMPTY" and [
+        one.get("function_name") for one in inner.get("select_list", [])
+    ] == ["unnest"]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _nodes(child)
