@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from pipeline.query.fusion import Fused, LegColumn, fuse
 from pipeline.query.hits import Ranked
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
 from pipeline.records import Float32, MultiVectors, SparseRows
+
+WIDER = 4
+"""For hits beyond `depth` an approximate leg is asked for this many times as many until it is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,13 @@ def rank_queries(
     rankings: dict[str, list[Ranking]] = {}
     sparse: list[SparseQuery] = []
     if "dense" in stage.legs and queries.dense is not None:
-        rankings["dense"] = snapshot.dense(queries.dense, wanted, kept)
+        dense = queries.dense
+        rankings["dense"] = _found(snapshot, "dense", lambda n: snapshot.dense(dense, n, kept), stage.depth, wanted)
     if "lexical" in stage.legs and queries.lexical is not None:
         sparse = [snapshot.weigh(*queries.lexical.row(i)) for i in range(len(queries.lexical))]
-        rankings["lexical"] = snapshot.lexical_many(sparse, wanted, kept)
+        rankings["lexical"] = _found(
+            snapshot, "lexical", lambda n: snapshot.lexical_many(sparse, n, kept), stage.depth, wanted
+        )
     results = []
     for i, script in enumerate(queries.scripts):
         ids, columns, best_ranks = _columns(
@@ -82,6 +88,31 @@ def rank_queries(
         order = _order(snapshot, ids, columns, best_ranks, fused, stage.depth)
         results.append(Ranked(ids, order, scores, tuple(columns), fused, sparse[i] if sparse else None))
     return results
+
+
+def _found(
+    snapshot: Snapshot, leg: str, search: Callable[[int], list[Ranking]], depth: int, wanted: int
+) -> list[Ranking]:
+    """The leg's best `wanted` (at least `depth`) of each query, of which the first do not depend on `wanted`.
+
+    A wider approximate search finds other chunks even among the best. So the best `depth` are searched for alone,
+    and wider searches, by steps that are the same for every `wanted`, only add to the end.
+    """
+    if snapshot.is_exact(leg):
+        return search(wanted)
+    found = search(depth)
+    reach = depth
+    while reach < min(wanted, snapshot.manifest.chunks):
+        reach *= WIDER
+        found = [_continued(*pair) for pair in zip(found, search(reach), strict=True)]
+    return [Ranking(one.ids[:wanted], one.scores[:wanted]) for one in found]
+
+
+def _continued(first: Ranking, wider: Ranking) -> Ranking:
+    fresh = ~np.isin(wider.ids, first.ids)
+    return Ranking(
+        np.concatenate([first.ids, wider.ids[fresh]]), np.concatenate([first.scores, wider.scores[fresh]])
+    )
 
 
 def _columns(
@@ -124,4 +155,4 @@ def _order(
     # Fusion ranks the legs' best `depth`. More hits than that follow by their better rank in some leg, so that
     # asking for more never changes the first.
     tail = best_ranks > depth
-    return snapshot.order(ids, [tail, np.where(tail & (len(columns) > 1), 0.0, -scores), best_ranks])
+    return snapshot.order(ids, [tail, np.where(tail, 0.0, -scores), best_ranks])

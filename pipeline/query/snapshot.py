@@ -65,6 +65,12 @@ class Snapshot:
             for segment, keep in zip(self.segments, kept, strict=True)
         ]
 
+    def is_exact(self, leg: str) -> bool:
+        """Whether a leg's search finds what is best; an approximate one finds other chunks at another depth."""
+        if leg == "dense":
+            return all(segment.has_exact_rows for segment in self.segments)
+        return all(segment.entry.lexical is None for segment in self.segments)
+
     def dense(self, queries: Float32, depth: int, kept: Sequence[Mask] | None = None) -> list[Ranking]:
         """The best `depth` chunks of each query by inner product. `queries`: float32 (q, d)."""
         parts = [
