@@ -153,7 +153,7 @@ def _printer(index: Index, mode: str, show: tuple[str, ...], as_json: bool, name
 
 
 def _queries(text: str | None, batch: str | None) -> list[Query]:
-    from pipeline.query.batch import Query, parse_queries, read_queries
+    from pipeline.query.batch import Query, parse_queries, read_queries, split_lines
 
     if batch is not None:
         if text is not None:
@@ -163,4 +163,4 @@ def _queries(text: str | None, batch: str | None) -> list[Query]:
         return [Query("1", text)]
     if sys.stdin.isatty():
         raise click.UsageError("give TEXT, or --batch FILE, or queries on standard input, one a line")
-    return parse_queries(sys.stdin.read().splitlines(), "standard input")
+    return parse_queries(split_lines(sys.stdin.read()), "standard input")

@@ -43,6 +43,11 @@ def test_both_kinds_of_qrels(tmp_path: Path) -> None:
     (tmp_path / "beir.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta b\t2\n1\tc\t0\n")
     (tmp_path / "trec.txt").write_text("1 0 a 2\n1 0 c 0\n")
     assert read_qrels(tmp_path / "beir.tsv") == {"1": {"a b": 2, "c": 0}}
+    (tmp_path / "twice.tsv").write_text("1\ta\u2028\t2\n1\ta\u2028\t2\n")
+    assert read_qrels(tmp_path / "twice.tsv") == {"1": {"a": 2}}
+    (tmp_path / "twice.tsv").write_text("1\ta\t2\n\n1\ta\t1\n")
+    with pytest.raises(EvaluationError, match=r"twice.tsv:3: query '1' judges 'a' twice, as 2 and as 1"):
+        read_qrels(tmp_path / "twice.tsv")
     assert read_qrels(tmp_path / "trec.txt") == {"1": {"a": 2, "c": 0}}
 
 
