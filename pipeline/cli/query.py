@@ -117,7 +117,7 @@ def _sinks(
     stack: contextlib.ExitStack, index: Index, mode: str, run_path: str | None, output: str | None
 ) -> list[Add]:
     """What --run and --output write."""
-    from pipeline import render
+    from pipeline import render_hits
     from pipeline.query import results
     from pipeline.query.batch import trec_lines
 
@@ -125,7 +125,7 @@ def _sinks(
         return trec_lines({one.query_id: [(hit.doc_id, hit.score) for hit in hits]}, mode)
 
     def record(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
-        return (render.hits_as_json(one.text, one.query_id, index, mode, hits),)
+        return (render_hits.hits_as_json(one.text, one.query_id, index, mode, hits),)
 
     sinks = []
     if run_path is not None:
@@ -138,16 +138,16 @@ def _sinks(
 
 
 def _printer(index: Index, mode: str, show: tuple[str, ...], as_json: bool, named: bool) -> Add:
-    from pipeline import render
+    from pipeline import render_hits
 
     screen = console()
 
     def show_all(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         for one, hits in zip(queries, results, strict=True):
             if as_json:
-                click.echo(render.hits_as_json(one.text, one.query_id if named else None, index, mode, hits))
+                click.echo(render_hits.hits_as_json(one.text, one.query_id if named else None, index, mode, hits))
             else:
-                render.hits_table(screen, one.text, index, hits, show)
+                render_hits.hits_table(screen, one.text, index, hits, show)
 
     return show_all
 
