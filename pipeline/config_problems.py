@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,6 +73,10 @@ def described(detail: Any, origin: str, root: type[BaseModel]) -> str:
         return f"{origin}: `{key}`: expected keys and values, such as `{example}`, got {found}"
     expected = _SHAPES.get(kind) or f"{detail['msg'][:1].lower()}{detail['msg'][1:]}"
     hint = "; remove the key to get its default" if detail["input"] is None else ""
+    if kind == "literal_error" and isinstance(detail["input"], str):
+        names = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+        close = difflib.get_close_matches(detail["input"], names, n=1, cutoff=0.5)
+        hint = f"; did you mean `{close[0]}`?" if close else ""
     return f"{origin}: `{key}`: {expected}, got {found}{hint}"
 
 

@@ -40,6 +40,15 @@ class FusionSettings(Settings):
     weights: dict[str, float] = {}
 
     @model_validator(mode="after")
+    def _one_of_method_and_preset(self) -> FusionSettings:
+        if self.preset is not None and self.method not in ("auto", "weighted"):
+            raise ValueError(
+                f"query.fusion.preset={self.preset} weighs raw scores, and query.fusion.method is {self.method}; "
+                "give one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _weights_are_of_legs(self) -> FusionSettings:
         for leg, weight in self.weights.items():
             if leg not in LEGS:

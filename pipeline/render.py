@@ -1,23 +1,18 @@
-"""What the command line prints: tables for people, JSON for machines. No click, no reading of files."""
+"""What the command line prints: summaries and tables. No click, no reading of files."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from pipeline.evaluate.gate import recorded_measures
 from pipeline.index.manifest import Manifest
-from pipeline.query.searcher import Index
-from pipeline.query.snippet import snippet
-from pipeline.records import Hit, LegScore, Rejection
+from pipeline.records import Rejection
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -25,111 +20,6 @@ if TYPE_CHECKING:
     from pipeline.index.manifest import LexicalRecall
     from pipeline.index.staging import StagedIngest
     from pipeline.plan import BuildPlan
-
-_CONTEXT_CHARACTERS = 240
-"""A table shows this much of the text before and after a hit."""
-
-
-def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits: Sequence[Hit]) -> str:
-    """One query's hits as one line of JSON."""
-    record: dict[str, Any] = {"query": query, "mode": mode, "generation": index.manifest.generation}
-    if query_id is not None:
-        record["query_id"] = query_id
-    record["hits"] = [_hit_record(hit) for hit in hits]
-    return json.dumps(record, ensure_ascii=False)
-
-
-def _hit_record(hit: Hit) -> dict[str, Any]:
-    skipped = {"legs", "matches"} | ({"before", "after"} if hit.before is None else set())
-    record = {
-        field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
-    }
-    record["metadata"] = dict(hit.metadata)
-    for leg in dict.fromkeys(("dense", "lexical", *hit.legs)):
-        score = hit.legs.get(leg)
-        values = {} if score is None else dataclasses.asdict(score)
-        record[leg] = {name: value for name, value in values.items() if value is not None or name == "rank"} or None
-    if hit.matches:
-        record["matches"] = [dataclasses.asdict(match) for match in hit.matches]
-    return record
-
-
-def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], show: Sequence[str]) -> None:
-    """One query's hits as a table that fits the terminal."""
-    if not hits:
-        console.print("no hits: none of the query's words is in the index, or the filter leaves nothing")
-        return
-    tokens = index.encoder.describe_tokens(query)
-    legs = list(hits[0].legs)
-    table = Table(title=f"[bold]{escape(printable(query))}[/]", title_justify="left", show_lines=True, expand=True)
-    table.add_column("#", justify="right", style="bold")
-    table.add_column("score", justify="right", no_wrap=True)
-    for leg in legs:
-        table.add_column(leg, justify="right", no_wrap=True)
-    for name in show:
-        table.add_column(escape(printable(name)), overflow="fold", max_width=24)
-    table.add_column("passage", ratio=1, overflow="fold")
-    for hit in hits:
-        table.add_row(
-            str(hit.rank),
-            f"{hit.score:.4f}",
-            *(_leg_cell(hit.legs.get(leg)) for leg in legs),
-            *(_plain(hit.metadata.get(name)) for name in show),
-            _passage(hit, index, tokens),
-        )
-    console.print(table)
-
-
-def _leg_cell(score: LegScore | None) -> str:
-    if score is None:
-        return "–"
-    return f"{score.score:.3f}\n[dim]{'#' + str(score.rank) if score.rank else 'beyond'}[/]"
-
-
-def _plain(value: object) -> str:
-    if value is None:
-        return "–"
-    return escape(printable(", ".join(map(str, value)) if isinstance(value, list) else str(value)))
-
-
-def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
-    text = Text(printable(hit.doc_id), style="cyan")
-    if hit.headings:
-        text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
-    text.append("\n")
-    part = snippet(printable(hit.text), tokens, index.encoder.describe_tokens)
-    body = Text(("…" if part.cut_before else "") + part.text + ("…" if part.cut_after else ""), style="default")
-    shift = 1 if part.cut_before else 0
-    if hit.before:
-        text.append(f"{_end(hit.before)} ↓\n", style="dim")
-    for start, end in part.marks:
-        body.stylize("bold yellow", start + shift, end + shift)
-    text.append_text(body)
-    if hit.after:
-        text.append(f"\n↑ {_start(hit.after)}", style="dim")
-    for line in _explanation(hit):
-        text.append(f"\n{printable(line)}", style="green")
-    return text
-
-
-def _start(text: str) -> str:
-    folded = " ".join(printable(text).split())
-    return folded if len(folded) <= _CONTEXT_CHARACTERS else folded[:_CONTEXT_CHARACTERS] + "…"
-
-
-def _end(text: str) -> str:
-    folded = " ".join(printable(text).split())
-    return folded if len(folded) <= _CONTEXT_CHARACTERS else "…" + folded[-_CONTEXT_CHARACTERS:]
-
-
-def _explanation(hit: Hit) -> list[str]:
-    lines = [
-        f"{name}: {leg.normalized:.4f} (of {leg.score:.4f}) · weight {leg.weight:.3f} = {leg.contribution:.4f}"
-        for name, leg in hit.legs.items()
-        if leg.contribution is not None
-    ]
-    words = [f"{m.token} {m.query_weight:.2f} · {m.passage_weight:.2f}" for m in hit.matches]
-    return [*lines, f"tokens: {', '.join(words)}"] if words else lines
 
 
 def report_line(report: BuildReport) -> str:

@@ -27,7 +27,7 @@ LAYERS = [
     {"judging"},
     {"commit"},
     {"builder"},
-    {"render", "render_measures"},
+    {"render", "render_hits", "render_measures"},
     {"render_report", "render_status"},
     {"cli"},
 ]

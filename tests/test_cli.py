@@ -223,7 +223,7 @@ def test_mistakes_get_one_line(built: Path, tmp_path: Path) -> None:
     refused(built, "query", "x", "-k", "0", code=1, says="k=0")
     refused(built, "query", "x", "--generation", "8", code=1, says="no generation 8; there are: 1")
     refused(built, "query", "--batch", "nowhere.jsonl", code=1, says="nowhere.jsonl: cannot be read")
-    refused(built, "query", "--batch", "config.yaml", "--run", "no/such/folder", code=1, says="cannot be written")
+    refused(built, "query", "--batch", "config.yaml", "--run", "config.yaml/x", code=1, says="cannot be written")
     refused(built, "evaluate", code=2, says="give --beir DIR, or --queries")
     refused(built, "evaluate", "--beir", "documents", code=1, says=r"queries\.jsonl: cannot be read")
     refused(built, "query", stdin="", code=1, says="standard input: no queries")

@@ -40,6 +40,12 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"chunking": None}, "`chunking`: expected keys and values, such as `max_tokens: 254`, got nothing"),
         ({"gate": {"minimum": None}}, "`gate.minimum`: expected lines `name: value`, got nothing; remove the key"),
         ({"index": ""}, "`index`: .*at least 1 character, got ''"),
+        ({"query": {"fusion": {"method": "rff"}}}, "`query.fusion.method`: .*, got 'rff'; did you mean `rrf`?"),
+        ({"query": {"mode": "zzz"}}, "`query.mode`: input should be .*, got 'zzz'$"),
+        (
+            {"query": {"fusion": {"method": "rrf", "preset": "m3-miracl"}}},
+            "query.fusion.preset=m3-miracl weighs raw scores, and query.fusion.method is rrf; give one of them",
+        ),
         ({"query": {"fusion": {"weights": {"lexcal": 1.0}}}}, "no leg `lexcal`; did you mean `lexical`?"),
         ({"query": {"fusion": {"weights": {"dense": -1.0}}}}, "query.fusion.weights.dense=-1 must be zero or more"),
         ({"query": {"fusion": {"weights": {"dense": float("inf")}}}}, "weights.dense=inf must be zero or more"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -200,7 +201,9 @@ def _exit_code(error: errors.PipelineError) -> int:
 
 
 def console() -> Console:
-    """A console that fits the terminal, or 120 columns when the output goes elsewhere."""
+    """A console that fits the terminal; where the output goes elsewhere, COLUMNS wide, or 120."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120, emoji=False)
+    wanted = os.environ.get("COLUMNS", "")
+    columns = int(wanted) if wanted.isdecimal() and int(wanted) else 120
+    return Console(width=None if sys.stdout.isatty() else columns, emoji=False)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -73,49 +74,76 @@ def query(
     as_json: bool,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
-    _check_output(output)
+    from pipeline.query.rerank import NONE
+
+    _check_files(run_path, output, as_json)
     queries = _queries(text, batch)
     with options.open_index(index_path, generation) as index, contextlib.ExitStack() as stack:
         used = mode or index.settings.mode
-        sinks = _sinks(stack, index, used, run_path, output)
-        if not sinks:
-            sinks.append(_printer(index, used, show, as_json, named=batch is not None))
+        if rerank_top is not None and (rerank or index.settings.rerank.model) == NONE:
+            raise click.UsageError("--rerank-top: nothing reranks; name a reranker with --rerank")
+        sinks = _sinks(stack, index, used, run_path, output, collapse)
+        table = None if sinks or as_json else _Table(index, show)
+        if table is not None:
+            sinks.append(Sink(table.add, collapse))
+        elif not sinks:
+            sinks.append(Sink(_json_lines(index, used, named=batch is not None), collapse))
         started = time.perf_counter()
         for first in range(0, len(queries), BLOCK_QUERIES):
             block = queries[first : first + BLOCK_QUERIES]
-            results = index.search_many(
-                [one.text for one in block],
-                k,
-                mode,
-                fusion=fusion,
-                collapse=collapse or run_path is not None,
-                explain=explain,
-                where=where,
-                rerank=rerank,
-                rerank_top=rerank_top,
-                distinct=distinct,
-                context=context,
-            )
+            found = {
+                collapsed: index.search_many(
+                    [one.text for one in block],
+                    k,
+                    mode,
+                    fusion=fusion,
+                    collapse=collapsed,
+                    explain=explain,
+                    where=where,
+                    rerank=rerank,
+                    rerank_top=rerank_top,
+                    distinct=distinct,
+                    context=context,
+                )
+                for collapsed in {sink.collapse for sink in sinks}
+            }
             for sink in sinks:
-                sink(block, results)
+                sink.add(block, found[sink.collapse])
         seconds = time.perf_counter() - started
+    if table is not None and (warning := table.warning()):
+        options.warn(warning)
     if batch is not None and not options.quiet:
         rate = len(queries) / max(seconds, 1e-9)
         click.echo(f"{counted(len(queries), 'query')} in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
 
 
-def _check_output(output: str | None) -> None:
+def _check_files(run_path: str | None, output: str | None, as_json: bool) -> None:
     from pipeline.query.results import SUFFIXES
 
+    if as_json and (run_path is not None or output is not None):
+        raise click.UsageError("--json prints hits, --run and --output write them: give one or the other")
     if output is not None and Path(output).suffix not in SUFFIXES:
         raise click.UsageError(f"--output {output}: the name must end in {' or '.join(SUFFIXES)}")
 
 
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where hits go, and whether only the best chunk of each document does."""
+
+    add: Add
+    collapse: bool
+
+
 def _sinks(
-    stack: contextlib.ExitStack, index: Index, mode: str, run_path: str | None, output: str | None
-) -> list[Add]:
-    """What --run and --output write."""
-    from pipeline import render
+    stack: contextlib.ExitStack,
+    index: Index,
+    mode: str,
+    run_path: str | None,
+    output: str | None,
+    collapse: bool,
+) -> list[Sink]:
+    """What --run and --output write. A run ranks documents."""
+    from pipeline import render_hits
     from pipeline.query import results
     from pipeline.query.batch import trec_lines
 
@@ -123,35 +151,53 @@ def _sinks(
         return trec_lines({one.query_id: [(hit.doc_id, hit.score) for hit in hits]}, mode)
 
     def record(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
-        return (render.hits_as_json(one.text, one.query_id, index, mode, hits),)
+        return (render_hits.hits_as_json(one.text, one.query_id, index, mode, hits),)
 
     sinks = []
     if run_path is not None:
-        sinks.append(stack.enter_context(results.lines_file(Path(run_path), trec)))
-    if output is not None and output.endswith(".parquet"):
-        sinks.append(stack.enter_context(results.parquet_file(Path(output))))
-    elif output is not None:
-        sinks.append(stack.enter_context(results.lines_file(Path(output), record)))
+        sinks.append(Sink(stack.enter_context(results.lines_file(Path(run_path), trec)), True))
+    if output is not None:
+        path = Path(output)
+        parquet = path.suffix == ".parquet"
+        file = results.parquet_file(path) if parquet else results.lines_file(path, record)
+        sinks.append(Sink(stack.enter_context(file), collapse))
     return sinks
 
 
-def _printer(index: Index, mode: str, show: tuple[str, ...], as_json: bool, named: bool) -> Add:
-    from pipeline import render
+def _json_lines(index: Index, mode: str, named: bool) -> Add:
+    from pipeline import render_hits
 
-    screen = console()
-
-    def show_all(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
+    def add(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         for one, hits in zip(queries, results, strict=True):
-            if as_json:
-                click.echo(render.hits_as_json(one.text, one.query_id if named else None, index, mode, hits))
-            else:
-                render.hits_table(screen, one.text, index, hits, show)
+            click.echo(render_hits.hits_as_json(one.text, one.query_id if named else None, index, mode, hits))
 
-    return show_all
+    return add
+
+
+class _Table:
+    """Prints tables, and knows afterwards which of the fields to show no hit had."""
+
+    def __init__(self, index: Index, show: Sequence[str]) -> None:
+        self._index, self._show, self._screen = index, show, console()
+        self._fields: set[str] = set()
+
+    def add(self, queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
+        """Print the hits of some queries."""
+        from pipeline import render_hits
+
+        for one, hits in zip(queries, results, strict=True):
+            render_hits.hits_table(self._screen, one.text, self._index, hits, self._show)
+            self._fields.update(*(hit.metadata for hit in hits))
+
+    def warning(self) -> str | None:
+        """One line about fields that are in no hit."""
+        missing = [name for name in dict.fromkeys(self._show) if name not in self._fields]
+        known = f"; they have: {', '.join(sorted(self._fields))}" if self._fields else ""
+        return f"--show {', '.join(missing)}: none of the hits has it{known}" if missing else None
 
 
 def _queries(text: str | None, batch: str | None) -> list[Query]:
-    from pipeline.query.batch import Query, parse_queries, read_queries
+    from pipeline.query.batch import Query, parse_queries, read_queries, split_lines
 
     if batch is not None:
         if text is not None:
@@ -161,4 +207,4 @@ def _queries(text: str | None, batch: str | None) -> list[Query]:
         return [Query("1", text)]
     if sys.stdin.isatty():
         raise click.UsageError("give TEXT, or --batch FILE, or queries on standard input, one a line")
-    return parse_queries(sys.stdin.read().splitlines(), "standard input")
+    return parse_queries(split_lines(sys.stdin.read()), "standard input")

@@ -24,6 +24,9 @@ def _parse(names: Sequence[str]) -> dict[str, Any]:
             raise EvaluationError(
                 f"unknown measure {name!r} ({error}); for example nDCG@10, R@100, MRR@10"
             ) from None
+        cutoff = parsed[name].params.get("cutoff")
+        if cutoff is not None and cutoff < 1:
+            raise EvaluationError(f"measure {name!r}: its cutoff must be 1 or more")
     return parsed
 
 
@@ -36,21 +39,34 @@ def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -
     import ir_measures
 
     parsed = _parse(names)
-    flat = {
-        query_id: {doc_id: float(-rank) for rank, (doc_id, _) in enumerate(ranking)}
-        for query_id, ranking in run.items()
+    # Ids become numbers: a provider may take no other query ids, or no blanks.
+    queries = {query_id: str(number) for number, query_id in enumerate(qrels, 1)}
+    documents = {doc_id: "" for grades in qrels.values() for doc_id in grades}
+    documents |= {doc_id: "" for query_id in qrels for doc_id, _ in run.get(query_id, ())}
+    documents = {doc_id: str(number) for number, doc_id in enumerate(documents, 1)}
+    ranks = {
+        number: {documents[doc_id]: float(-rank) for rank, (doc_id, _) in enumerate(run[query_id])}
+        for query_id, number in queries.items()
+        if query_id in run
     }
-    judged = {query_id: dict(grades) for query_id, grades in qrels.items()}
-    values: dict[str, dict[str, float]] = {name: dict.fromkeys(judged, 0.0) for name in names}
+    judged = {
+        number: {documents[doc_id]: grade for doc_id, grade in qrels[query_id].items()}
+        for query_id, number in queries.items()
+    }
+    values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in names}
     by_measure: dict[str, list[str]] = {}  # MRR@10 and RR@10 are one measure
     for name, measure in parsed.items():
         by_measure.setdefault(str(measure), []).append(name)
+    query_ids = list(qrels)
     try:
-        for metric in ir_measures.iter_calc(list(parsed.values()), judged, flat):
+        for metric in ir_measures.iter_calc(list(parsed.values()), judged, ranks):
             for name in by_measure[str(metric.measure)]:
-                values[name][metric.query_id] = float(metric.value)
-    except (ValueError, AssertionError, OSError, subprocess.SubprocessError) as error:
+                values[name][query_ids[int(metric.query_id) - 1]] = float(metric.value)
+    except (ValueError, AssertionError, ArithmeticError, OSError, subprocess.SubprocessError) as error:
         reason = " ".join(str(error).split())
+        if reason.startswith("Unsupported") and "providers" not in reason:
+            hints = [hint for one in parsed.values() for hint in _hints(one)]
+            reason = "; ".join([reason.rstrip("."), *hints])
         raise EvaluationError(f"{', '.join(names)} cannot be computed: {reason}") from None
     return values
 
@@ -58,6 +74,28 @@ def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -
 def check_measures(names: Sequence[str]) -> None:
     """Raise `EvaluationError` for a measure that is not known or cannot be computed."""
     per_query({"q": {"d": 1}}, {}, names)
+
+
+def _hints(measure: Any) -> list[str]:
+    """Who would compute a measure that nobody here does, how to install it, and what it wants to be told."""
+    import ir_measures
+
+    everything: Any = ir_measures.DefaultPipeline
+    if everything.supports(measure):
+        return []
+    hints = []
+    for provider in everything.providers:
+        for known in provider.SUPPORTED_MEASURES:
+            if known.NAME == measure.NAME:
+                missing = [
+                    f"{name}=…"
+                    for name, spec in known.params.items()
+                    if getattr(spec, "required", False) and name not in measure.params
+                ]
+                asked = f", asked as {known.NAME}({', '.join(missing)}, …)" if missing else ""
+                needed = "" if provider.is_available() else f": {provider.install_instructions()}"
+                hints.append(f"{provider.NAME} computes it{asked}{needed}")
+    return hints
 
 
 def mean(values: Mapping[str, float]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import EvaluationError
 from pipeline.index import files
-from pipeline.query.batch import Run, trec_lines
+from pipeline.query.batch import Run, read_lines, trec_lines
 
 
 def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
@@ -17,13 +17,8 @@ def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
     A document id may contain blanks. Raises `EvaluationError` naming a line that is none, and a document that a
     query has twice.
     """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise EvaluationError(f"{path}: cannot be read: {reason}") from None
     found: dict[str, dict[str, tuple[float, int]]] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path, EvaluationError), 1):
         if not line.strip():
             continue
         try:

@@ -24,7 +24,7 @@ from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.batch import Query, Run
-from pipeline.query.fusion import METHODS, unknown
+from pipeline.query.choice import choose_fusion, named_fusion
 from pipeline.query.rerank import NONE
 from pipeline.query.searcher import Index
 
@@ -67,11 +67,13 @@ class Evaluation:
 
 
 def systems_of(index: Index, modes: Sequence[str] = (), fusions: Sequence[str] = ()) -> list[System]:
-    """What to measure: `modes`, by default every leg and the hybrid; then the hybrid by each method of `fusions`.
+    """What to measure: `modes`, by default every leg and the hybrid; then the hybrid by each method or preset of
+    `fusions`.
 
     A reranker that the settings name gives one more, `reranked`: the hybrid with its best chunks in a new order. A
     method of `fusions` is named `hybrid-METHOD`, and has the configured constants but no weights: those belong
-    to the configured method. Raises `EvaluationError` for a mode or method that the index does not have.
+    to the configured method. Raises `EvaluationError` for a mode that the index does not have, `QueryError` for a
+    method or preset that is not known or has no weights for its legs.
     """
     names = list(modes or ([*index.legs, HYBRID] if len(index.legs) > 1 else index.legs))
     for name in names:
@@ -82,18 +84,18 @@ def systems_of(index: Index, modes: Sequence[str] = (), fusions: Sequence[str] =
     systems = [System(name, index.legs if name == HYBRID else (name,)) for name in dict.fromkeys(names)]
     if not modes and index.settings.rerank.model != NONE:
         systems.append(System(RERANKED, index.legs, rerank=index.settings.rerank))
+    bare = index.settings.fusion.model_copy(update={"weights": {}})
     for method in dict.fromkeys(fusions):
-        check_fusions([method])
-        fusion = FusionSettings.model_validate({"method": method, "rrf_k": index.settings.fusion.rrf_k})
+        fusion = named_fusion(bare, method)
+        choose_fusion(fusion, index.manifest, index.legs)  # a preset without weights for these legs shows here
         systems.append(System(f"{HYBRID}-{method}", index.legs, fusion))
     return systems
 
 
-def check_fusions(methods: Sequence[str]) -> None:
-    """Raise `EvaluationError` for a method that is not known."""
-    for method in methods:
-        if method not in METHODS:
-            raise EvaluationError(unknown("fusion", method, METHODS))
+def check_fusions(names: Sequence[str]) -> None:
+    """Raise `QueryError` for what is neither a method nor a preset."""
+    for name in names:
+        named_fusion(FusionSettings(), name)
 
 
 def run_queries(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import QueryError
+from pipeline.errors import PipelineError, QueryError
 
 Run = Mapping[str, Sequence[tuple[str, float]]]
 """For each query id, `(doc_id, score)` best first; every document at most once."""
@@ -23,16 +23,26 @@ class Query:
 
 
 def read_queries(path: Path) -> list[Query]:
-    """Queries of a file: BEIR JSONL (`_id`, `text`), `id<TAB>text`, or a plain line each (numbered from 1).
+    """Queries of a file: BEIR JSONL (`_id`, `text`), `id<TAB>text` with or without the header
+    `query-id<TAB>text`, or a plain line each (numbered from 1).
 
     Raises `QueryError` naming the line of a broken or repeated query, and for a file without queries.
     """
+    return parse_queries(read_lines(path, QueryError), str(path))
+
+
+def read_lines(path: Path, error: type[PipelineError]) -> list[str]:
+    """The lines of a UTF-8 file. Raises `error` if it cannot be read."""
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise QueryError(f"{path}: cannot be read: {reason}") from None
-    return parse_queries(lines, str(path))
+        return split_lines(path.read_bytes().decode("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "not UTF-8"
+        raise error(f"{path}: cannot be read: {reason}") from None
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines that end in LF or CR LF. `str.splitlines` cuts at characters that JSON has in its strings, too."""
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def parse_queries(lines: Iterable[str], origin: str) -> list[Query]:
@@ -40,7 +50,7 @@ def parse_queries(lines: Iterable[str], origin: str) -> list[Query]:
     queries: list[Query] = []
     seen: set[str] = set()
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if not line.strip() or (not queries and _is_header(line)):
             continue
         query = _query(line, f"{origin}:{number}", number)
         if query.query_id in seen:
@@ -58,13 +68,25 @@ def _query(line: str, place: str, number: int) -> Query:
     if line.lstrip().startswith("{"):
         try:
             record = json.loads(line)
-            return Query(str(record["_id"] if "_id" in record else record.get("id", number)), str(record["text"]))
-        except (ValueError, KeyError, AttributeError, RecursionError):
+        except (ValueError, RecursionError):
             raise QueryError(f"{place}: expected a JSON object with `_id` and `text`") from None
+        if "text" not in record:
+            raise QueryError(f"{place}: expected a JSON object with `_id` and `text`")
+        query_id, text = record.get("_id", record.get("id", number)), record["text"]
+        if isinstance(query_id, bool) or not isinstance(query_id, str | int | float):
+            raise QueryError(f"{place}: `_id` is {json.dumps(query_id)[:40]}, expected a string or a number")
+        if not isinstance(text, str):
+            raise QueryError(f"{place}: `text` is {json.dumps(text)[:40]}, expected a string")
+        return Query(str(query_id), text)
     if "\t" in line:
         query_id, text = line.split("\t", 1)
         return Query(query_id.strip(), text.strip())
     return Query(str(number), line.strip())
+
+
+def _is_header(line: str) -> bool:
+    """BEIR's first line of a table; "query-id" is nobody's query."""
+    return line.strip().split("\t") in (["query-id", "text"], ["query-id", "query"])
 
 
 def trec_lines(run: Run, tag: str) -> Iterable[str]:

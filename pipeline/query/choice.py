@@ -35,7 +35,7 @@ def named_fusion(settings: FusionSettings, name: str) -> FusionSettings:
     if name in (settings.preset, settings.method if settings.preset is None else None):
         return settings
     if name in PRESETS:
-        return settings.model_copy(update={"preset": name, "weights": {}})
+        return settings.model_copy(update={"method": "auto", "preset": name, "weights": {}})
     if name not in METHODS:
         raise QueryError(unknown("fusion", name, (*METHODS, *sorted(PRESETS))))
     return settings.model_copy(update={"method": name, "preset": None, "weights": {}})

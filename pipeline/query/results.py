@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ SCHEMA = pa.schema(
         ("rank", pa.int32()),
         ("score", pa.float64()),
         *((leg, pa.float64()) for leg in LEGS),
+        *((f"{leg}_rank", pa.int32()) for leg in LEGS),
         ("chunk_id", pa.string()),
         ("doc_id", pa.string()),
         ("ordinal", pa.int32()),
@@ -35,9 +37,14 @@ SCHEMA = pa.schema(
         ("headings", pa.list_(pa.string())),
         ("metadata", pa.string()),
         ("source", pa.string()),
+        ("explanation", pa.string()),
+        ("matches", pa.string()),
     ]
 )
-"""Columns of a Parquet file, a row a hit. A leg that was not computed is null; `metadata` is JSON."""
+"""Columns of a Parquet file, a row a hit. A leg that was not computed is null, and so is a rank beyond the leg's
+depth. JSON: `metadata`, `explanation` (by leg: normalized, weight, contribution) and `matches`; the last two are
+null unless asked for."""
+_OF_HIT = {field.name for field in dataclasses.fields(Hit)} - {"matches"}
 
 Add = Callable[[Sequence[Query], Sequence[Sequence[Hit]]], None]
 """Writes the hits of some queries."""
@@ -73,18 +80,32 @@ def parquet_file(path: Path) -> Iterator[Add]:
 
 def _row(query: Query, hit: Hit) -> dict[str, object]:
     row: dict[str, object] = {"query_id": query.query_id, "query": query.text}
-    row |= {leg: hit.legs[leg].score for leg in LEGS if leg in hit.legs}
-    row |= {name: getattr(hit, name) for name in SCHEMA.names if name not in row and name not in LEGS}
-    return row | {"headings": list(hit.headings), "metadata": json.dumps(dict(hit.metadata), ensure_ascii=False)}
+    row |= {name: getattr(hit, name) for name in SCHEMA.names if name in _OF_HIT}
+    for leg, found in hit.legs.items():
+        row |= {leg: found.score, f"{leg}_rank": found.rank}
+    row |= {"headings": list(hit.headings), "metadata": _json(dict(hit.metadata))}
+    parts = {
+        leg: {"normalized": found.normalized, "weight": found.weight, "contribution": found.contribution}
+        for leg, found in hit.legs.items()
+        if found.contribution is not None
+    }
+    if parts:
+        row |= {"explanation": _json(parts), "matches": _json([dataclasses.asdict(one) for one in hit.matches])}
+    return row
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 @contextlib.contextmanager
 def _fresh(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place when all went well, and else disappears."""
+    """A file beside `path` that takes its place when all went well, and else disappears. Makes missing folders."""
     fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         if path.is_dir():
             raise IsADirectoryError(21, "it is a folder")
+        files.make_folder(path.parent)
         fresh.touch()
         yield fresh
         files.replace_file(fresh, path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,10 +41,40 @@ def test_unknown_measure() -> None:
         per_query({"q": {"a": 1}}, {"q": [("a", 1.0)]}, ["goodness"])
 
 
+@pytest.mark.parametrize("name", ["nDCG@0", "R@0", "P(rel=2)@0", "Judged@0"])
+def test_a_cutoff_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(EvaluationError, match=re.escape(f"{name!r}: its cutoff must be 1 or more")):
+        per_query({"q": {"a": 1}}, {"q": [("a", 1.0)]}, [name])
+
+
+@pytest.mark.skipif(shutil.which("perl") is None, reason="gdeval is written in perl")
+def test_a_provider_that_takes_only_numbers_gets_them() -> None:
+    # ERR@2 with grades of 0 to 4: (2^g - 1) / 16 at the first rank, half of what is left at the second.
+    qrels = {"어떤 질문": {"a b.md": 1, "c": 0}, "q-2": {"a b.md": 4, "d": 4}, "none": {"x": 1}}
+    run = {"어떤 질문": [("a b.md", 2.0)], "q-2": [("c", 9.0), ("d", 9.0)], "unjudged": [("a", 1.0)]}
+    found = per_query(qrels, run, ["ERR@2"])["ERR@2"]
+    assert found == pytest.approx({"어떤 질문": 1 / 16, "q-2": 15 / 32, "none": 0.0}, abs=1e-5)
+
+
+def test_who_would_compute_it() -> None:
+    with pytest.raises(EvaluationError, match=r"RBP\(p=0.8\) cannot be computed: .*cwl_eval computes it") as error:
+        per_query({"q": {"a": 1}}, {"q": [("a", 1.0)]}, ["RBP(p=0.8)"])
+    assert "asked as RBP(rel=…, …)" in str(error.value)
+    if importlib.util.find_spec("cwl") is None:
+        assert "pip install ir-measures[cwl_eval]" in str(error.value)
+    with pytest.raises(EvaluationError, match="Accuracy cannot be computed"):
+        per_query({"q": {"a": 1}}, {"q": [("a", 1.0)]}, ["Accuracy"])
+
+
 def test_both_kinds_of_qrels(tmp_path: Path) -> None:
     (tmp_path / "beir.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta b\t2\n1\tc\t0\n")
     (tmp_path / "trec.txt").write_text("1 0 a 2\n1 0 c 0\n")
     assert read_qrels(tmp_path / "beir.tsv") == {"1": {"a b": 2, "c": 0}}
+    (tmp_path / "twice.tsv").write_text("1\ta\u2028\t2\n1\ta\u2028\t2\n")
+    assert read_qrels(tmp_path / "twice.tsv") == {"1": {"a": 2}}
+    (tmp_path / "twice.tsv").write_text("1\ta\t2\n\n1\ta\t1\n")
+    with pytest.raises(EvaluationError, match=r"twice.tsv:3: query '1' judges 'a' twice, as 2 and as 1"):
+        read_qrels(tmp_path / "twice.tsv")
     assert read_qrels(tmp_path / "trec.txt") == {"1": {"a": 2, "c": 0}}
 
 

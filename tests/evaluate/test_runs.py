@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import builder
-from pipeline.config import RerankSettings
-from pipeline.errors import EvaluationError
+from pipeline.config import FusionSettings, QuerySettings, RerankSettings
+from pipeline.errors import EvaluationError, QueryError
 from pipeline.evaluate.report import as_record, named, per_query_lines
 from pipeline.evaluate.runs import evaluate, systems_of
 from pipeline.query.batch import Query
@@ -71,11 +71,29 @@ def test_records_and_tables(index: Index) -> None:
     assert named(tuple("abcdefg")) == "a, b, c, d, e and 2 more"
 
 
+def test_a_preset_is_measured_like_a_method_and_configured_weights_belong_to_neither(index: Index) -> None:
+    configured = FusionSettings(method="minmax", weights={"dense": 3.0}, rrf_k=7.0)
+    before = index.settings
+    index.settings = QuerySettings(fusion=configured)
+    try:
+        fusions = {one.name: one.fusion for one in systems_of(index, ["hybrid"], ["m3-mldr", "minmax", "rrf"])}
+    finally:
+        index.settings = before
+    assert fusions == {
+        "hybrid": None,
+        "hybrid-m3-mldr": FusionSettings(preset="m3-mldr", rrf_k=7.0),
+        "hybrid-minmax": FusionSettings(method="minmax", rrf_k=7.0),
+        "hybrid-rrf": FusionSettings(method="rrf", rrf_k=7.0),
+    }
+    result = evaluate(index, QUERIES, QRELS, ["P@1"], systems=systems_of(index, ["hybrid"], ["m3-mldr"]))
+    assert set(result.measures) == {"hybrid", "hybrid-m3-mldr"}
+
+
 def test_refusals(index: Index) -> None:
     with pytest.raises(EvaluationError, match="no sparse leg; it has: dense, lexical"):
         systems_of(index, ["sparse"])
-    with pytest.raises(EvaluationError, match="unknown fusion 'magic'"):
-        systems_of(index, [], ["magic"])
+    with pytest.raises(QueryError, match="unknown fusion 'rff'; did you mean 'rrf'"):
+        systems_of(index, [], ["rff"])
     with pytest.raises(EvaluationError, match="unknown measure 'goodness'"):
         evaluate(index, QUERIES, QRELS, ["goodness"])
     with pytest.raises(EvaluationError, match="none of the queries has a judgement"):

@@ -117,11 +117,54 @@ def test_refusals(built: Path, tmp_path: Path, run: Run) -> None:
     assert "k=0" in refused(1, *batch, "-k", "0", "--output", str(tmp_path / "x.jsonl"))
     assert not (tmp_path / "x.jsonl").exists()
     assert "must end in .jsonl or .parquet" in refused(2, *batch, "--output", "x.csv")
-    for name in ("no/such/x.jsonl", "no/such/x.parquet"):
+    for option in ("--run", "--output"):
+        assert "give one or the other" in refused(2, *batch, "--json", option, str(tmp_path / "x.jsonl"))
+    assert "nothing reranks" in refused(2, "x", "--rerank-top", "5")
+    assert "nothing reranks" in refused(2, "x", "--rerank", "none", "--rerank-top", "5")
+    (tmp_path / "file").touch()
+    for name in ("file/x.jsonl", "file/x.parquet"):
         assert "cannot be written" in refused(1, *batch, "--output", str(tmp_path / name))
     (tmp_path / "folder.jsonl").mkdir()
     assert "it is a folder" in refused(1, *batch, "--output", str(tmp_path / "folder.jsonl"))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_run_beside_it_does_not_collapse_the_output(tmp_path: Path) -> None:
+    text = "\n\n".join(f"# Part {i}\n\nfusion of ranks, told again" for i in range(4))
+    write_documents(tmp_path / "documents", {"long.md": text, "other.md": "fusion"})
+    builder.build(config_for(tmp_path, chunking={"max_tokens": 12, "overlap_tokens": 0}))
+    asked = ["query", "--index", str(tmp_path / "index"), "fusion", "-k", "9"]
+    files = {"--run": tmp_path / "a/x.trec", "--output": tmp_path / "b/c/x.jsonl"}
+    both = CliRunner().invoke(cli, [*asked, *(part for pair in files.items() for part in map(str, pair))])
+    assert both.exit_code == 0, both.output
+    assert sorted(line.split()[2] for line in files["--run"].read_text().splitlines()) == ["long.md", "other.md"]
+    printed = CliRunner().invoke(cli, [*asked, "--json"]).stdout
+    written = json.loads(files["--output"].read_text())
+    assert written["hits"] == json.loads(printed)["hits"]
+    assert len(written["hits"]) > 2
+
+
+def test_parquet_keeps_ranks_and_explanations(built: Path, tmp_path: Path, run: Run) -> None:
+    for explain in ([], ["--explain"]):
+        path = tmp_path / "x.parquet"
+        assert run("rank fusion", "-k", "3", *explain, "--output", str(path)).exit_code == 0
+        hits = json.loads(run("rank fusion", "-k", "3", *explain, "--json").stdout)["hits"]
+        for row, hit in zip(pq.read_table(path).to_pylist(), hits, strict=True):
+            assert (row["dense_rank"], row["lexical_rank"]) == (hit["dense"]["rank"], hit["lexical"]["rank"])
+            assert (row["reranker"], row["reranker_rank"]) == (None, None)
+            if not explain:
+                assert (row["explanation"], row["matches"]) == (None, None)
+                continue
+            assert json.loads(row["matches"]) == hit.get("matches", [])
+            parts = json.loads(row["explanation"])
+            assert sum(part["contribution"] for part in parts.values()) == pytest.approx(row["score"])
+            assert parts["dense"]["weight"] == hit["dense"]["weight"]
+
+
+def test_a_field_that_no_hit_has_is_named_once(built: Path, run: Run) -> None:
+    shown = run("--batch", str(built / "q.txt"), "--show", "nosuch", quiet=True)
+    assert shown.exit_code == 0
+    assert shown.stderr == "--show nosuch: none of the hits has it\n"
 
 
 def test_a_file_that_was_there_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
