@@ -94,6 +94,8 @@ def test_queries_from_standard_input_and_files(built: Path, tmp_path: Path) -> N
     lines = [json.loads(line) for line in run(built, "query", "--batch", str(batch), "--json").stdout.splitlines()]
     assert [line["query_id"] for line in lines] == ["a", "b"]
     assert lines[1]["hits"][0]["doc_id"] == "ko/tokens.md"
+    same = run(built, "query", "--batch", "-", "--json", stdin=batch.read_text())
+    assert [json.loads(line) for line in same.stdout.splitlines()] == lines
 
 
 def test_trec_run(built: Path, tmp_path: Path) -> None:

@@ -202,6 +202,8 @@ def _queries(text: str | None, batch: str | None) -> list[Query]:
     if batch is not None:
         if text is not None:
             raise click.UsageError("give TEXT or --batch, not both")
+        if batch == "-":
+            return parse_queries(sys.stdin.read().splitlines(), "standard input")
         return read_queries(Path(batch))
     if text is not None and text != "-":
         return [Query("1", text)]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pipeline.errors import EvaluationError
 from pipeline.index import files
-from pipeline.query.batch import Run, read_lines, trec_lines
+from pipeline.query.batch import Run, from_run_id, read_lines, trec_lines
 
 
 def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
     """A run: `query-id Q0 doc-id rank score tag` lines, ordered by score as the field does; ties keep their rank.
 
-    A document id may contain blanks. Raises `EvaluationError` naming a line that is none, and a document that a
-    query has twice.
+    A document id may contain blanks, as they are or percent-encoded. Raises `EvaluationError` naming a line that is
+    none, and a document that a query has twice.
     """
     found: dict[str, dict[str, tuple[float, int]]] = {}
     for number, line in enumerate(read_lines(path, EvaluationError), 1):
@@ -24,6 +24,7 @@ def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:
         try:
             query_id, _, rest = line.split(None, 2)
             doc_id, rank, score, _ = rest.rsplit(None, 3)
+            doc_id = from_run_id(doc_id)
             key = (-float(score), int(rank))
             if not math.isfinite(key[0]):
                 raise ValueError

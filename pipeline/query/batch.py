@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from pipeline.errors import PipelineError, QueryError
 
@@ -89,14 +91,27 @@ def _is_header(line: str) -> bool:
     return line.strip().split("\t") in (["query-id", "text"], ["query-id", "query"])
 
 
+def as_run_id(doc_id: str) -> str:
+    """A document id as a column of a run: white space, and a `%` before two hex digits, percent-encoded."""
+    return re.sub(r"\s|%(?=[0-9A-F]{2})", lambda found: quote(found[0], safe=""), doc_id)
+
+
+def from_run_id(column: str) -> str:
+    """The document id that `as_run_id` wrote."""
+    return re.sub(r"(?:%[0-9A-F]{2})+", lambda found: unquote(found[0], errors="replace"), column)
+
+
 def trec_lines(run: Run, tag: str) -> Iterable[str]:
     """A run in TREC form: `query-id Q0 doc-id rank score tag`.
 
     Tools that read runs sort by score. Where one is above the score before it (past the reranked or the fused
-    chunks scores are of another kind) it is lowered, so that they see the same order.
+    chunks scores are of another kind) it is lowered, so that they see the same order. Document ids stand there as
+    `as_run_id` has them. Raises `QueryError` for a query id with white space.
     """
     for query_id, ranking in run.items():
+        if re.search(r"\s", query_id):
+            raise QueryError(f"the query id {query_id!r} has white space, which separates a run's columns")
         lowest = math.inf
         for rank, (doc_id, score) in enumerate(ranking, 1):
             lowest = score = min(score, lowest)
-            yield f"{query_id} Q0 {doc_id} {rank} {score:.9g} {tag}"
+            yield f"{query_id} Q0 {as_run_id(doc_id)} {rank} {score:.9g} {tag}"

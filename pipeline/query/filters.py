@@ -21,9 +21,10 @@ CHUNK_COLUMNS = ("chunk_id", "doc_id", "source", "ordinal")
 class ChunkFilter:
     """Evaluates conditions on the chunks of a snapshot; the columns are read once and kept.
 
-    Columns: `chunk_id`, `doc_id`, `source`, `ordinal`, and every metadata key (a key of the same name is hidden). A
-    key's type is that of its values: whole numbers, numbers, truth values, lists of strings, else strings; a chunk
-    without the key has NULL.
+    Columns: `chunk_id`, `doc_id`, `source`, `ordinal`, and every metadata key (a key of the same name is hidden).
+    SQL names know no case, so keys that differ by it alone are one column, of whatever each chunk has. A key's type
+    is that of its values: whole numbers, numbers, truth values, lists of strings, else strings; a chunk without the
+    key has NULL.
     """
 
     def __init__(self, stores: Sequence[ChunkStore], sizes: Sequence[int]) -> None:
@@ -35,8 +36,12 @@ class ChunkFilter:
                 columns[name].extend(store.column(name).tolist())
             metadata.extend(json.loads(value) for value in store.column("metadata"))
         table = {name: pa.array(values) for name, values in columns.items()}
-        for key in sorted({key for record in metadata for key in record} - set(CHUNK_COLUMNS)):
-            table[key] = _typed([record.get(key) for record in metadata])
+        spellings: dict[str, list[str]] = {}
+        for key in sorted({key for record in metadata for key in record}):
+            spellings.setdefault(key.lower(), []).append(key)
+        for name, keys in spellings.items():
+            if name not in CHUNK_COLUMNS:
+                table[keys[-1]] = _typed([_first(record, keys) for record in metadata])
         table[ROW] = pa.array(np.arange(len(metadata)))
         self._table = pa.table(table)
         self._names = [name for name in self._table.column_names if name != ROW]
@@ -75,6 +80,10 @@ def _detail(error: Exception) -> dict[str, Any]:
     except ValueError:
         return {"exception_message": text.partition(": ")[2] or text}
     return detail
+
+
+def _first(record: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((record[key] for key in reversed(keys) if record.get(key) is not None), None)
 
 
 def _typed(values: Sequence[Any]) -> pa.Array:

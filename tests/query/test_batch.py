@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import QueryError
-from pipeline.query.batch import Query, parse_queries, read_queries, trec_lines
+from pipeline.query.batch import Query, as_run_id, from_run_id, parse_queries, read_queries, trec_lines
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,15 @@ def test_run_lines() -> None:
         "q Q0 d1 1 0.5 hybrid",
         "q Q0 d2 2 0.333333333 hybrid",
     ]
+
+
+@pytest.mark.parametrize("doc_id", ["a b.md", "a\nb", " a ", "100%", "a%20b", "%2520", "a\u2028b", "x%41", "한 글"])
+def test_any_document_id_is_one_column_of_a_run_and_reads_back(doc_id: str) -> None:
+    column = as_run_id(doc_id)
+    assert column.split() == [column]
+    assert from_run_id(column) == doc_id
+
+
+def test_a_query_id_with_white_space_is_refused() -> None:
+    with pytest.raises(QueryError, match="'q 1' has white space"):
+        list(trec_lines({"q 1": [("d", 1.0)]}, "tag"))

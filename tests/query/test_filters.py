@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -119,3 +120,30 @@ def test_an_error_points_into_the_condition_and_at_nothing_else(index: Index, wh
     assert re.match(f"filter: {message}", text), text
     assert "\n" not in text
     assert not re.search(r"SELECT|WHERE|arrow_object|modifiers|FROM|\^", text)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("lang = 'ko'", ["a", "b"]),
+        ("\"Lang\" = 'ko'", ["a", "b"]),
+        ("LANG = 'en'", ["c"]),
+        ("source like '%rows.jsonl'", ["a", "b", "c"]),
+        ("source = 'mine' or Source = 'mine'", []),
+    ],
+)
+def test_keys_that_differ_by_case_are_one_column_and_those_of_chunks_win(
+    tmp_path: Path, where: str, expected: list[str]
+) -> None:
+    rows = [
+        {"_id": "a", "text": "common words", "lang": "ko", "source": "mine"},
+        {"_id": "b", "text": "common words", "Lang": "ko", "Source": "mine"},
+        {"_id": "c", "text": "common words", "Lang": "ko", "lang": "en"},
+    ]
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    config = config_for(tmp_path)
+    builder.build(config)
+    with open_index(config.index_path) as other:
+        found = other.search("common words", 9, where=where)
+    assert sorted(hit.doc_id for hit in found) == expected
