@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import Options, console
-from pipeline.errors import EvaluationError
+from pipeline.errors import EvaluationError, QueryError
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def check_options(names: Sequence[str], fusions: Sequence[str] = ()) -> None:
     try:
         check_measures(names)
         check_fusions(fusions)
-    except EvaluationError as error:
+    except (EvaluationError, QueryError) as error:
         raise click.UsageError(str(error)) from None
 
 
