@@ -17,14 +17,15 @@ Path = tuple[str, ...]
 
 
 def edited(text: str, changes: Mapping[Path, Any], origin: str = "config") -> str:
-    """`text` with the values at the given paths set; what is missing is added.
+    """`text` with the values at the given paths set; what is missing is added, in their order. CR LF stays.
 
     Raises `ConfigError` for text that cannot be changed safely (anchors, several documents).
     """
-    result = text
+    crlf = 0 < text.count("\n") == text.count("\r\n")
+    result = text.replace("\r\n", "\n") if crlf else text
     try:
         expected = _unshared(yaml.safe_load(text)) or {}
-        for path, value in changes.items():
+        for path, value in reversed(list(changes.items())):  # a new key is put first
             result = _set(result, path, value)
             _put(expected, path, value)
         same = (yaml.safe_load(result) or {}) == expected
@@ -32,7 +33,7 @@ def edited(text: str, changes: Mapping[Path, Any], origin: str = "config") -> st
         raise ConfigError(f"{origin}: cannot be edited: {' '.join(str(error).split())}") from None
     if not same:
         raise ConfigError(f"{origin}: cannot be edited without changing something else; paste the lines by hand")
-    return result
+    return result.replace("\n", "\r\n") if crlf else result
 
 
 def _set(text: str, path: Path, value: Any) -> str:

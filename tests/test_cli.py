@@ -140,25 +140,6 @@ def test_evaluate_writes_runs_tables_and_plots(built: Path, tmp_path: Path) -> N
     refused(built, "evaluate", *files, "--plot", "plot.pdf", code=1, says="a plot is")
 
 
-def test_tune_prints_and_writes_a_setting(built: Path, tmp_path: Path) -> None:
-    texts = [text.split("\n")[-1] for text in TEXTS.values()] * 3
-    lines = [json.dumps({"_id": str(number), "text": text}) for number, text in enumerate(texts)]
-    (tmp_path / "q.jsonl").write_text("\n".join(lines))
-    (tmp_path / "qrels.txt").write_text("\n".join(f"{i} 0 {name} 1" for i, name in enumerate([*TEXTS] * 3)))
-    files = ("--queries", str(tmp_path / "q.jsonl"), "--qrels", str(tmp_path / "qrels.txt"))
-    before = (built / "config.yaml").read_text()
-    result = run(built, "tune", *files)
-    assert "query:\n  fusion:\n    method: " in result.stdout
-    assert "tuned - hybrid: " in result.stdout
-    written = run(built, "tune", *files, "--write", "--json")
-    record = json.loads(written.stdout)
-    assert record["tuning_queries"] + record["held_out_queries"] == len(lines)
-    assert written.exit_code == (0 if record["better"] else 4)
-    assert ((built / "config.yaml").read_text() != before) == record["better"]
-    (built / "config.yaml").write_text(before)
-    refused(built, "tune", *files, "--held-out", "0.01", code=1, says="leaves a part empty")
-
-
 def test_evaluate_beir(tmp_path: Path) -> None:
     beir = tmp_path / "beir"
     (beir / "qrels").mkdir(parents=True)

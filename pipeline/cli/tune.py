@@ -41,6 +41,7 @@ def tune(
 ) -> None:
     """Find fusion method and weights on some of the judged queries, and report on the others."""
     from pipeline.evaluate.setting import write_setting
+    from pipeline.evaluate.tune import SIGNIFICANT
     from pipeline.evaluate.tune import tune as run_tuning
 
     check_options([measure])
@@ -52,11 +53,16 @@ def tune(
         click.echo(json.dumps(_record(result), ensure_ascii=False))
     else:
         _print(result)
-    if write and result.gain > 0:
+    if write and result.better:
         write_setting(options.config_path, result.best)
-        click.echo(f"{options.config_path}: query.fusion is changed; queries use it from now on", err=True)
-    elif result.gain <= 0:
-        click.echo("not better than the current setting on the held-out queries: keep that", err=True)
+        mode = options.config().query.mode
+        used = "queries use it" if mode == "hybrid" else f"query.mode is {mode}: queries with --mode hybrid use it"
+        click.echo(f"{options.config_path}: query.fusion is changed; {used} from now on", err=True)
+    elif not result.better:
+        why = "not better than the current setting on the held-out queries"
+        if result.gain > 0:
+            why = f"within noise on the held-out queries (p {result.p:.4f}, not below {SIGNIFICANT:g})"
+        click.echo(f"{why}: keep the current setting", err=True)
         if write:
             raise SystemExit(EXIT_NOTHING_TO_DO)
 
@@ -67,7 +73,7 @@ def _record(result: Tuning) -> dict[str, Any]:
         "tuning_queries": result.tuning_queries,
         "held_out_queries": result.held_out.queries,
         "best": dataclasses.asdict(result.best),
-        "better": result.gain > 0,
+        "better": result.better,
         "measures": result.held_out.measures,
         "comparisons": [dataclasses.asdict(one) for one in result.comparisons],
         "sweep": [dataclasses.asdict(trial) for trial in result.sweep],

@@ -28,7 +28,11 @@ from pipeline.query.snapshot import Ids
 
 TUNED = "tuned"
 FEWEST_QUERIES = 10
-"""Judged queries below which there is nothing to split."""
+"""Judged queries that the tuning part must hold."""
+SIGNIFICANT = 0.05
+"""A gain on the held-out queries counts where the paired test gives a smaller p; else it is within noise."""
+SWEPT = tuple(method for method in METHODS if method != "zscore")
+"""`zscore` ranks as `dbsf` does, which moves and stretches every leg alike."""
 COARSE = tuple(step / 10 for step in range(11))
 FINE = (-0.075, -0.05, -0.025, 0.025, 0.05, 0.075)
 """The dense leg's share that is tried with every method, and around the best one."""
@@ -66,7 +70,21 @@ class Tuning:
     @property
     def gain(self) -> float:
         """How much better than the current setting it is on the held-out queries."""
-        return next(one.difference for one in self.comparisons if one.against == HYBRID)
+        return self._with_current.difference
+
+    @property
+    def p(self) -> float:
+        """How often chance alone gives such a difference from the current setting."""
+        return self._with_current.p
+
+    @property
+    def better(self) -> bool:
+        """Whether it is better than the current setting by more than noise."""
+        return self.gain > 0 and self.p < SIGNIFICANT
+
+    @property
+    def _with_current(self) -> Comparison:
+        return next(one for one in self.comparisons if one.against == HYBRID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +101,18 @@ class _Candidates:
 def split(queries: Sequence[Query], held_out: float) -> tuple[list[Query], list[Query]]:
     """Two parts by the hash of the query id: the same query is always on the same side of its neighbours.
 
-    Raises `EvaluationError` for too few queries or a share that leaves a part empty.
+    Raises `EvaluationError` for a share that leaves too few queries to tune with, or none to judge by.
     """
+    if not 0 < held_out < 1:
+        raise EvaluationError(f"--held-out {held_out:g}: give a share between 0 and 1; for example 0.5")
     count = round(held_out * len(queries))
-    if len(queries) < FEWEST_QUERIES:
-        raise EvaluationError(f"{len(queries)} judged queries are too few to tune with; {FEWEST_QUERIES} or more")
-    if not 0 < count < len(queries):
-        raise EvaluationError(f"--held-out {held_out:g} leaves a part empty; for example 0.5")
+    if len(queries) - count < FEWEST_QUERIES:
+        raise EvaluationError(
+            f"{len(queries)} judged queries leave {len(queries) - count} to tune with, and {FEWEST_QUERIES} are "
+            "needed: judge more, or hold out less"
+        )
+    if count == 0:
+        raise EvaluationError(f"--held-out {held_out:g} of {len(queries)} queries leaves none to judge by")
     shuffled = sorted(queries, key=lambda query: (seed_of(f"tune/{query.query_id}"), query.query_id))
     return shuffled[count:], shuffled[:count]
 
@@ -104,7 +127,7 @@ def tune(
 ) -> Tuning:
     """Sweep every fusion method and weight on one part of the judged queries, and judge the best on the other.
 
-    Raises `EvaluationError` for an index with one leg or fewer than ten judged queries.
+    Raises `EvaluationError` for an index with one leg or fewer than ten judged queries to tune with.
     """
     systems = systems_of(index, (*index.legs, HYBRID))
     if len(index.legs) != 2:
@@ -160,7 +183,7 @@ def _sweep(
         return Trial(method, weights, summarize(measure, per_query(qrels, run, [measure])[measure]))
 
     trials = []
-    with progress("sweep", len(METHODS) * len(COARSE) + len(FINE), "setting") as bar:
+    with progress("sweep", len(SWEPT) * len(COARSE) + len(FINE), "setting") as bar:
         for method, share in _coarse():
             trials.append((tried(method, share), share))
             bar.update()
@@ -175,7 +198,7 @@ def _sweep(
 
 def _coarse() -> Iterator[tuple[str, float]]:
     for share in sorted(COARSE, key=lambda share: abs(share - 0.5)):
-        for method in METHODS:
+        for method in SWEPT:
             yield method, share
 
 
