@@ -15,9 +15,7 @@ ROOT = Path(pipeline.__file__).parent
 LAYERS = [
     {"records", "errors", "progress", "wording", "__init__", "__main__"},
     {"stopwatch"},
-    {"config_problems"},
-    {"config_search"},
-    {"config", "config_edit"},
+    {"config"},
     {"starter"},
     {"index", "models"},
     {"ingest", "encode", "query"},
@@ -27,8 +25,7 @@ LAYERS = [
     {"judging"},
     {"commit"},
     {"builder"},
-    {"render", "render_hits", "render_measures"},
-    {"render_report", "render_status"},
+    {"render"},
     {"cli"},
 ]
 ROOMS = {

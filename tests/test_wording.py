@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from pipeline import open_index, render_hits
+from pipeline import open_index
 from pipeline.cli import cli
 from pipeline.cli.logs import PlainLines
+from pipeline.render import hit_tables
 from pipeline.wording import counted, printable
 from tests.collection import config_for, write_documents
 from tests.faults import stub
@@ -47,10 +48,10 @@ def test_a_hit_commands_no_terminal_and_its_marks_stand_on_the_word(tmp_path: Pa
     with open_index(config.index_path) as index:
         hits = index.search("fusion", 1)
         assert "\x1b" in hits[0].doc_id  # exact for programs
-        render_hits.hits_table(
+        hit_tables.hits_table(
             Console(file=screen, force_terminal=True, width=160), "fusion", index, hits, ["a\x07"]
         )
-        exact = json.loads(render_hits.hits_as_json("fusion", None, index, "hybrid", hits))["hits"][0]
+        exact = json.loads(hit_tables.hits_as_json("fusion", None, index, "hybrid", hits))["hits"][0]
     assert exact["text"] == text
     shown = screen.getvalue()
     assert "\x1b[1;33mfusion\x1b[0m" in shown

@@ -54,7 +54,8 @@ def init(folder: str) -> None:
 @click.pass_obj
 def ingest(options: Options, full: bool, strict: bool, rehash: bool, allow_deletes: bool) -> None:
     """Read the sources and stage the chunks of new and changed documents."""
-    from pipeline import builder, render
+    from pipeline import builder
+    from pipeline.render import build_lines
 
     report = builder.ingest(
         options.config(),
@@ -66,7 +67,7 @@ def ingest(options: Options, full: bool, strict: bool, rehash: bool, allow_delet
     )
     staged = report.staged
     changes = {name: getattr(staged, name) for name in ("read", "added", "changed", "deleted", "unchanged")}
-    options.say(render.staged_line(staged), event="staged", chunks=staged.chunks, **changes)
+    options.say(build_lines.staged_line(staged), event="staged", chunks=staged.chunks, **changes)
     _tell_rejections(options, report.rejections, report.rejects_file)
     sys.exit(EXIT_REJECTS if report.rejections else EXIT_NOTHING_TO_DO if report.staged.nothing_to_do else EXIT_OK)
 
@@ -98,10 +99,10 @@ def build(
     from pipeline import builder
 
     if dry_run:
-        from pipeline import render
+        from pipeline.render import build_lines
 
         plan = builder.plan(options.config(), full=full, rehash=rehash, progress=options.progress())
-        click.echo("\n".join(render.plan_lines(plan)))
+        click.echo("\n".join(build_lines.plan_lines(plan)))
         _tell_rejections(options, plan.rejections, None)
         if plan.refusal and not allow_deletes:
             options.warn(f"would be refused: {plan.refusal}", event="refusal")
@@ -136,7 +137,7 @@ def publish(options: Options, force: bool) -> None:
 
 
 def _finish(options: Options, report: BuildReport) -> None:
-    from pipeline import render
+    from pipeline.render import build_lines
 
     code = EXIT_REJECTS if report.rejections else EXIT_OK if report.published else EXIT_NOTHING_TO_DO
     fields = {
@@ -147,19 +148,19 @@ def _finish(options: Options, report: BuildReport) -> None:
     rejected = len(report.rejections)
     recall = report.lexical_recall
     fields["lexical_recall"] = recall and dataclasses.asdict(recall)
-    shown = render.recall_lines(recall) if report.published else []
-    line = "\n".join([render.report_line(report), *shown, *render.moved_lines(report.moved)])
+    shown = build_lines.recall_lines(recall) if report.published else []
+    line = "\n".join([build_lines.report_line(report), *shown, *build_lines.moved_lines(report.moved)])
     options.say(line, event="built", **fields, rejected=rejected, exit_code=code)
     _tell_rejections(options, report.rejections, report.rejects_file)
     sys.exit(code)
 
 
 def _tell_rejections(options: Options, rejections: Sequence[Rejection], rejects_file: Path | None) -> None:
-    from pipeline import render
+    from pipeline.render import build_lines
 
     if options.log_json:
         for one in rejections:
             options.warn(f"rejected {one.source}", event="rejected", source=one.source, reason=one.reason)
     else:
-        for line in render.rejection_lines(rejections, rejects_file):
+        for line in build_lines.rejection_lines(rejections, rejects_file):
             options.warn(line)

@@ -152,14 +152,14 @@ def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) 
 
 
 def _print(result: Evaluation) -> None:
-    from pipeline import render_measures
     from pipeline.evaluate.report import named
     from pipeline.evaluate.significance import TEST
+    from pipeline.render import measure_tables
 
     screen = console()
-    render_measures.measures_table(screen, result.measures)
+    measure_tables.measures_table(screen, result.measures)
     if result.comparisons:
-        render_measures.comparisons_table(screen, result.comparisons)
+        measure_tables.comparisons_table(screen, result.comparisons)
         click.echo(TEST)
     click.echo(counted(result.queries, "judged query"))
     for ids, noun, what in (

@@ -22,25 +22,25 @@ _INDEX = click.option(
 @click.pass_obj
 def status(options: Options, index_path: str | None, as_json: bool) -> None:
     """Show the live generation: documents, chunks, segments, sizes, fingerprints."""
-    from pipeline import render_status
     from pipeline.index import candidate, staging
     from pipeline.index import manifest as manifests
+    from pipeline.render import status_tables
 
     index = options.index_folder(index_path)
     known = manifests.generations(index)
     staged, refused = staging.ingest_folder(index).exists(), candidate.waiting(index)
     if not known and (staged or refused):
-        record = render_status.unpublished_record(str(index), staged, refused)
+        record = status_tables.unpublished_record(str(index), staged, refused)
     else:
         live = manifests.load(index, manifests.latest_generation(index))
-        record = render_status.status_record(str(index), live, known, staged, refused)
+        record = status_tables.status_record(str(index), live, known, staged, refused)
     if as_json:
         click.echo(json.dumps(record, ensure_ascii=False))
     elif record["generation"] is None:
-        for line in ("nothing is published yet", *render_status.waiting_lines(record)):
+        for line in ("nothing is published yet", *status_tables.waiting_lines(record)):
             click.echo(printable(f"{index}: {line}"))
     else:
-        render_status.status_table(console(), record)
+        status_tables.status_table(console(), record)
 
 
 @click.command()
@@ -49,8 +49,8 @@ def status(options: Options, index_path: str | None, as_json: bool) -> None:
 @click.pass_obj
 def generations(options: Options, index_path: str | None, as_json: bool) -> None:
     """List the generations that can be searched or rolled back to, newest first."""
-    from pipeline import render
     from pipeline.index import manifest as manifests
+    from pipeline.render import build_lines
 
     index = options.index_folder(index_path)
     live = manifests.latest_generation(index)
@@ -62,9 +62,9 @@ def generations(options: Options, index_path: str | None, as_json: bool) -> None
             damaged.append(str(error))
     if as_json:
         for manifest in known:
-            click.echo(json.dumps(render.generation_record(manifest), ensure_ascii=False))
+            click.echo(json.dumps(build_lines.generation_record(manifest), ensure_ascii=False))
     else:
-        render.generations_table(console(), known, live)
+        build_lines.generations_table(console(), known, live)
     for line in damaged:
         options.warn(line, event="damaged")
     if damaged:

@@ -118,7 +118,7 @@ def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
     elif report.published:
-        from pipeline.render import recall_lines
+        from pipeline.render.build_lines import recall_lines
 
         line = (
             f"published generation {report.generation}: {counted(report.segments_before, 'segment')} into "

@@ -143,15 +143,15 @@ def _sinks(
     collapse: bool,
 ) -> list[Sink]:
     """What --run and --output write. A run ranks documents."""
-    from pipeline import render_hits
     from pipeline.query import results
     from pipeline.query.batch import trec_lines
+    from pipeline.render import hit_tables
 
     def trec(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
         return trec_lines({one.query_id: [(hit.doc_id, hit.score) for hit in hits]}, mode)
 
     def record(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
-        return (render_hits.hits_as_json(one.text, one.query_id, index, mode, hits),)
+        return (hit_tables.hits_as_json(one.text, one.query_id, index, mode, hits),)
 
     sinks = []
     if run_path is not None:
@@ -165,11 +165,11 @@ def _sinks(
 
 
 def _json_lines(index: Index, mode: str, named: bool) -> Add:
-    from pipeline import render_hits
+    from pipeline.render import hit_tables
 
     def add(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         for one, hits in zip(queries, results, strict=True):
-            click.echo(render_hits.hits_as_json(one.text, one.query_id if named else None, index, mode, hits))
+            click.echo(hit_tables.hits_as_json(one.text, one.query_id if named else None, index, mode, hits))
 
     return add
 
@@ -183,10 +183,10 @@ class _Table:
 
     def add(self, queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         """Print the hits of some queries."""
-        from pipeline import render_hits
+        from pipeline.render import hit_tables
 
         for one, hits in zip(queries, results, strict=True):
-            render_hits.hits_table(self._screen, one.text, self._index, hits, self._show)
+            hit_tables.hits_table(self._screen, one.text, self._index, hits, self._show)
             self._fields.update(*(hit.metadata for hit in hits))
 
     def warning(self) -> str | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def report(options: Options, generation: int | None, show: bool, index_path: str | None, as_json: bool) -> None:
     """Tell what the last build, or that of generation N, did, and where its page is."""
-    from pipeline import render_report
+    from pipeline.render import report_tables
     from pipeline.report.page import ensure_page
     from pipeline.report.record import load, record_path
 
@@ -33,7 +33,7 @@ def report(options: Options, generation: int | None, show: bool, index_path: str
         stored = record_path(index, record.generation).read_text("utf-8")
         click.echo(json.dumps(json.loads(stored), ensure_ascii=False))
     else:
-        render_report.record_tables(console(), record)
+        report_tables.record_tables(console(), record)
         if successor := _another_of_this_number(index, record):
             click.echo(f"the generation {record.generation} that is there is another one: {successor}")
         click.echo(f"the whole story: {page}")

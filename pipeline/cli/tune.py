@@ -81,18 +81,18 @@ def _record(result: Tuning) -> dict[str, Any]:
 
 
 def _print(result: Tuning) -> None:
-    from pipeline import render_measures
     from pipeline.evaluate.setting import setting_lines
     from pipeline.evaluate.significance import TEST
+    from pipeline.render import measure_tables
 
     screen = console()
     click.echo(
         f"{len(result.sweep)} settings on {counted(result.tuning_queries, 'query')}, {result.measure}; "
         "the best of each:"
     )
-    render_measures.trials_table(screen, result.sweep)
+    measure_tables.trials_table(screen, result.sweep)
     click.echo(f"on {counted(result.held_out.queries, 'held-out query')}:")
-    render_measures.measures_table(screen, result.held_out.measures)
+    measure_tables.measures_table(screen, result.held_out.measures)
     for one in result.comparisons:
         click.echo(
             f"tuned - {one.against}: {one.difference:+.4f}, p {one.p:.4f}, "

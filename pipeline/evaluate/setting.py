@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from pipeline.config import load_config, parse_config
-from pipeline.config_edit import edited
+from pipeline.config.edit import edited
 from pipeline.errors import ConfigError
 from pipeline.evaluate.tune import Trial
 from pipeline.index.files import write_file

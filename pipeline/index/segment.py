@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.index import chunks as chunk_files
-from pipeline.index import dense, dense_writer, files, lexical, multivector, postings, seismic_writer
+from pipeline.index import dense, dense_writer, files, lexical, locks, multivector, postings, seismic_writer
 from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.manifest import DenseParameters, FileEntry, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
@@ -68,7 +68,7 @@ def write_segment(index: Path, segment_id: str, source: SegmentSource, shape: Se
 
     Its place is `segment_id`, or an id made of it while a reader still has a collected segment of that id.
     """
-    while files.is_held(index / SEGMENTS / segment_id):
+    while locks.is_held(index / SEGMENTS / segment_id):
         segment_id = hashlib.blake2b(segment_id.encode(), digest_size=16).hexdigest()
     parameters = approximate = None
     with files.new_folder(index / SEGMENTS / segment_id) as folder:
@@ -125,7 +125,7 @@ class Segment:
         self.entry = entry
         self.folder = index / SEGMENTS / entry.segment_id
         self._verified = verify
-        held = files.hold_folder(self.folder)
+        held = locks.hold_folder(self.folder)
         if held is not None:
             weakref.finalize(self, os.close, held)
         for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]:

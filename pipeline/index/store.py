@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import CorruptIndexError, IndexStoreError
-from pipeline.index import candidate, files
+from pipeline.index import candidate, files, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, Segment, write_deletes
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 @contextmanager
 def lock(index: Path) -> Iterator[None]:
     """The single writer lock; removes what killed writers left half done. Raises `IndexLockedError`."""
-    with files.writer_lock(index / _LOCK):
+    with locks.writer_lock(index / _LOCK):
         beside = [index / name for name in _BESIDE]
         for folder in (index, index / SEGMENTS, index / STAGING, index / STAGING / "shards", *beside):
             files.sweep_temporaries(folder)
@@ -165,7 +165,7 @@ def collect_garbage(index: Path, retain: int) -> list[str]:
     files.sweep_temporaries(folder)
     for path in sorted(path for path in folder.glob("*") if path.is_dir() and not path.is_symlink()):
         if path.name not in named:
-            if files.remove_unheld_folder(path):
+            if locks.remove_unheld_folder(path):
                 removed.append(path.name)
             continue
         files.sweep_temporaries(path)

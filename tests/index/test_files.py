@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import CorruptIndexError, IndexLockedError
-from pipeline.index import files
+from pipeline.index import files, locks
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_symlinks_and_wrong_sizes_are_refused(tmp_path: Path) -> None:
 
 def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from pipeline.index.files import writer_lock\n"
+        "import sys, time; from pathlib import Path; from pipeline.index.locks import writer_lock\n"
         f"with writer_lock(Path({str(tmp_path / '.writer.lock')!r})):\n"
         "    print('held', flush=True); time.sleep(60)\n"
     )
@@ -84,9 +84,9 @@ def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
         holder.stdout.readline()
         with (
             pytest.raises(IndexLockedError, match=f"process {holder.pid} "),
-            files.writer_lock(tmp_path / ".writer.lock"),
+            locks.writer_lock(tmp_path / ".writer.lock"),
         ):
             pass
         holder.kill()
-    with files.writer_lock(tmp_path / ".writer.lock"):
+    with locks.writer_lock(tmp_path / ".writer.lock"):
         pass

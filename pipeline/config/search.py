@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.config_problems import nearest
+from pipeline.config.problems import nearest
 
 LEGS = ("dense", "lexical", "multivector")
 

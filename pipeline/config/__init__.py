@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.config_problems import described, load_yaml, nearest
-from pipeline.config_search import (
+from pipeline.config.problems import described, load_yaml, nearest
+from pipeline.config.search import (
     EndpointSection,
     Expectation,
     FusionSettings,

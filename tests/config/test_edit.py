@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config_edit import edited
+from pipeline.config.edit import edited
 from pipeline.errors import ConfigError
 
 METHOD, DENSE = ("query", "fusion", "method"), ("query", "fusion", "weights", "dense")

@@ -7,10 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline import builder, render_hits
+from pipeline import builder
 from pipeline.cli.common import console
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Hit, LegScore
+from pipeline.render import hit_tables
 from tests.collection import config_for, write_documents
 
 LEGS, FIELDS = {"dense": 7, "lexical": 7, "reranker": 8}, {"title": 30, "lang": 4, "tags": 12}
@@ -31,7 +32,7 @@ LEGS, FIELDS = {"dense": 7, "lexical": 7, "reranker": 8}, {"title": 30, "lang": 
     ],
 )
 def test_what_finds_room_beside_the_passage(room: int, legs: list[str], fields: dict[str, int]) -> None:
-    assert render_hits.fitting(room, LEGS, FIELDS) == (legs, fields)
+    assert hit_tables.fitting(room, LEGS, FIELDS) == (legs, fields)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def _hit(rank: int) -> Hit:
 def test_the_passage_is_there_at_every_width(index: Index, width: int) -> None:
     screen = io.StringIO()
     shown = ["title", "tags", "dense", "nothing"]
-    render_hits.hits_table(Console(file=screen, width=width), "roll back", index, [_hit(1), _hit(10)], shown)
+    hit_tables.hits_table(Console(file=screen, width=width), "roll back", index, [_hit(1), _hit(10)], shown)
     text = screen.getvalue()
     assert "passage" in text
     assert "how to roll back" in text

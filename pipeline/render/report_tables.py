@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.render import recall_lines
+from pipeline.render.build_lines import recall_lines
 from pipeline.report.record import BuildRecord
 from pipeline.wording import counted, printable
 

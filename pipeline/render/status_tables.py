@@ -12,7 +12,7 @@ from rich.table import Table
 
 from pipeline.evaluate.gate import recorded_refusals
 from pipeline.index.manifest import Manifest
-from pipeline.render import generation_record, size
+from pipeline.render.build_lines import generation_record, size
 from pipeline.wording import counted, printable
 
 

@@ -1,0 +1,1 @@
+"""What the command line prints: lines and tables for people, records for machines."""
