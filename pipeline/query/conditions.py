@@ -48,6 +48,8 @@ def objection(
     """Why a parsed statement is no condition on `names`, `None` if it is one. `plain`: the tree for `true`."""
     if tree["error"]:
         return described(tree, condition, names)
+    if (place := _closes_nothing(condition)) is not None:
+        return f"at character {place + 1}, `)`: closes nothing"
     where = _where(tree)
     for node in _nodes(where):
         kind, place, length = node.get("class"), node.get("query_location"), node.get("query_location_length", 0)
@@ -121,6 +123,16 @@ def _placed(place: int | None, length: int, condition: str, words: str) -> str:
     found = _TOKEN.match(condition, column)
     piece = data[start : start + length].decode(errors="ignore") if length else found[0] if found else ""
     return f"at character {column + 1}, `{_short(piece)}`: {words}"
+
+
+def _closes_nothing(condition: str) -> int | None:
+    """Where a parenthesis closes that the condition did not open, `None` if none does."""
+    depth = 0
+    for token in _TOKEN.finditer(condition):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth < 0:
+            return token.start()
+    return None
 
 
 def _short(piece: str) -> str:

@@ -93,6 +93,7 @@ def test_mistakes_and_injections_are_errors(
         ("open limit 1", r"at character 6, `limit`: not expected here"),
         ("open; drop table x", r"at character 5, `;`: give one condition, not several statements"),
         ("open); copy (select 1) to 'x'; --", r"at character 6, `;`: give one condition, not several statements"),
+        ("lang in ('ko')) or (true", r"at character 15, `\)`: closes nothing"),
         ("open); select (true", r"give one condition, not several statements"),
         ("open) union select (1", r"give one condition, not several statements"),
         ("open, lang = 'ko'", r"join conditions by `and` or `or`"),
