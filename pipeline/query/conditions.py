@@ -48,8 +48,6 @@ def objection(
     """Why a parsed statement is no condition on `names`, `None` if it is one. `plain`: the tree for `true`."""
     if tree["error"]:
         return described(tree, condition, names)
-    if (place := _closes_nothing(condition)) is not None:
-        return f"at character {place + 1}, `)`: closes nothing"
     where = _where(tree)
     for node in _nodes(where):
         kind, place, length = node.get("class"), node.get("query_location"), node.get("query_location_length", 0)
@@ -63,7 +61,8 @@ def objection(
         known = ", ".join(names)
         empty = not where.get("arguments")
         return f"the condition is empty (columns: {known})" if empty else "join conditions by `and` or `or`"
-    return None
+    place = _closes_nothing(condition)
+    return None if place is None else f"at character {place + 1}, `)`: closes nothing"
 
 
 def described(detail: Mapping[str, Any], condition: str, names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from pipeline.config import Config, load_config, parse_config
 from pipeline.errors import ConfigError
 from pipeline.starter import write_starter
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
