@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +10,10 @@ from typing import Any
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """While a model is loaded, transformers draws no bars and reports errors only, unless we log what we do (-v).
+    """While a model is loaded, transformers draws no bars and reports errors only; afterwards all is as it was.
 
-    Afterwards both are as they were. Imports transformers, which the caller is about to do anyway.
+    Imports transformers, which the caller is about to do anyway.
     """
-    if logging.getLogger("pipeline").isEnabledFor(logging.INFO):
-        yield
-        return
     messages: Any = importlib.import_module("transformers.utils.logging")
     verbosity, has_bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
     messages.set_verbosity_error()

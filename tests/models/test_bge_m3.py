@@ -16,7 +16,7 @@ import tiny
 
 from pipeline import builder
 from pipeline.config import EncoderSettings, load_config
-from pipeline.errors import EncoderError
+from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.registry import MixedEncoder, chunk_tokenizer, load_encoder
 from pipeline.records import Encoded
 from tests.collection import write_documents
@@ -269,7 +269,7 @@ print("LOADED", *{name.partition(".")[0] for name in sys.modules})
     ],
 )
 def test_settings_that_make_no_sense(folder: Path, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(EncoderError, match=message):
+    with pytest.raises((ConfigError, EncoderError), match=message):
         load_encoder(EncoderSettings(**{"model": str(folder), "device": "cpu", **settings}))
 
 
