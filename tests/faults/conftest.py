@@ -10,13 +10,30 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import builder
+from pipeline.ingest import ledger
 from tests.faults import stub
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _stub() -> Iterator[None]:
-    with stub.patched():
+    """Source files count as old enough to be recorded at once, else a job's writes depend on how fast a test is."""
+    with stub.patched(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "RACY_NS", -(10**18))
         yield
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
+    """What each version of the collection answers, from an undisturbed full build."""
+    result = []
+    with stub.patched():
+        for version in range(4):
+            base = tmp_path_factory.mktemp("expected")
+            stub.write_texts(base, version)
+            builder.build(stub.stub_config(base))
+            result.append(stub.answers(base / "index"))
+    return result
 
 
 @pytest.fixture

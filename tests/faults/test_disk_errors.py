@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import resource
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,6 @@ from click.testing import CliRunner
 
 from pipeline import builder
 from pipeline.cli import cli
-from pipeline.config import Config
-from pipeline.index import store
-from pipeline.index.compact import compact
 from pipeline.index.dense_writer import DenseChoice
 from pipeline.index.schemas import chunks_to_table
 from pipeline.index.segment import SegmentShape, write_segment
@@ -27,86 +23,41 @@ from pipeline.records import Chunk
 from tests.faults import processes, stub
 from tests.faults.calls import failing, watched
 from tests.faults.counts import step
-
-JOBS: dict[str, Callable[[Config], object]] = {
-    "build": builder.build,
-    "refused": stub.refused,
-    "ingest": builder.ingest,
-    "compact": lambda config: compact(config.index_path, retain=2),
-    "rollback": lambda config: store.rollback(config.index_path),
-    "publish": lambda config: builder.publish(config, force=True),
-}
-
-
-def two_generations(base: Path) -> tuple[Config, list[stub.Answers]]:
-    """An index of versions 0 and 1, its sources at version 2, and what each version answers."""
-    config = stub.stub_config(base)
-    expected = []
-    for version in range(3):
-        stub.write_texts(base, version)
-        builder.build(config)
-        expected.append(stub.answers(config.index_path))
-    (config.index_path / "manifest-00000003.json").unlink()
-    with store.lock(config.index_path):
-        store.collect_garbage(config.index_path, 2)
-    return config, expected
-
-
-class Repeated:
-    """Runs a job on fresh copies of one index and checks what is left of each."""
-
-    def __init__(self, base: Path, prepare: Callable[[Config], object] = lambda _: None) -> None:
-        self.config, self.expected = two_generations(base)
-        self.index = self.config.index_path
-        prepare(self.config)
-        self._template = base / "template"
-        shutil.copytree(self.index, self._template)
-
-    def attempt(self, work: Callable[[], object], what: str) -> processes.Ending:
-        shutil.rmtree(self.index)
-        shutil.copytree(self._template, self.index)
-        ending = processes.run(work)
-        assert ending.clean, f"{what}: {ending}"
-        assert verify(self.index, deep=True).problems == (), what
-        assert stub.answers(self.index) in self.expected, what
-        builder.build(self.config)
-        assert stub.answers(self.index) == self.expected[2], what
-        return ending
+from tests.faults.walks import JOBS, Walk
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("job", sorted(JOBS))
-def test_an_error_at_every_call(base: Path, job: str, error: int) -> None:
-    repeated = Repeated(base, stub.refused if job == "publish" else lambda _: None)
-    at, failed = 0, 0
-    while True:
+def test_an_error_at_every_call(base: Path, expected: list[stub.Answers], job: str, error: int) -> None:
+    walk = Walk(base, job, expected)
+    failed = 0
+    for at in walk.points(3 * JOBS[job].every):
 
         def work(at: int = at) -> None:
-            with watched(failing(at, error, lasting=error == errno.ENOSPC)) as made:
-                JOBS[job](repeated.config)
-            if len(made) <= at:
-                raise FileExistsError("every call was reached")
+            with watched(failing(at, error, lasting=error == errno.ENOSPC)):
+                walk.work()
 
-        ending = repeated.attempt(work, f"{job}, {errno.errorcode[error]} at call {at}")
-        if ending.error and "every call was reached" in ending.error:
-            break
+        what = f"{job}, {errno.errorcode[error]} at call {at}"
+        ending = walk.attempt(work, what)
+        assert ending.clean, f"{what}: {ending}"
         failed += ending.error is not None
-        at += step({"build": 29, "refused": 31, "ingest": 7, "compact": 15}.get(job, 3))
+    assert ending.finished
     assert failed > 0
 
 
 @pytest.mark.parametrize("job", ["build", "compact"])
-def test_files_that_may_not_grow(base: Path, job: str) -> None:
+def test_files_that_may_not_grow(base: Path, expected: list[stub.Answers], job: str) -> None:
     """RLIMIT_FSIZE reaches the writers in C++ too: Parquet, Arrow and FAISS files are cut off mid-way."""
-    repeated = Repeated(base)
-    largest = max(path.stat().st_size for path in repeated.index.rglob("*") if path.is_file())
+    walk = Walk(base, job, expected)
+    largest = max(path.stat().st_size for path in walk.index.rglob("*") if path.is_file())
     for limit in [*range(0, largest, step(8) * 251), largest - 1]:
 
         def work(limit: int = limit) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-            JOBS[job](repeated.config)
+            walk.work()
 
-        repeated.attempt(work, f"{job} with files of at most {limit} bytes")
+        ending = walk.attempt(work, f"{job} with files of at most {limit} bytes")
+        assert ending.clean, f"{limit}: {ending}"
 
 
 @pytest.mark.parametrize("kind", ["SQfp16", "Flat", "IVF2,SQ8"])

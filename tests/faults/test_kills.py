@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
-import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline import builder
 from pipeline.config import Config
-from pipeline.errors import IndexNotFoundError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.index.compact import compact
-from pipeline.index.repair import repair
 from pipeline.index.verify import verify
 from tests.faults import processes, stub
 from tests.faults.calls import killing, watched
-from tests.faults.counts import count, step
+from tests.faults.counts import count
+from tests.faults.walks import JOBS, Walk
 
 VERSIONS = 4
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
-    """What each version of the collection answers, from an undisturbed full build."""
-    result = []
-    for version in range(VERSIONS):
-        base = tmp_path_factory.mktemp("expected")
-        stub.write_texts(base, version)
-        builder.build(stub.stub_config(base))
-        result.append(stub.answers(base / "index"))
-    return result
 
 
 def night(config: Config) -> None:
@@ -107,54 +91,20 @@ def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.A
             path.unlink()
 
 
-JOBS: dict[str, Callable[[Config], object]] = {
-    "build": builder.build,
-    "refused": stub.refused,
-    "full": lambda config: builder.build(config, full=True),
-    "ingest": builder.ingest,
-    "compact": lambda config: compact(config.index_path, retain=1),
-    "rollback": lambda config: store.rollback(config.index_path),
-    "repair": lambda config: repair(config.index_path, drop_damaged=True),
-}
-
-
 @pytest.mark.parametrize("job", sorted(JOBS))
 def test_killed_before_every_write_sync_rename_and_link(base: Path, expected: list[stub.Answers], job: str) -> None:
-    config = stub.stub_config(base)
-    for version in range(2):
-        stub.write_texts(base, version)
-        builder.build(config)
-    stub.write_texts(base, 2)
-    if job == "repair":
-        damaged = sorted(config.index_path.glob("segments/*/dense.faiss"))[0]
-        damaged.write_bytes(damaged.read_bytes()[::-1])
-    template = base / "template"
-    shutil.copytree(config.index_path, template)
-    allowed = [expected[0], expected[1], expected[2]]
-    at = 0
-    while True:
-        shutil.rmtree(config.index_path)
-        shutil.copytree(template, config.index_path)
+    walk = Walk(base, job, expected)
+    points = walk.points(JOBS[job].every)
+    for at in points:
 
         def killed(at: int = at) -> None:
             with watched(killing(at)):
-                JOBS[job](config)
+                walk.work()
 
-        ending = processes.run(killed)
-        if job == "repair":
-            repair(config.index_path, drop_damaged=True)
-        else:
-            assert sound_answers(config.index_path) in allowed, f"{job} killed at call {at}"
-        with contextlib.suppress(IndexNotFoundError):
-            assert stub.answers(config.index_path, "staged") == expected[2], f"{job} killed at call {at}"
-        builder.build(config)
-        assert verify(config.index_path, deep=True).problems == ()
-        assert stub.answers(config.index_path) == expected[2], f"{job} killed at call {at}"
-        if ending.finished:
-            break
-        assert ending.signal == signal.SIGKILL, ending
-        at += step({"build": 17, "full": 23, "refused": 19, "ingest": 5, "compact": 11}.get(job, 3))
-    assert at >= 8
+        ending = walk.attempt(killed, f"{job} killed at call {at}")
+        assert ending.finished or ending.signal == signal.SIGKILL, f"{job} killed at call {at}: {ending}"
+    assert ending.finished
+    assert len(points) >= 4
 
 
 def test_a_job_killed_every_night_does_not_fill_the_disk(base: Path) -> None:

@@ -24,17 +24,6 @@ from tests.faults.counts import count
 VERSIONS = 3
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
-    result = []
-    for version in range(VERSIONS):
-        base = tmp_path_factory.mktemp("expected")
-        stub.write_texts(base, version)
-        builder.build(stub.stub_config(base))
-        result.append(stub.answers(base / "index"))
-    return result
-
-
 def test_readers_through_publishes_compactions_and_collections(base: Path, expected: list[stub.Answers]) -> None:
     """Two readers in processes of their own open, hold and ask while a writer publishes and throws away."""
     config = stub.stub_config(base, retain=2)

@@ -20,18 +20,6 @@ from tests.faults.calls import killing, watched
 from tests.faults.counts import step
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
-    """What each version of the collection answers."""
-    result = []
-    for version in range(4):
-        base = tmp_path_factory.mktemp("expected")
-        stub.write_texts(base, version)
-        builder.build(stub.stub_config(base))
-        result.append(stub.answers(base / "index"))
-    return result
-
-
 @pytest.fixture
 def config(base: Path) -> Config:
     """Version 1 is live, version 2 was refused and is staged."""

@@ -21,18 +21,6 @@ from tests.faults.test_damage import damages
 SHARD_FILES = ("text-hashes.npy", "dense.npy", "lexical.parquet", "multivector.arrow", "shard.json")
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
-    """What each version of the collection answers."""
-    result = []
-    for version in range(2):
-        base = tmp_path_factory.mktemp("expected")
-        stub.write_texts(base, version)
-        builder.build(stub.stub_config(base))
-        result.append(stub.answers(base / "index"))
-    return result
-
-
 @pytest.fixture
 def interrupted(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Version 0 is live; of version 1 everything is ingested and encoded, and no segment is written."""
@@ -110,9 +98,8 @@ def test_a_summary_that_says_something_else_is_refused(interrupted: Config) -> N
 
 
 @pytest.fixture
-def settled(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Version 0 is live, and its files are taken to be old enough to be recorded."""
-    monkeypatch.setattr(ledger, "RACY_NS", -(10**18))
+def settled(base: Path) -> Config:
+    """Version 0 is live, and its files are recorded."""
     stub.write_texts(base, 0)
     config = stub.stub_config(base)
     builder.build(config)
