@@ -148,14 +148,15 @@ def late_interaction(query: Float32, passages: MultiVectors) -> Float32:
     """Mean over the query's tokens of the best match among a passage's tokens, for each passage: float32 (n,).
 
     `query`: float32 (t, d). The score of FlagEmbedding's `colbert_score` (Khattab & Zaharia, 2020, divided by t).
-    A passage or a query without tokens scores 0.
+    A passage or a query without tokens scores 0. In float64: in float32 a score would depend, in its last bits,
+    on which passages it is computed with.
     """
     count = len(passages.offsets) - 1
     result = np.zeros(count, np.float32)
     filled = np.flatnonzero(np.diff(passages.offsets) > 0)
     if not len(filled) or not len(query):
         return result
-    similarities = query @ passages.vectors.T
+    similarities = query.astype(np.float64) @ passages.vectors.astype(np.float64).T
     best = np.maximum.reduceat(similarities, passages.offsets[:-1][filled], axis=1)
     result[filled] = best.mean(axis=0)
     return result

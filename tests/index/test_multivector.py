@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,14 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(content[:size])
         with pytest.raises(CorruptIndexError, match="multivector"):
             MultiVectorIndex(tmp_path, 2)
+
+
+def test_a_score_does_not_depend_on_the_passages_beside_it() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((60, 24)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    offsets = np.array([0, 7, 20, 21, 44, 60])
+    together = late_interaction(vectors[:5], MultiVectors(offsets, vectors))
+    for i, (start, end) in enumerate(itertools.pairwise(offsets.tolist())):
+        alone = late_interaction(vectors[:5], MultiVectors(np.array([0, end - start]), vectors[start:end]))
+        assert alone.tolist() == [together[i]]

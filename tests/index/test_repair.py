@@ -170,7 +170,7 @@ def test_the_command(base: Path) -> None:
     spoil(sorted((base / "index").glob("segments/*/lengths.npy"))[0])
     result = CliRunner().invoke(cli, ["repair", "--index", index])
     assert result.exit_code == 0
-    assert result.output.splitlines()[-1] == "1 files rebuilt, 0 lost"
+    assert result.output.splitlines()[-1] == "1 file rebuilt, 0 lost"
     spoil(sorted((base / "index").glob("segments/*/dense.faiss"))[0])
     result = CliRunner().invoke(cli, ["repair", "--index", index])
     assert result.exit_code == 1
