@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -62,11 +63,13 @@ def watched(action: Action) -> Iterator[list[str]]:
         yield made
 
 
-def killing(at: int) -> Action:
-    """SIGKILL before call `at`."""
+def killing(at: int, seconds: float = 0) -> Action:
+    """SIGKILL before call `at`, or so many seconds later, wherever the process is by then."""
 
     def act(number: int, name: str) -> None:
-        if number == at:
+        if number == at and seconds:
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        elif number == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return act

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pipeline import builder
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
-from pipeline.index import store
+from pipeline.index import staging, store
 from pipeline.index.compact import compact
 from pipeline.index.verify import verify
 from tests.faults import processes, stub
@@ -76,19 +77,44 @@ def test_killed_at_random_moments(base: Path, expected: list[stub.Answers]) -> N
 
 
 def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.Answers]) -> None:
-    """The first build of all, killed until one goes through; shards that were finished are not encoded again."""
-    config = stub.stub_config(base)
+    """The first build of all, killed until one goes through; shards that were finished are not encoded again.
+
+    A kill comes at a random moment after a random call in the first half, so that how far a build got is no matter
+    of speed.
+    """
+    config = stub.stub_config(base, encode={"shard_chunks": 2})
     stub.write_texts(base, 1)
+    with watched(lambda number, name: None) as calls:
+        builder.build(config)
     rng = random.Random(7)
-    for _ in range(count(4, 200)):
+    killed = left = reused = 0
+    for _ in range(count(6, 200)):
+        shutil.rmtree(config.index_path)
         for _ in range(3):
-            processes.run(lambda: builder.build(config), kill_after=rng.uniform(0.0, 0.15))
+            at, seconds = rng.randrange(calls.index("link") // 2), rng.uniform(0, 0.003)
+
+            def work(at: int = at, seconds: float = seconds) -> None:
+                with watched(killing(at, seconds)):
+                    builder.build(config)
+
+            killed += processes.run(work).signal == signal.SIGKILL
             if manifests.generations(config.index_path):
                 break
+        else:
+            finished = sum(
+                len(staging.shard_hashes(shard))
+                for shard in staging.shard_folders(config.index_path)
+                if staging.is_finished(shard)
+            )
+            report = builder.build(config)
+            assert (report.reused_chunks, report.encoded_chunks) == (finished, 24 - finished)
+            left += finished > 0
+            reused += finished
         builder.build(config)
         assert sound_answers(config.index_path) == expected[1]
-        for path in config.index_path.glob("manifest-*"):
-            path.unlink()
+    assert killed >= 2 * count(6, 200)
+    assert left >= count(6, 200) // 2
+    assert reused >= 6 * left
 
 
 @pytest.mark.parametrize("job", sorted(JOBS))

@@ -24,6 +24,11 @@ from tests.faults.counts import count
 VERSIONS = 3
 
 
+def collect(index: Path, retain: int) -> None:
+    with store.lock(index):
+        store.collect_garbage(index, retain)
+
+
 def test_readers_through_publishes_compactions_and_collections(base: Path, expected: list[stub.Answers]) -> None:
     """Two readers in processes of their own open, hold and ask while a writer publishes and throws away."""
     config = stub.stub_config(base, retain=2)
@@ -37,10 +42,17 @@ def test_readers_through_publishes_compactions_and_collections(base: Path, expec
         (base / f"ready-{seed}").touch()
         while not stop.exists() or asked < 3:
             with open_index(config.index_path) as reader:
+                first = stub.ask(reader)
+                assert first in expected
                 for _ in range(rng.randrange(1, 4)):
-                    assert stub.ask(reader) in expected
-                    asked += 1
                     time.sleep(rng.uniform(0, 0.05))
+                    assert stub.ask(reader) == first
+                    asked += 1
+                live = manifests.latest_generation(config.index_path)
+                with reader.refresh() as fresh:
+                    assert fresh.manifest.generation >= live
+                    assert stub.ask(fresh) in expected
+                    assert stub.ask(reader) == first
 
     endings: list[processes.Ending] = []
     threads = [
@@ -57,14 +69,39 @@ def test_readers_through_publishes_compactions_and_collections(base: Path, expec
             builder.build(config)
             if turn % 3 == 0:
                 compact(config.index_path, retain=2)
-            with store.lock(config.index_path):
-                store.collect_garbage(config.index_path, 2)
+            collect(config.index_path, 2)
     finally:
         stop.touch()
         for thread in threads:
             thread.join()
     assert [ending.error for ending in endings] == [None, None]
     assert verify(config.index_path, deep=True).problems == ()
+
+
+def test_a_reader_held_through_everything_answers_as_it_did_first(base: Path, expected: list[stub.Answers]) -> None:
+    """And one that refreshes itself is at the live generation after each publish and each compaction."""
+    config = stub.stub_config(base, retain=1)
+    stub.write_texts(base, 0)
+    builder.build(config)
+    with open_index(config.index_path) as held:
+        first = stub.ask(held)
+        assert first == expected[0]
+        following = held
+        for turn in range(1, count(4, 60) + 1):
+            stub.write_texts(base, turn % VERSIONS)
+            builder.build(config, full=turn % 2 == 0)
+            for job in (
+                lambda: None,
+                lambda: compact(config.index_path, retain=1),
+                lambda: collect(config.index_path, 1),
+            ):
+                job()
+                following = following.refresh()
+                assert following.manifest.generation == manifests.latest_generation(config.index_path)
+                assert stub.ask(following) == expected[turn % VERSIONS]
+                assert stub.ask(held) == first
+        assert following.manifest.generation > count(4, 60)
+        assert len(manifests.generations(config.index_path)) == 1
 
 
 def test_an_open_reader_outlives_its_generation(base: Path, expected: list[stub.Answers]) -> None:
@@ -78,12 +115,10 @@ def test_an_open_reader_outlives_its_generation(base: Path, expected: list[stub.
         stub.write_texts(base, 2)
         builder.build(config, full=True)
         compact(config.index_path, retain=1)
-        with store.lock(config.index_path):
-            store.collect_garbage(config.index_path, 1)
+        collect(config.index_path, 1)
         assert stub.ask(reader) == expected[1]
     del reader
-    with store.lock(config.index_path):
-        store.collect_garbage(config.index_path, 1)
+    collect(config.index_path, 1)
     live = manifests.load(config.index_path, manifests.latest_generation(config.index_path))
     left = {path.name for path in (config.index_path / "segments").iterdir()}
     assert left == {entry.segment_id for entry in live.segments}
