@@ -23,7 +23,8 @@ demo: $(STAMP) ## build the index of config.yaml over data/handbook and run thre
 	$(BIN)/pipeline query "what does RRF do when one leg is bad" -k 3 --show lang --show tags
 
 test: $(STAMP) ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --ignore tests/faults
+	$(BIN)/python -m pytest tests/faults
 
 torture: $(STAMP) ## the fault tests in full: every call, a thousand kills (half an hour)
 	PIPELINE_TORTURE=1 $(BIN)/python -m pytest tests/faults
