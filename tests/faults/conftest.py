@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from pipeline import builder
 from pipeline.ingest import ledger
 from tests.faults import stub
+from tests.faults.walks import Walk
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -34,6 +35,24 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
             builder.build(stub.stub_config(base))
             result.append(stub.answers(base / "index"))
     return result
+
+
+@pytest.fixture(scope="session")
+def two_generations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the collection at version 1 and its index, in which version 0 was live before."""
+    base = tmp_path_factory.mktemp("two-generations")
+    with stub.patched():
+        for version in range(2):
+            stub.write_texts(base, version)
+            builder.build(stub.stub_config(base))
+    return base
+
+
+@pytest.fixture
+def walk(base: Path, two_generations: Path, expected: list[stub.Answers]) -> Callable[[str], Walk]:
+    """A job's walk, by its name."""
+    shutil.copytree(two_generations, base, dirs_exist_ok=True)
+    return lambda job: Walk(base, job, expected)
 
 
 @pytest.fixture

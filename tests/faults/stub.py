@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,11 +55,15 @@ class HashedEncoder:
 
 
 def _drawn(texts: Sequence[str], dimension: int) -> Float32:
-    rows = np.zeros((len(texts), dimension), np.float32)
-    for i, text in enumerate(texts):
-        seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
-        rows[i] = np.random.default_rng(seed).standard_normal(dimension)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    rows = [_vector(text, dimension) for text in texts]
+    return np.stack(rows) if rows else np.zeros((0, dimension), np.float32)
+
+
+@cache
+def _vector(text: str, dimension: int) -> Float32:
+    seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+    vector = np.random.default_rng(seed).standard_normal(dimension).astype(np.float32)
+    return vector / np.maximum(np.linalg.norm(vector), 1e-9)
 
 
 def load_stub(settings: EncoderSettings, **_: Any) -> MixedEncoder:

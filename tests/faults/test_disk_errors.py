@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import resource
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +23,23 @@ from pipeline.index.verify import verify
 from pipeline.records import Chunk
 from tests.faults import processes, stub
 from tests.faults.calls import failing, watched
-from tests.faults.counts import step
+from tests.faults.counts import TORTURE, step
 from tests.faults.walks import JOBS, Walk
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("job", sorted(JOBS))
-def test_an_error_at_every_call(base: Path, expected: list[stub.Answers], job: str, error: int) -> None:
-    walk = Walk(base, job, expected)
+def test_an_error_at_every_call(walk: Callable[[str], Walk], job: str) -> None:
+    walked = walk(job)
     failed = 0
-    for at in walk.points(3 * JOBS[job].every):
+    points, errors = walked.points(5 * JOBS[job].every), (errno.ENOSPC, errno.EIO)
+    for at, error in itertools.product(points, errors) if TORTURE else zip(points, itertools.cycle(errors)):
 
-        def work(at: int = at) -> None:
+        def work(at: int = at, error: int = error) -> None:
             with watched(failing(at, error, lasting=error == errno.ENOSPC)):
-                walk.work()
+                walked.work()
 
         what = f"{job}, {errno.errorcode[error]} at call {at}"
-        ending = walk.attempt(work, what)
+        ending = walked.attempt(work, what)
         assert ending.clean, f"{what}: {ending}"
         failed += ending.error is not None
     assert ending.finished
@@ -46,17 +47,17 @@ def test_an_error_at_every_call(base: Path, expected: list[stub.Answers], job: s
 
 
 @pytest.mark.parametrize("job", ["build", "compact"])
-def test_files_that_may_not_grow(base: Path, expected: list[stub.Answers], job: str) -> None:
+def test_files_that_may_not_grow(walk: Callable[[str], Walk], job: str) -> None:
     """RLIMIT_FSIZE reaches the writers in C++ too: Parquet, Arrow and FAISS files are cut off mid-way."""
-    walk = Walk(base, job, expected)
-    largest = max(path.stat().st_size for path in walk.index.rglob("*") if path.is_file())
+    walked = walk(job)
+    largest = max(path.stat().st_size for path in walked.index.rglob("*") if path.is_file())
     for limit in [*range(0, largest, step(8) * 251), largest - 1]:
 
         def work(limit: int = limit) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-            walk.work()
+            walked.work()
 
-        ending = walk.attempt(work, f"{job} with files of at most {limit} bytes")
+        ending = walked.attempt(work, f"{job} with files of at most {limit} bytes")
         assert ending.clean, f"{limit}: {ending}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import resource
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_memory_limit(base: Path, job: str, monkeypatch: pytest.MonkeyPatch) -
     before = stub.answers(config.index_path)
     stub.write_texts(base, 2, 60)
     endings = []
-    for kilobytes in [*range(0, 320, 16 * step(5)), *range(1024, 120 * 1024, 3072 * step(13)), 4000 * 1024]:
+    for kilobytes in [*range(0, 320, 16 * step(10)), *range(1024, 120 * 1024, 3072 * step(20)), 4000 * 1024]:
 
         def work(kilobytes: int = kilobytes) -> None:
             limit = address_space() + (kilobytes << 10)
@@ -178,13 +179,11 @@ SPOILED: dict[str, Callable[[Encoded], Encoded]] = {
 
 @pytest.mark.parametrize("name", sorted(SPOILED))
 def test_an_answer_that_is_none_is_refused_before_anything_is_written(
-    base: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    base: Path, two_generations: Path, expected: list[stub.Answers], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    shutil.copytree(two_generations, base, dirs_exist_ok=True)
     config = stub.stub_config(base)
-    stub.write_texts(base, 0)
-    builder.build(config)
-    before = stub.answers(config.index_path)
-    stub.write_texts(base, 1)
+    stub.write_texts(base, 2)
     sound = stub.load_stub
 
     def spoiled(*arguments: object, **options: object) -> object:
@@ -199,7 +198,7 @@ def test_an_answer_that_is_none_is_refused_before_anything_is_written(
             builder.build(config)
     assert not list(config.index_path.glob("staging/shards/*"))
     assert verify(config.index_path, deep=True).problems == ()
-    assert stub.answers(config.index_path) == before
+    assert stub.answers(config.index_path) == expected[1]
     assert builder.build(config).published
 
 

@@ -122,7 +122,7 @@ def test_a_power_cut_before_every_call(base: Path, job: str, monkeypatch: pytest
     disk = Disk(disk_root)
     cuts: list[tuple[str, Tree]] = []
     rng = random.Random(3)
-    every = step({"rollback": 3, "publish": 3, "compact": 9}.get(job, 29))
+    every = step({"rollback": 3, "publish": 8, "compact": 13}.get(job, 67))
     original = os.fsync
 
     def record(number: int, name: str) -> None:

@@ -42,7 +42,7 @@ def damaged(config: Config, file: Path) -> Iterator[str]:
     template = config.base / "template"
     shutil.copytree(config.index_path, template)
     data = file.read_bytes()
-    for what, content in list(damages(data, file.name))[:: step(3)]:
+    for what, content in list(damages(data, file.name))[:: step(5)]:
         shutil.rmtree(config.index_path)
         shutil.copytree(template, config.index_path)
         file.write_bytes(content)
@@ -89,7 +89,7 @@ def test_a_summary_that_says_something_else_is_refused(interrupted: Config) -> N
     path = staging.ingest_folder(interrupted.index_path) / "ingest.json"
     data = path.read_bytes()
     places = [at for at, byte in enumerate(data) if chr(byte).isalnum()]
-    for position in places[:: step(5)]:
+    for position in places[:: step(9)]:
         path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
         with pytest.raises(CorruptIndexError, match="run `pipeline ingest` again"):
             staging.load_ingest(interrupted.index_path)
@@ -128,6 +128,6 @@ def test_no_flipped_bit_makes_up_an_entry(settled: Config) -> None:
                 assert ledger.load_ledger(settled.index_path).items() <= right.items(), f"bit {bit} of {position}"
 
     for start in range(0, len(data), 500):
-        positions = range(start, min(start + 500, len(data)), step(17))
+        positions = range(start, min(start + 500, len(data)), step(41))
         ending = processes.run(lambda positions=positions: read(positions))  # type: ignore[misc]
         assert ending.finished, f"one of {positions}: {ending}"

@@ -63,16 +63,16 @@ def _damage(name: str) -> Callable[[Config], None]:
 
 
 JOBS: dict[str, Job] = {
-    "build": Job(builder.build, 29),
-    "refused": Job(stub.refused, 31),
-    "full": Job(lambda config: builder.build(config, full=True), 37),
-    "ingest": Job(builder.ingest, 7),
-    "compact": Job(lambda config: compact(config.index_path, retain=1), 11),
+    "build": Job(builder.build, 47),
+    "refused": Job(stub.refused, 53),
+    "full": Job(lambda config: builder.build(config, full=True), 67),
+    "ingest": Job(builder.ingest, 9),
+    "compact": Job(lambda config: compact(config.index_path, retain=1), 17),
     "collect": Job(_collect, 4, lambda config: compact(config.index_path)),
     "rollback": Job(lambda config: store.rollback(config.index_path), 3),
-    "publish": Job(lambda config: builder.publish(config, force=True), 5, stub.refused),
-    "mend": Job(lambda config: repair(config.index_path), 3, _damage("postings.arrow")),
-    "drop": Job(lambda config: repair(config.index_path, drop_damaged=True), 5, _damage("dense.faiss")),
+    "publish": Job(lambda config: builder.publish(config, force=True), 11, stub.refused),
+    "mend": Job(lambda config: repair(config.index_path), 4, _damage("postings.arrow")),
+    "drop": Job(lambda config: repair(config.index_path, drop_damaged=True), 9, _damage("dense.faiss")),
 }
 
 
@@ -83,12 +83,10 @@ class Walk:
     """
 
     def __init__(self, base: Path, name: str, expected: list[stub.Answers]) -> None:
+        """`base` holds the collection at version 1 and its index (`two_generations`)."""
         self.config = stub.stub_config(base)
         self.index = self.config.index_path
         self._job, self._template, self._expected = JOBS[name], base / "template", expected
-        for version in range(2):
-            stub.write_texts(base, version)
-            builder.build(self.config)
         stub.write_texts(base, 2)
         self._job.prepare(self.config)
         shutil.copytree(self.index, self._template)
@@ -109,10 +107,10 @@ class Walk:
         shutil.copytree(self._template, self.index)
 
     def points(self, every: int) -> list[int]:
-        """The calls to disturb: all of them in a torture, else each `every`-th and those around every link, which
-        is what publishes; and one past the end."""
+        """The calls to disturb, and one past the end: all of them in a torture; else each `every`-th, every link
+        (it publishes) and the next."""
         linked = [at for at, name in enumerate(self._calls) if name == "link"]
-        chosen = {*range(0, len(self._calls), step(every)), *(at + near for at in linked for near in (-1, 0, 1))}
+        chosen = {*range(0, len(self._calls), step(every)), *(at + after for at in linked for after in (0, 1))}
         return [*sorted(chosen), len(self._calls)]
 
     def attempt(self, work: Callable[[], object], what: str) -> processes.Ending:
@@ -127,7 +125,7 @@ class Walk:
         if found.answers is None:
             repair(self.index, drop_damaged=True)
         elif self.before.answers is not None:  # else an earlier generation names what was damaged, too
-            for generation in manifests.generations(self.index):
+            for generation in manifests.generations(self.index)[:-1]:
                 assert verify(self.index, generation, deep=True).problems == (), what
         builder.build(self.config)
         assert State.of(self.index).answers == self._expected[2], what
