@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline import commit
 from pipeline import plan as planning
-from pipeline.commit import BuildReport, IngestReport, Wishes
+from pipeline.commit import Wishes
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.reuse import take_inventory
@@ -36,9 +36,11 @@ from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.judging import Circumstances, judged
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import chunk_tokenizer, load_encoder
+from pipeline.outcome import BuildReport, IngestReport
 from pipeline.plan import BuildPlan
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Fingerprint, Rejection
+from pipeline.report import failure
 from pipeline.report.page import write
 from pipeline.report.record import load as load_record
 from pipeline.stopwatch import Stopwatch
@@ -70,8 +72,9 @@ def ingest(
     lifts the guard `max_delete_ratio`, which otherwise raises `DeletionGuardError`.
     Raises `ConfigError`, `SourceError`, `IncompatibleIndexError`, `IndexLockedError`.
     """
-    with _lock(config):
-        return _ingest(config, _encoder(config), full, strict, rehash, allow_deletes, progress)
+    watch = Stopwatch(progress)
+    with _lock(config), failure.noted(config.index_path, watch):
+        return _ingest(config, _encoder(config), full, strict, rehash, allow_deletes, watch)
 
 
 def encode(
@@ -84,8 +87,8 @@ def encode(
     """
     index = config.index_path
     watch = Stopwatch(progress)
-    wishes = Wishes(_golden(config), note, allow_deletes)
-    with _lock(config):
+    with _lock(config), failure.noted(index, watch):
+        wishes = Wishes(_golden(config), note, allow_deletes)
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
@@ -114,8 +117,8 @@ def build(
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
     watch = Stopwatch(progress)
-    wishes = Wishes(_golden(config), note, allow_deletes)
-    with _lock(config):
+    with _lock(config), failure.noted(config.index_path, watch):
+        wishes = Wishes(_golden(config), note, allow_deletes)
         encoder = _encoder(config)
         report = _ingest(config, encoder, full, strict, rehash, allow_deletes, watch)
         return commit.encode_and_publish(config, encoder, report, watch, wishes)

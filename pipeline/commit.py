@@ -5,45 +5,37 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import outcome
 from pipeline import plan as planning
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.pool import Pool
 from pipeline.errors import GateRefusedError, IndexStoreError, SourceError
-from pipeline.evaluate.gate import recorded_measures
 from pipeline.evaluate.golden import Golden
 from pipeline.index import candidate, compact, staging, store
 from pipeline.index import manifest as manifests
 from pipeline.index.dense_writer import DenseChoice
-from pipeline.index.manifest import LexicalParameters, LexicalRecall, Manifest, SegmentEntry, lexical_recall
+from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.index.staging import StagedIngest
 from pipeline.judging import Circumstances, Verdict, judged
 from pipeline.models.contract import Encoder
+from pipeline.outcome import BuildReport, IngestReport
 from pipeline.progress import ProgressFactory
 from pipeline.query.calibration import Calibration
 from pipeline.query.searcher import Index
 from pipeline.query.trials import calibrate_index, is_stale
-from pipeline.records import Fingerprint, Rejection
+from pipeline.records import Fingerprint
 from pipeline.report.page import write
-from pipeline.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths, chunk_lengths
-from pipeline.stopwatch import Stopwatch, peak_memory
+from pipeline.report.record import chunk_lengths
+from pipeline.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What an ingest found and staged. `rejects_file` lists the rejections, if there are any."""
-
-    staged: StagedIngest
-    rejections: tuple[Rejection, ...]
-    rejects_file: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +45,6 @@ class Wishes:
     golden: Golden
     note: str = ""
     allow_deletes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build did. `published` is false when the live generation already was up to date.
-
-    `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
-    `reused_chunks`: staged chunks that were not encoded, since their text was already.
-    `lexical_recall`: `None` where the lexical leg is exact.
-    """
-
-    published: bool
-    generation: int
-    documents: int
-    chunks: int
-    added: int
-    changed: int
-    unchanged: int
-    deleted: int
-    moved: tuple[tuple[str, str], ...]
-    encoded_chunks: int
-    reused_chunks: int
-    rejections: tuple[Rejection, ...]
-    rejects_file: Path | None
-    seconds: float
-    measures: Mapping[str, float] = field(default_factory=dict)
-    lexical_recall: LexicalRecall | None = None
 
 
 def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
@@ -105,7 +70,7 @@ def encode_and_publish(
         check_fingerprints(config, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
     if live is not None and staged.nothing_to_do:
         staging.clear(index)
-        return _summary(live, report, watch, None)
+        return outcome.summary(live, report, watch, None)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
@@ -137,10 +102,10 @@ def encode_and_publish(
     else:
         publish(config, verdict.manifest)
     with _not_the_builds_fault(index, "the build's report is missing"):
-        write(index, _record(verdict, report, watch, encoded.encoded_chunks, lengths))
+        write(index, outcome.record(verdict, report, watch, encoded.encoded_chunks, lengths))
     if verdict.refusals:
-        raise GateRefusedError(refusal(index, verdict))
-    return _summary(verdict.manifest, report, watch, encoded)
+        raise GateRefusedError(refusal(index, verdict, report.rejects_file))
+    return outcome.summary(verdict.manifest, report, watch, encoded)
 
 
 def publish(config: Config, manifest: Manifest) -> None:
@@ -179,46 +144,13 @@ def staged_candidate(index: Path) -> Manifest:
     return manifest
 
 
-def refusal(index: Path, verdict: Verdict) -> str:
-    """One line: what was refused, why, and what to do."""
+def refusal(index: Path, verdict: Verdict, rejects_file: Path | None = None) -> str:
+    """One line: what was refused, why, and what to do. `rejects_file`: where rejected documents are listed."""
+    rejects = f"; rejected documents are listed in {rejects_file}" if rejects_file else ""
     return (
         f"{index}: the gate refused generation {verdict.manifest.generation}: {'; '.join(verdict.refusals)}; "
         "it stays staged: `pipeline query --generation staged` searches it, `pipeline publish --force` publishes it"
-    )
-
-
-def _record(
-    verdict: Verdict, report: IngestReport, watch: Stopwatch, encoded: int, lengths: ChunkLengths | None
-) -> BuildRecord:
-    manifest, staged = verdict.manifest, report.staged
-    return BuildRecord(
-        generation=manifest.generation,
-        status="refused" if verdict.refusals else "published",
-        created_at=manifest.created_at,
-        seconds=watch.seconds,
-        documents=manifest.documents,
-        chunks=manifest.chunks,
-        segments=len(manifest.segments),
-        bytes=sum(file.size for entry in manifest.segments for file in entry.files),
-        added=staged.added,
-        changed=staged.changed,
-        deleted=staged.deleted,
-        unchanged=staged.unchanged,
-        held=staged.held,
-        new_chunks=staged.chunks,
-        encoded=encoded,
-        full=staged.full,
-        peak_bytes=peak_memory(),
-        stages=tuple(watch.stages),
-        rejected=staged.rejected,
-        rejections=report.rejections[:MOST_REJECTIONS],
-        lengths=lengths,
-        measures=recorded_measures(manifest),
-        live_measures=verdict.live_measures,
-        refusals=verdict.refusals,
-        note=manifest.note,
-        moved=len(staged.moved),
-        lexical_recall=lexical_recall(manifest),
+        f"{rejects}"
     )
 
 
@@ -283,28 +215,3 @@ def _calibrated(
             calibration = calibrate_index(index)
         recorded = calibration.to_json() if calibration else None
     return dataclasses.replace(manifest, statistics={"calibration": recorded} if recorded else {})
-
-
-def _summary(
-    manifest: Manifest, report: IngestReport, watch: Stopwatch, encoded: encoding.EncodedParts | None
-) -> BuildReport:
-    """`encoded` is `None` if nothing was published."""
-    staged = report.staged
-    return BuildReport(
-        published=encoded is not None,
-        generation=manifest.generation,
-        documents=manifest.documents,
-        chunks=manifest.chunks,
-        added=staged.added,
-        changed=staged.changed,
-        unchanged=staged.unchanged,
-        deleted=staged.deleted,
-        moved=staged.moved,
-        encoded_chunks=encoded.encoded_chunks if encoded else 0,
-        reused_chunks=encoded.reused_chunks if encoded else 0,
-        rejections=report.rejections,
-        rejects_file=report.rejects_file,
-        seconds=watch.seconds,
-        measures=recorded_measures(manifest),
-        lexical_recall=lexical_recall(manifest),
-    )

@@ -23,6 +23,7 @@ LAYERS = [
     {"report"},
     {"plan"},
     {"judging"},
+    {"outcome"},
     {"commit"},
     {"builder"},
     {"render"},

@@ -200,6 +200,11 @@ def test_the_command_line(config: Config) -> None:
     refused = run(config.base, "build")
     assert refused.exit_code == 6
     assert refused.stderr.startswith("error: index: the gate refused generation 2: expected is 0.0000")
+    assert "rejected" not in refused.stderr
+    (config.base / "documents/bad.md").write_bytes(b"\x00")
+    assert run(config.base, "build").stderr.endswith(
+        "; rejected documents are listed in index/rejects/00000002.jsonl\n"
+    )
     status = json.loads(run(config.base, "status", "--json").stdout)
     assert (status["generation"], status["refused"]["generation"]) == (1, 2)
     assert "the gate refused generation 2" in run(config.base, "status").stdout

@@ -23,19 +23,26 @@ if TYPE_CHECKING:
 def report(options: Options, generation: int | None, show: bool, index_path: str | None, as_json: bool) -> None:
     """Tell what the last build, or that of generation N, did, and where its page is."""
     from pipeline.render import report_tables
+    from pipeline.report import failure
     from pipeline.report.page import ensure_page
     from pipeline.report.record import load, record_path
 
     index = options.index_folder(index_path)
-    record = load(index, generation)
-    page = ensure_page(index, record).resolve()
-    if as_json:
-        stored = record_path(index, record.generation).read_text("utf-8")
-        click.echo(json.dumps(json.loads(stored), ensure_ascii=False))
+    failed = failure.load(index) if generation is None else None
+    if failed is not None:
+        page, stored = failure.page_path(index).resolve(), failure.record_path(index)
+        if not as_json:
+            report_tables.failure_tables(console(), failed)
     else:
-        report_tables.record_tables(console(), record)
-        if successor := _another_of_this_number(index, record):
-            click.echo(f"the generation {record.generation} that is there is another one: {successor}")
+        record = load(index, generation)
+        page, stored = ensure_page(index, record).resolve(), record_path(index, record.generation)
+        if not as_json:
+            report_tables.record_tables(console(), record)
+            if successor := _another_of_this_number(index, record):
+                click.echo(f"the generation {record.generation} that is there is another one: {successor}")
+    if as_json:
+        click.echo(json.dumps(json.loads(stored.read_bytes()), ensure_ascii=False))
+    else:
         click.echo(f"the whole story: {page}")
     if show and click.launch(page.as_uri()) != 0:
         click.echo(f"no browser could be started; open {page} in one", err=True)

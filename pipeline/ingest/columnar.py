@@ -40,11 +40,16 @@ def read_parquet(file: SourceFile, settings: IngestSettings, reject: RejectRecor
                         reject(row, str(error))
                         continue
                     yield row, document
+    except MemoryError:  # Arrow's is an ArrowException too
+        raise UnreadableError(f"not enough memory to read it{_after(row)}") from None
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        after = f" after row {row}" if row else ""
-        raise UnreadableError(f"broken Parquet{after}: {first_line(error)}") from error
+        raise UnreadableError(f"broken Parquet{_after(row)}: {first_line(error)}") from error
+
+
+def _after(row: int) -> str:
+    return f" after row {row}" if row else ""
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -56,6 +56,8 @@ def read_office(file: SourceFile, settings: IngestSettings, reject: RejectRecord
         text, title = str(result.markdown), str(result.title or "").strip()
     except MissingDependencyException:
         raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
+    except MemoryError:
+        raise UnreadableError("not enough memory to convert it") from None
     except RecursionError:
         raise UnreadableError("cannot be converted: nested too deeply") from None
     except Exception as error:  # the border: six parsers, each with its own errors

@@ -28,6 +28,8 @@ Sleep = Callable[[float], object]
 
 TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
 FIRST_WAIT_SECONDS = 0.5
+LONG_WAIT_SECONDS = 10.0
+"""A wait from here on is told: a build that stands still looks like one that hangs."""
 CONNECT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 MESSAGE_CHARACTERS = 200
@@ -151,7 +153,8 @@ class JsonClient:
     def _wait(self, url: str, problem: str, attempt: int, asked: float | None, stop: threading.Event) -> None:
         backoff: float = FIRST_WAIT_SECONDS * 2 ** (attempt - 1) * self._random.uniform(0.5, 1.0)
         seconds = min(self._settings.max_wait_seconds, max(backoff, asked or 0.0))
-        logger.info("%s: %s; attempt %d in %.1f s", url, problem, attempt + 1, seconds)
+        level = logging.WARNING if seconds >= LONG_WAIT_SECONDS else logging.INFO
+        logger.log(level, "%s: %s; attempt %d in %.1f s", url, problem, attempt + 1, seconds)
         (self._sleep or stop.wait)(seconds)
 
     def _refusal(self, url: str, reply: _Reply) -> EncoderError:

@@ -16,9 +16,9 @@ from pipeline.records import Rejection
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
-    from pipeline.commit import BuildReport
     from pipeline.index.manifest import LexicalRecall
     from pipeline.index.staging import StagedIngest
+    from pipeline.outcome import BuildReport
     from pipeline.plan import BuildPlan
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.render.build_lines import recall_lines
+from pipeline.report.failure import Failure
 from pipeline.report.record import BuildRecord
+from pipeline.stopwatch import StageTime
 from pipeline.wording import counted, printable
 
 _REJECTIONS = 5
@@ -28,16 +32,7 @@ def record_tables(console: Console, record: BuildRecord) -> None:
     )
     for line in recall_lines(record.lexical_recall):
         console.print(f"  {line}")
-    table = Table("stage", "done", "seconds", "a second", "peak memory")
-    for stage in record.stages:
-        table.add_row(
-            stage.name,
-            counted(stage.units, stage.unit),
-            f"{stage.seconds:,.2f}",
-            f"{stage.units / stage.seconds:,.1f}" if stage.units and stage.seconds > 0 else "–",
-            f"{stage.peak_bytes / 1e6:,.0f} MB",
-        )
-    console.print(table)
+    console.print(_stages(record.stages))
     if record.measures:
         live = record.live_measures or {}
         quality = Table("measure", "this build", "before")
@@ -48,3 +43,27 @@ def record_tables(console: Console, record: BuildRecord) -> None:
         console.print(f"  rejected {escape(printable(f'{one.source}: {one.reason}'))}")
     if record.rejected > _REJECTIONS:
         console.print(f"  … and {record.rejected - _REJECTIONS:,} more")
+
+
+def failure_tables(console: Console, failure: Failure) -> None:
+    """When and why the last build failed, and what it had done until then."""
+    console.print(f"the last build [red]failed[/], {failure.failed_at}, after {failure.seconds:,.1f} s:")
+    console.print(f"  {escape(printable(failure.reason))}")
+    if failure.stages:
+        console.print(_stages(failure.stages))
+    console.print(
+        "the live generation is as it was; `pipeline generations` lists it, `pipeline report N` tells of it"
+    )
+
+
+def _stages(stages: Sequence[StageTime]) -> Table:
+    table = Table("stage", "done", "seconds", "a second", "peak memory")
+    for stage in stages:
+        table.add_row(
+            stage.name,
+            counted(stage.units, stage.unit),
+            f"{stage.seconds:,.2f}",
+            f"{stage.units / stage.seconds:,.1f}" if stage.units and stage.seconds > 0 else "–",
+            f"{stage.peak_bytes / 1e6:,.0f} MB",
+        )
+    return table

@@ -54,7 +54,10 @@ def unpublished_record(index: str, staged: bool, refused: Manifest | None) -> di
 
 def waiting_lines(record: Mapping[str, Any]) -> list[str]:
     """What waits to be published, and how to publish it."""
-    lines = ["an ingest is staged: `pipeline encode` publishes it"] if record["staged"] else []
+    staged = (
+        "an ingest is staged: `pipeline encode` publishes it; `pipeline build` takes up the shards that are done"
+    )
+    lines = [staged] if record["staged"] else []
     if record["refused"]:
         reasons = printable("; ".join(record["refused"]["reasons"]))
         lines.append(f"the gate refused generation {record['refused']['generation']}, it is staged: {reasons}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.report import plots
 from pipeline.report.record import BuildRecord, history, page_path, save
+from pipeline.stopwatch import StageTime
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +64,34 @@ def page(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
         "<h2>What changed</h2>",
         _changes(record),
         "<h2>Time</h2>",
-        _stages(record),
+        _stages(record.stages),
         _quality(record),
         _lengths(record),
         _rejections(record),
         _history([*earlier, record]),
     ]
+    return _document(f"Build {record.generation}", parts)
+
+
+def failure_page(failed_at: str, seconds: float, reason: str, stages: Sequence[StageTime]) -> str:
+    """The page of a build that ended in an error."""
+    return _document(
+        "Failed build",
+        [
+            '<h1>The build <span class="bad">failed</span></h1>',
+            f'<p class="lead">{escape(failed_at)} · after {_seconds(seconds)} · nothing was published</p>',
+            f'<p class="bad">{escape(reason)}</p>',
+            "<h2>Time</h2>" + _stages(stages) if stages else "",
+        ],
+    )
+
+
+def _document(title: str, parts: Sequence[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Build {record.generation}</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n"
         + "\n".join(part for part in parts if part)
         + "\n</body></html>\n"
     )
@@ -127,8 +145,8 @@ def _changes(record: BuildRecord) -> str:
     return _table(("full build" if record.full else "compared with the live generation", ""), rows, 1)
 
 
-def _stages(record: BuildRecord) -> str:
-    plot = plots.bars("Seconds of each stage", [(s.name, s.seconds, _seconds(s.seconds)) for s in record.stages])
+def _stages(stages: Sequence[StageTime]) -> str:
+    plot = plots.bars("Seconds of each stage", [(s.name, s.seconds, _seconds(s.seconds)) for s in stages])
     rows = [
         (
             stage.name,
@@ -136,7 +154,7 @@ def _stages(record: BuildRecord) -> str:
             f"{stage.units / stage.seconds:,.1f}" if stage.units and stage.seconds > 0 else "–",
             f"{stage.peak_bytes / 1e6:,.0f} MB",
         )
-        for stage in record.stages
+        for stage in stages
     ]
     return plot + _table(("stage", "done", "a second", "peak memory"), rows, 3)
 

@@ -6,6 +6,8 @@ import io
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.ingest.conftest import Read
@@ -109,6 +111,23 @@ def test_broken_files_are_named(read: Read, tmp_path: Path) -> None:
     assert reasons["hollow.xlsx"].startswith("broken .xlsx file: ")
     assert "1.0 MB is more than ingest.max_document_mb=1" in reasons["huge.html"]
     assert all("\n" not in reason for reason in reasons.values())
+
+
+def test_a_shortage_of_memory_is_not_told_as_damage(
+    read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("markitdown.converters.PdfConverter.convert", greedy)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", greedy)
+    (tmp_path / "src/greedy.pdf").write_bytes(pdf("text"))
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "src/greedy.parquet")
+    _, rejections = read()
+    assert {r.file.removeprefix("src/"): r.reason for r in rejections} == {
+        "greedy.pdf": "not enough memory to convert it",
+        "greedy.parquet": "not enough memory to read it",
+    }
 
 
 def test_deeply_nested_html_is_refused_or_read_but_stops_nothing(read: Read, tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""What a build did: as its caller gets it, and as its report keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.encode.stage import EncodedParts
+from pipeline.evaluate.gate import recorded_measures
+from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
+from pipeline.index.staging import StagedIngest
+from pipeline.judging import Verdict
+from pipeline.records import Rejection
+from pipeline.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
+from pipeline.stopwatch import Stopwatch, peak_memory
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest found and staged. `rejects_file` lists the rejections, if there are any."""
+
+    staged: StagedIngest
+    rejections: tuple[Rejection, ...]
+    rejects_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. `published` is false when the live generation already was up to date.
+
+    `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
+    `reused_chunks`: staged chunks that were not encoded, since their text was already.
+    `lexical_recall`: `None` where the lexical leg is exact.
+    """
+
+    published: bool
+    generation: int
+    documents: int
+    chunks: int
+    added: int
+    changed: int
+    unchanged: int
+    deleted: int
+    moved: tuple[tuple[str, str], ...]
+    encoded_chunks: int
+    reused_chunks: int
+    rejections: tuple[Rejection, ...]
+    rejects_file: Path | None
+    seconds: float
+    measures: Mapping[str, float] = field(default_factory=dict)
+    lexical_recall: LexicalRecall | None = None
+
+
+def summary(
+    manifest: Manifest, report: IngestReport, watch: Stopwatch, encoded: EncodedParts | None
+) -> BuildReport:
+    """What the caller of a build gets. `encoded` is `None` if nothing was published."""
+    staged = report.staged
+    return BuildReport(
+        published=encoded is not None,
+        generation=manifest.generation,
+        documents=manifest.documents,
+        chunks=manifest.chunks,
+        added=staged.added,
+        changed=staged.changed,
+        unchanged=staged.unchanged,
+        deleted=staged.deleted,
+        moved=staged.moved,
+        encoded_chunks=encoded.encoded_chunks if encoded else 0,
+        reused_chunks=encoded.reused_chunks if encoded else 0,
+        rejections=report.rejections,
+        rejects_file=report.rejects_file,
+        seconds=watch.seconds,
+        measures=recorded_measures(manifest),
+        lexical_recall=lexical_recall(manifest),
+    )
+
+
+def record(
+    verdict: Verdict, report: IngestReport, watch: Stopwatch, encoded: int, lengths: ChunkLengths | None
+) -> BuildRecord:
+    """What the report of a finished build keeps. `encoded`: chunks that went through the encoder."""
+    manifest, staged = verdict.manifest, report.staged
+    return BuildRecord(
+        generation=manifest.generation,
+        status="refused" if verdict.refusals else "published",
+        created_at=manifest.created_at,
+        seconds=watch.seconds,
+        documents=manifest.documents,
+        chunks=manifest.chunks,
+        segments=len(manifest.segments),
+        bytes=sum(file.size for entry in manifest.segments for file in entry.files),
+        added=staged.added,
+        changed=staged.changed,
+        deleted=staged.deleted,
+        unchanged=staged.unchanged,
+        held=staged.held,
+        new_chunks=staged.chunks,
+        encoded=encoded,
+        full=staged.full,
+        peak_bytes=peak_memory(),
+        stages=tuple(watch.stages),
+        rejected=staged.rejected,
+        rejections=report.rejections[:MOST_REJECTIONS],
+        lengths=lengths,
+        measures=recorded_measures(manifest),
+        live_measures=verdict.live_measures,
+        refusals=verdict.refusals,
+        note=manifest.note,
+        moved=len(staged.moved),
+        lexical_recall=lexical_recall(manifest),
+    )

@@ -1,0 +1,153 @@
+"""A build that fails is told by `pipeline report` until one ends well, and the report never hides its error."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline import builder
+from pipeline.cli import cli
+from pipeline.config import Config
+from pipeline.encode import stage
+from pipeline.errors import (
+    DeletionGuardError,
+    EncoderError,
+    GateRefusedError,
+    IndexLockedError,
+    PipelineError,
+    RejectedDocumentsError,
+)
+from pipeline.index import files, store
+from pipeline.report import failure
+from pipeline.report.record import numbers
+from tests.collection import config_for, write_documents
+from tests.faults import stub
+
+
+@pytest.fixture(autouse=True)
+def _stub() -> Iterator[None]:
+    with stub.patched():
+        yield
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    write_documents(tmp_path / "documents")
+    return config_for(tmp_path)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """An encoder that fails, with markup and a file name that is no UTF-8 in what it says."""
+
+    def fail(*args: object, **options: object) -> None:
+        raise EncoderError("<b>gone</b>\nnear \udcff; start the server")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "encode_staged", fail)
+        yield patch
+
+
+def report(config: Config, *options: str) -> Result:
+    return CliRunner().invoke(cli, ["report", "--index", str(config.index_path), *options], env={"COLUMNS": "200"})
+
+
+def test_a_failed_build_is_told_until_one_ends_well(config: Config, broken: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EncoderError):
+        builder.build(config)
+    failed = failure.load(config.index_path)
+    assert failed is not None
+    assert failed.reason == "<b>gone</b> near ?; start the server"
+    assert [done.name for done in failed.stages] == ["ingest"]
+    assert failed.stages[0].units > 0
+    shown = report(config)
+    assert (shown.exit_code, "failed" in shown.stdout, failed.reason in shown.stdout) == (0, True, True)
+    page = failure.page_path(config.index_path).read_text("utf-8")
+    assert "&lt;b&gt;gone&lt;/b&gt;" in page
+    assert "<b>" not in page
+    assert json.loads(report(config, "--json").stdout)["status"] == "failed"
+
+    broken.undo()
+    assert builder.build(config).published
+    assert failure.load(config.index_path) is None
+    assert not failure.page_path(config.index_path).exists()
+    assert "generation 1 was published" in report(config).stdout
+
+
+def test_it_stands_before_the_last_generation_and_hides_none(config: Config, broken: pytest.MonkeyPatch) -> None:
+    broken.undo()
+    builder.build(config)
+    (config.base / "documents/bad.md").write_bytes(b"\x00")
+    with pytest.raises(RejectedDocumentsError):
+        builder.build(config, strict=True)
+    assert "1 document was rejected" in report(config).stdout
+    assert "generation 1 was published" in report(config, "1").stdout
+    assert numbers(config.index_path) == [1]
+    (config.base / "documents/bad.md").unlink()
+    assert not builder.build(config).published  # nothing to do is a good end
+    assert "generation 1 was published" in report(config).stdout
+
+
+def test_what_the_deletion_guard_refuses_is_told(config: Config) -> None:
+    builder.build(config)
+    for path in sorted((config.base / "documents").rglob("*.*"))[1:]:
+        path.unlink()
+    with pytest.raises(DeletionGuardError):
+        builder.build(config)
+    assert "--allow-deletes" in report(config).stdout
+
+
+def test_what_the_gate_refuses_has_its_own_report(config: Config, broken: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EncoderError):
+        builder.build(config)
+    broken.undo()
+    with pytest.raises(GateRefusedError):
+        builder.build(config.model_copy(update={"gate": stub.IMPOSSIBLE}))
+    assert "generation 1 was refused" in report(config).stdout
+
+
+def test_who_finds_the_index_locked_leaves_the_writers_report_alone(config: Config) -> None:
+    builder.build(config)
+    with store.lock(config.index_path), pytest.raises(IndexLockedError):
+        builder.build(config)
+    assert failure.load(config.index_path) is None
+
+
+@pytest.mark.parametrize("command", [builder.ingest, builder.encode])
+def test_each_half_of_a_build_tells_too(config: Config, command: Callable[[Config], object]) -> None:
+    empty = config.model_copy(update={"sources": []})
+    with pytest.raises(PipelineError) as caught:
+        command(empty)
+    failed = failure.load(config.index_path)
+    assert failed is not None
+    assert failed.reason == str(caught.value)
+
+
+def test_a_disk_that_takes_no_report_does_not_hide_the_error(
+    config: Config, broken: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = files.write_file
+
+    def full(path: Path, data: bytes) -> None:
+        if "reports" in path.parts:
+            raise OSError(28, "No space left on device", str(path))
+        original(path, data)
+
+    broken.setattr(files, "write_file", full)
+    with caplog.at_level(logging.WARNING), pytest.raises(EncoderError):
+        builder.build(config)
+    assert "no report of this failure" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"status": 1}'])
+def test_a_damaged_record_is_a_warning(config: Config, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    builder.build(config)
+    failure.record_path(config.index_path).write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert "generation 1 was published" in report(config).stdout
+    assert "failure.json: cannot be read" in caplog.text
