@@ -51,9 +51,7 @@ def failure_tables(console: Console, failure: Failure) -> None:
     console.print(f"  {escape(printable(failure.reason))}")
     if failure.stages:
         console.print(_stages(failure.stages))
-    console.print(
-        "the live generation is as it was; `pipeline generations` lists it, `pipeline report N` tells of it"
-    )
+    console.print("nothing was published; `pipeline report N` tells of generation N")
 
 
 def _stages(stages: Sequence[StageTime]) -> Table:
