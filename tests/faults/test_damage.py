@@ -76,6 +76,9 @@ def test_flipped_bits_and_missing_ends(index: Path, kind: str) -> None:
     path = live_file(index, kind)
     data = path.read_bytes()
     right = stub.answers(index)
+    refusals = ["clean CorruptIndexError"]
+    if kind == "manifest":
+        refusals.append("clean IncompatibleIndexError")  # a bit of the digit that is the format's version
     for what, damaged in damages(data, kind):
         path.write_bytes(damaged)
         problems = verify(index, deep=True).problems
@@ -86,7 +89,7 @@ def test_flipped_bits_and_missing_ends(index: Path, kind: str) -> None:
 
         ending = processes.run(ask)
         assert ending.error is not None, what
-        assert ending.error.startswith("clean CorruptIndexError"), (what, ending)
+        assert ending.error.startswith(tuple(refusals)), (what, ending)
     path.write_bytes(data)
     assert verify(index, deep=True).ok
 
