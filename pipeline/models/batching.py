@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -70,21 +71,39 @@ def plan(lengths: Sequence[int], budget_tokens: int) -> list[npt.NDArray[np.int6
     return batches
 
 
+def padded_length(tokens: int, longest: int) -> int:
+    """Where rows of so many tokens are padded to, at most `longest`: one of sixteen lengths an octave.
+
+    A runtime keeps compiled code for every shape that it has seen, so a build must not show it hundreds.
+    """
+    step = 1 << max(0, tokens.bit_length() - 5)
+    return max(tokens, min(-(-tokens // step) * step, longest))
+
+
+def padded(
+    ids: Sequence[npt.NDArray[np.int32]], budget_tokens: int, pad_id: int, longest: int
+) -> Iterator[TokenBatch]:
+    """Batches of tokenized texts by `plan`. `longest`: tokens that the model takes; padding never exceeds it."""
+    sizes = [padded_length(len(row), longest) for row in ids]
+    for chosen in plan(sizes, budget_tokens):
+        lengths = np.array([len(ids[i]) for i in chosen], np.int64)
+        matrix = np.full((len(chosen), sizes[chosen[0]]), pad_id, np.int32)
+        for row, i in enumerate(chosen):
+            matrix[row, : lengths[row]] = ids[i]
+        yield TokenBatch(chosen, matrix, lengths)
+
+
 def token_batches(
     texts: Sequence[str],
     tokenize: Callable[[Sequence[str]], list[npt.NDArray[np.int32]]],
     budget_tokens: int,
     pad_id: int,
+    longest: int,
 ) -> Iterator[TokenBatch]:
     """Tokenize and batch window by window, lazily, so that a window is tokenized while the last one is encoded."""
     for start, stop in windows(texts):
-        ids = tokenize(texts[start:stop])
-        for chosen in plan([len(row) for row in ids], budget_tokens):
-            lengths = np.array([len(ids[i]) for i in chosen], np.int64)
-            padded = np.full((len(chosen), int(lengths[0])), pad_id, np.int32)
-            for row, i in enumerate(chosen):
-                padded[row, : lengths[row]] = ids[i]
-            yield TokenBatch(chosen + start, padded, lengths)
+        for batch in padded(tokenize(texts[start:stop]), budget_tokens, pad_id, longest):
+            yield dataclasses.replace(batch, rows=batch.rows + start)
 
 
 def windows(texts: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.config import RerankSettings
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models import cache
-from pipeline.models.batching import TokenBatch, plan
+from pipeline.models.batching import TokenBatch, padded
 from pipeline.models.contract import Runtime
 from pipeline.models.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.local_transformer import tokenizer_path
@@ -140,13 +140,7 @@ class GraphReranker:
         shutil.copyfile(tokenizer_path(self._model), folder / TOKENIZER_FILE)
 
     def _batches(self, tokenizer: Any, query: str, passages: Sequence[str]) -> Iterator[TokenBatch]:
-        ids = self._pairs(tokenizer, query, passages)
-        for chosen in plan([len(row) for row in ids], BATCH_TOKENS):
-            lengths = np.array([len(ids[i]) for i in chosen], np.int64)
-            padded = np.full((len(chosen), int(lengths[0])), self._pad_id, np.int32)
-            for row, i in enumerate(chosen):
-                padded[row, : lengths[row]] = ids[i]
-            yield TokenBatch(chosen, padded, lengths)
+        return padded(self._pairs(tokenizer, query, passages), BATCH_TOKENS, self._pad_id, self._max_tokens)
 
     def _pairs(self, tokenizer: Any, query: str, passages: Sequence[str]) -> list[TokenIds]:
         texts = [text.encode("utf-8", "replace").decode("utf-8") for text in (query, *passages)]

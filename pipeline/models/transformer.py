@@ -161,7 +161,8 @@ class TransformerEncoder:
 
     def batches(self, texts: Sequence[str]) -> Iterator[TokenBatch]:
         """The texts as the model gets them, tokenized and cut into batches as they are drawn."""
-        return token_batches(texts, self.tokenizer.encode, self._batch_tokens, self.spec.pad_id)
+        spec = self.spec
+        return token_batches(texts, self.tokenizer.encode, self._batch_tokens, spec.pad_id, spec.max_tokens)
 
     def session(self, mode: Mode) -> Session:
         """The loaded model."""
