@@ -26,7 +26,7 @@ test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --ignore tests/faults
 	$(BIN)/python -m pytest tests/faults
 
-torture: $(STAMP) ## the fault tests in full: every call, a thousand kills (half an hour)
+torture: $(STAMP) ## the fault tests in full: every call, a thousand kills (an hour)
 	PIPELINE_TORTURE=1 $(BIN)/python -m pytest tests/faults
 
 check: $(STAMP) ## formatting, lint and types

@@ -41,10 +41,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
 def two_generations(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the collection at version 1 and its index, in which version 0 was live before."""
     base = tmp_path_factory.mktemp("two-generations")
-    with stub.patched():
-        for version in range(2):
-            stub.write_texts(base, version)
-            builder.build(stub.stub_config(base))
+    stub.build_two_generations(base)
     return base
 
 

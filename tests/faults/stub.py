@@ -122,6 +122,14 @@ def write_texts(base: Path, version: int, count: int = 24) -> None:
             path.write_text(text)
 
 
+def build_two_generations(base: Path) -> None:
+    """The collection at version 1 and its index, in which version 0 was live before: it has deletions."""
+    with patched():
+        for version in range(2):
+            write_texts(base, version)
+            builder.build(stub_config(base))
+
+
 def stub_config(base: Path, **changes: Any) -> Config:
     """Small shards and segments, so that a build has many steps."""
     settings: dict[str, Any] = {"encode": {"shard_chunks": 4}, "segments": {"max_chunks": 12, "dense": "auto"}}

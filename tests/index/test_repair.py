@@ -31,10 +31,7 @@ def _stub() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("repair")
-    with stub.patched():
-        for version in range(2):
-            stub.write_texts(base, version)
-            builder.build(stub.stub_config(base))
+    stub.build_two_generations(base)
     return base
 
 

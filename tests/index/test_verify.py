@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.errors import IndexNotFoundError
 from pipeline.index import dense, dense_writer, postings, schemas
@@ -28,10 +27,7 @@ from tests.faults.stub import sign
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two generations; the second has segments with deletions."""
     base = tmp_path_factory.mktemp("verify")
-    with stub.patched():
-        for version in range(2):
-            stub.write_texts(base, version)
-            builder.build(stub.stub_config(base))
+    stub.build_two_generations(base)
     return base / "index"
 
 

@@ -22,7 +22,7 @@ from pipeline.errors import (
     PipelineError,
     RejectedDocumentsError,
 )
-from pipeline.index import files, store
+from pipeline.index import store
 from pipeline.report import failure
 from pipeline.report.record import numbers
 from tests.collection import config_for, write_documents
@@ -129,16 +129,8 @@ def test_each_half_of_a_build_tells_too(config: Config, command: Callable[[Confi
 
 
 def test_a_disk_that_takes_no_report_does_not_hide_the_error(
-    config: Config, broken: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    config: Config, broken: pytest.MonkeyPatch, no_room_for_reports: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    original = files.write_file
-
-    def full(path: Path, data: bytes) -> None:
-        if "reports" in path.parts:
-            raise OSError(28, "No space left on device", str(path))
-        original(path, data)
-
-    broken.setattr(files, "write_file", full)
     with caplog.at_level(logging.WARNING), pytest.raises(EncoderError):
         builder.build(config)
     assert "no report of this failure" in caplog.text

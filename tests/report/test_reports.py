@@ -21,7 +21,6 @@ from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundError
-from pipeline.index import files
 from pipeline.records import Rejection
 from pipeline.report.page import page, write
 from pipeline.report.record import BuildRecord, chunk_lengths, history, load, page_path, record_path
@@ -110,16 +109,8 @@ def test_a_resumed_build_says_how_little_it_encoded(config: Config) -> None:
 
 
 def test_a_report_that_cannot_be_written_does_not_fail_a_build(
-    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    config: Config, no_room_for_reports: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    original = files.write_file
-
-    def full(path: Path, data: bytes) -> None:
-        if "reports" in path.parts:
-            raise OSError(28, "No space left on device", str(path))
-        original(path, data)
-
-    monkeypatch.setattr(files, "write_file", full)
     with caplog.at_level(logging.WARNING):
         assert builder.build(config).published
     assert "no report of generation 1" in caplog.text
