@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptIndexError
+from pipeline.forking import shared_property
 from pipeline.index import files
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_chunks
 from pipeline.records import Chunk
@@ -53,17 +54,22 @@ def lexical_blocks(folder: Path, rows: int = 16_384) -> Iterator[pa.Table]:
 
 
 class ChunkStore:
-    """Random access to chunks by ordinal. Thread-safe: reads go to an open file by position."""
+    """Random access to chunks by ordinal, for any number of threads.
+
+    A Parquet reader serves one thread, so every read has one of its own; they share the mapped file and its footer.
+    """
 
     def __init__(self, folder: Path, chunks: int) -> None:
         """Open a segment's chunk file. Raises `CorruptIndexError`."""
         self.path = folder / CHUNKS_FILE
         try:
-            self._file = pq.ParquetFile(self.path, memory_map=True)
+            with pa.memory_map(str(self.path)) as mapped:
+                self._data = mapped.read_buffer()
+            file = pq.ParquetFile(pa.BufferReader(self._data))
         except (pa.ArrowException, OSError) as error:
             raise files.damage(error, f"{self.path}: cannot be read ({error})") from None
-        metadata = self._file.metadata
-        if metadata.num_rows != chunks or not self._file.schema_arrow.equals(CHUNK_SCHEMA):
+        metadata = self._metadata = file.metadata
+        if metadata.num_rows != chunks or not file.schema_arrow.equals(CHUNK_SCHEMA):
             raise CorruptIndexError(f"{self.path}: {metadata.num_rows} rows where the manifest says {chunks}")
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])
@@ -71,9 +77,12 @@ class ChunkStore:
             raise CorruptIndexError(f"{self.path}: row groups of {sizes} rows where the manifest says {chunks}")
         self._group = lru_cache(_CACHED_GROUPS)(self._read_group)
 
+    def _reader(self) -> pq.ParquetFile:
+        return pq.ParquetFile(pa.BufferReader(self._data), metadata=self._metadata, pre_buffer=False)
+
     def _read_group(self, group: int) -> pa.Table:
         try:
-            table = self._file.read_row_group(group, use_threads=False)
+            table = self._reader().read_row_group(group, use_threads=False)
             table.validate(full=True)
         except (pa.ArrowException, OSError) as error:
             raise files.damage(error, f"{self.path}: row group {group} cannot be read ({error})") from None
@@ -96,19 +105,19 @@ class ChunkStore:
     def column(self, name: str) -> npt.NDArray[Any]:
         """A whole column in chunk order, an object array."""
         try:
-            values = self._file.read(columns=[name], use_threads=False).column(name).to_pylist()
+            values = self._reader().read(columns=[name], use_threads=False).column(name).to_pylist()
         except (pa.ArrowException, OSError, ValueError) as error:
             raise files.damage(error, f"{self.path}: column {name} cannot be read ({error})") from None
         if len(values) != self._starts[-1] or None in values:
             raise CorruptIndexError(f"{self.path}: column {name} has {len(values)} values, or null ones")
         return np.array(values, dtype=object)
 
-    @cached_property
+    @shared_property
     def chunk_ids(self) -> npt.NDArray[Any]:
         """All chunk ids, an object array; read once and kept."""
         return self.column("chunk_id")
 
-    @cached_property
+    @shared_property
     def doc_ids(self) -> npt.NDArray[Any]:
         """All document ids, an object array; read once and kept."""
         return self.column("doc_id")

@@ -8,7 +8,6 @@ stored rows by the same arithmetic, so it depends neither on the segment, nor on
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import CorruptIndexError
+from pipeline.forking import Lock
 from pipeline.index import dense_layout, files
 from pipeline.index.manifest import DenseParameters
 from pipeline.records import Float32
@@ -50,7 +50,7 @@ def _load_faiss() -> Any:
 
 
 faiss = _load_faiss()
-_READING = threading.Lock()
+_READING = Lock()
 """FAISS has one limit for the whole process."""
 
 

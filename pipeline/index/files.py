@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from pipeline import npy
 from pipeline.errors import CorruptIndexError
 
 _BLOCK = 1 << 20
@@ -112,11 +113,11 @@ def map_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[
     """Map an .npy file of this type and number of dimensions, whose shape fits its size. Raises
     `CorruptIndexError`, and `MemoryError` if there is too little memory."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a header is a Python literal: anything its parser raises may come out
+        array = npy.mapped(path)
+    except (ValueError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise damage(error, f"{path}: cannot be read ({reason}); {MEND}") from None
-    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != dimensions:
+    if array.dtype != dtype or array.ndim != dimensions:
         raise CorruptIndexError(f"{path}: not a {dimensions}-dimensional array of {np.dtype(dtype)}")
     return array
 

@@ -3,6 +3,7 @@
 Importing numba and compiling takes seconds, which a single query must not pay for: the loops are compiled in the
 background once a process has read `WARRANTED_POSTINGS` postings with NumPy. Until then, and where numba is not
 installed, NumPy goes on; both give the same bits, because both add the same float32 products in the same order.
+A child forked while they are compiled has them not, and goes on with NumPy.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.forking import Lock
+
 BLOCK_CHUNKS = 64
 WARRANTED_POSTINGS = 50_000_000
 
 _log = logging.getLogger(__name__)
-_lock = threading.Lock()
+_lock = Lock()
 _read_postings = 0
 _started: threading.Thread | None = None
 _compiled: Kernel | None = None

@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError, IndexStoreError
+from pipeline.forking import shared_property
 from pipeline.index import chunks as chunk_files
 from pipeline.index import dense, dense_writer, files, lexical, locks, multivector, postings, seismic_writer
 from pipeline.index.dense_writer import DenseChoice
@@ -152,22 +152,22 @@ class Segment:
         mask[ordinals] = True
         return mask
 
-    @cached_property
+    @shared_property
     def store(self) -> chunk_files.ChunkStore:
         """Texts and metadata."""
         return chunk_files.ChunkStore(self.folder, self.chunks)
 
-    @cached_property
+    @shared_property
     def dense(self) -> dense.DenseIndex:
         """The dense leg."""
         return dense.DenseIndex(self.folder, self.chunks, self.entry.dense)
 
-    @cached_property
+    @shared_property
     def has_exact_rows(self) -> bool:
         """Whether the dense leg is a scan of its rows, and no approximate index beside them."""
         return not any(file.name == dense.ROWS_FILE for file in self.entry.files)
 
-    @cached_property
+    @shared_property
     def inverted(self) -> lexical.InvertedIndex:
         """The lexical leg."""
         inverted = lexical.InvertedIndex(self.folder, self.chunks)
@@ -189,7 +189,7 @@ class Segment:
             found = self._seismic.search(self.inverted, query, depth, excluded)
         return self.inverted.search(query, depth, excluded, saturation, pool) if found is None else found
 
-    @cached_property
+    @shared_property
     def multivectors(self) -> multivector.MultiVectorIndex:
         """Token-level vectors."""
         return multivector.MultiVectorIndex(self.folder, self.chunks)

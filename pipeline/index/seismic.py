@@ -15,11 +15,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import CorruptIndexError, MissingDependencyError
+from pipeline.forking import Lock, shared_property
 from pipeline.index.lexical import InvertedIndex, SparseQuery, best
 from pipeline.index.manifest import SeismicParameters
 from pipeline.index.postings import Ordinals, TokenIds
@@ -131,7 +131,7 @@ class SeismicIndex:
         """Opens nothing."""
         self._path = folder / SEISMIC_FILE
         self.parameters = parameters
-        self._loading = threading.Lock()
+        self._loading = Lock()
         self._loaded: _Loaded | None = None
 
     def search(
@@ -165,7 +165,7 @@ class SeismicIndex:
                 return ordinals, kept
         return None
 
-    @cached_property
+    @shared_property
     def _unusable(self) -> str | None:
         return unusable(self.parameters)
 

@@ -7,12 +7,12 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Generic
 
 import numpy as np
 
 from pipeline.errors import EncoderError
+from pipeline.forking import Lock, shared_property
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime, TokenCounter
 from pipeline.models.endpoint_answers import (
     AnswerError,
@@ -111,16 +111,16 @@ class _Endpoint(ABC, Generic[Row]):
     def _row_bytes(self, row: Row) -> int:
         """How much memory a row takes."""
 
-    @cached_property
+    @shared_property
     def _client(self) -> JsonClient:
         return JsonClient(self._settings, self._sleep)
 
-    @cached_property
+    @shared_property
     def _info(self) -> ServerInfo:
         """Asked for once; a server that serves another model than the configured one is refused here."""
         return served(self._settings, self._client)
 
-    @cached_property
+    @shared_property
     def _fields(self) -> dict[str, object]:
         settings, info = self._settings, self._info
         return {
@@ -171,7 +171,7 @@ class EndpointEncoder(_Endpoint[Float32]):
         self, settings: EndpointSettings, *, count_tokens: TokenCounter | None = None, sleep: Sleep | None = None
     ) -> None:
         super().__init__(settings, count_tokens, sleep)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._columns: int | None = settings.dimension
         self._warned = False
 
@@ -184,7 +184,7 @@ class EndpointEncoder(_Endpoint[Float32]):
             self._encode([PROBE], "")
         return self._columns
 
-    @cached_property
+    @shared_property
     def dense_fingerprint(self) -> Fingerprint | None:
         """Of what is served, not of where: neither URL nor token is in it. May ask the server, once."""
         return Fingerprint.of(
@@ -252,7 +252,7 @@ class EndpointLexicalEncoder(_Endpoint[SparseRow]):
         super().__init__(settings, count_tokens, sleep)
         self._token_text = token_text
 
-    @cached_property
+    @shared_property
     def lexical_fingerprint(self) -> Fingerprint | None:
         """Of what is served, not of where. May ask the server, once."""
         return Fingerprint.of(**self._fields, leg="lexical")

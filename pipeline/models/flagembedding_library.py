@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.heads import unit_rows
 from pipeline.models.quiet import quiet_libraries, reason
-from pipeline.models.torch_runtime import usable_device
+from pipeline.models.torch_runtime import THREADS, usable_device
 from pipeline.models.transformer import TransformerEncoder
 from pipeline.records import Encoded, MultiVectors, SparseRows
 
@@ -92,6 +92,7 @@ class FlagEmbeddingEncoder:
         return Encoded(dense, lexical, multivectors)
 
     def _library(self) -> Any:
+        THREADS.needed()
         if self._model is None:
             try:
                 from FlagEmbedding import BGEM3FlagModel

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from pipeline import npy
 from pipeline.errors import ConfigError, EncoderError
+from pipeline.forking import ThreadsOf
 from pipeline.models import cache
 from pipeline.models.batching import TokenBatch, fitting, out_of_memory
 from pipeline.models.openvino_import import openvino
@@ -23,6 +25,7 @@ Mode = Literal["throughput", "latency"]
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 MODEL_FILE, WEIGHTS_FILE, EMBEDDINGS_FILE = "model.xml", "model.bin", "embeddings.npy"
+THREADS = ThreadsOf("OpenVINO")
 CPU_DESCRIPTION = Path("/proc/cpuinfo")
 
 
@@ -61,7 +64,7 @@ def refuse_precision(precision: str | None, key: str) -> None:
 def save_graph(model: Any, embeddings: npt.NDArray[np.generic], folder: Path) -> None:
     """Write a graph and its word embeddings where `OpenVinoEncoder` finds them; weights stay float32."""
     openvino().save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
-    np.save(folder / EMBEDDINGS_FILE, embeddings)
+    np.save(folder / EMBEDDINGS_FILE, np.ascontiguousarray(embeddings))
 
 
 class OpenVinoEncoder:
@@ -74,7 +77,7 @@ class OpenVinoEncoder:
 
     def __init__(self, folder: Path, mode: Mode, outputs: Iterable[str], precision: str | None = None) -> None:
         try:
-            self._embeddings = np.load(folder / EMBEDDINGS_FILE, mmap_mode="r", allow_pickle=False)
+            self._embeddings = npy.mapped(folder / EMBEDDINGS_FILE)
             self._compiled = _compile(folder, mode, frozenset(outputs), usable_precision(precision))
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
@@ -92,8 +95,9 @@ class OpenVinoEncoder:
         """Encode batches; results come in the order of the batches, with a few of them computed ahead.
 
         The next batches are drawn while earlier ones are computed. Out of memory, the batch is halved and retried,
-        and no later one is larger.
+        and no later one is larger. Raises `EncoderError`, also in a forked child whose parent has encoded.
         """
+        THREADS.needed()
         free = list(self._requests)
         running: deque[tuple[TokenBatch, Any, Any]] = deque()
         try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 
 from pipeline.config import EndpointSection, RerankSettings
+from pipeline.forking import shared_property
 from pipeline.models.contract import Runtime
 from pipeline.models.endpoint import served
 from pipeline.models.endpoint_answers import ServerInfo, rerank_scores
@@ -41,11 +41,11 @@ class EndpointReranker:
         self._settings, self._sleep = settings, sleep
         self.runtime = Runtime("endpoint (tei)", settings.base_url, "the server's")
 
-    @cached_property
+    @shared_property
     def _client(self) -> JsonClient:
         return JsonClient(self._settings, self._sleep)
 
-    @cached_property
+    @shared_property
     def _info(self) -> ServerInfo:
         return served(self._settings, self._client)
 

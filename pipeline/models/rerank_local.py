@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from pipeline.config import RerankSettings
 from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.forking import shared_property
 from pipeline.models import cache
 from pipeline.models.batching import TokenBatch, padded
 from pipeline.models.contract import Runtime
@@ -23,7 +23,7 @@ from pipeline.models.openvino_runtime import OpenVinoEncoder, refuse_precision, 
 from pipeline.models.quiet import quiet_libraries, reason
 from pipeline.models.rerank import SECTION, Reranker
 from pipeline.models.tokenizing import TokenIds, load_tokenizer
-from pipeline.models.torch_runtime import best_device
+from pipeline.models.torch_runtime import THREADS, best_device
 from pipeline.models.transformer import TOKENIZER_FILE, Artifact
 from pipeline.models.weights import load_tensors, strip_prefix
 from pipeline.records import Float32
@@ -99,7 +99,7 @@ class GraphReranker:
             raise EncoderError(f"{self._model.folder}: gave a score that is not finite; its weights may be damaged")
         return result
 
-    @cached_property
+    @shared_property
     def _parts(self) -> tuple[Any, OpenVinoEncoder]:
         try:
             return self._load(self._artifact(checksums=False, rebuild=False))
@@ -174,7 +174,7 @@ class LibraryReranker:
         self._library, self._loader = library, load
         self.runtime = Runtime(library.lower(), device, "as the library chooses")
 
-    @cached_property
+    @shared_property
     def _predict(self) -> Callable[[list[tuple[str, str]]], Any]:
         folder = self._model.folder
         try:
@@ -192,6 +192,7 @@ class LibraryReranker:
 
     def score(self, query: str, passages: Sequence[str]) -> Float32:
         """The model's logits. Raises `EncoderError`."""
+        THREADS.needed()
         predict = self._predict
         if not passages:
             return np.zeros(0, np.float32)

@@ -17,7 +17,7 @@ from pipeline.models.layout import max_positions
 from pipeline.models.locate import LocalModel
 from pipeline.models.quiet import quiet_libraries, reason
 from pipeline.models.tokenizing import lacks_vocabulary
-from pipeline.models.torch_runtime import default_precision, dtype_of, usable_device
+from pipeline.models.torch_runtime import THREADS, default_precision, dtype_of, usable_device
 from pipeline.records import Encoded, Fingerprint, SparseRows
 
 _CHARACTERS_PER_TOKEN = 3
@@ -46,6 +46,7 @@ class Library:
 
     def open(self) -> Any:
         """The library's model. Raises `EncoderError`, `MissingDependencyError`."""
+        THREADS.needed()
         if self.loaded is None:
             try:
                 import sentence_transformers

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.forking import ThreadsOf
 from pipeline.models.batching import TokenBatch, fitting, out_of_memory
 from pipeline.models.openvino_runtime import Outputs
 from pipeline.models.quiet import quiet_libraries, reason
 from pipeline.models.weights import load_linear
+
+THREADS = ThreadsOf("torch")
 
 
 def best_device() -> str:
@@ -110,8 +113,10 @@ class TorchEncoder:
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, Outputs]]:
         """Encode batches in order. A batch is handed to the device before the last one's results are awaited.
 
-        Out of memory, the batch is halved and retried, and no later one is larger.
+        Out of memory, the batch is halved and retried, and no later one is larger. Raises `EncoderError`, also in a
+        forked child whose parent has encoded.
         """
+        THREADS.needed()
         waiting: list[tuple[TokenBatch, dict[str, Any]]] = []
         for batch in batches:
             started = list(self._start(batch))

@@ -7,7 +7,6 @@ however many hits are asked for, so that the first hits do not depend on k; the 
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from pipeline.config import EncoderSettings, FusionSettings, RerankSettings
 from pipeline.errors import EncoderError, QueryError
+from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector import late_interaction
 from pipeline.query.choice import choose_fusion
@@ -148,8 +148,9 @@ class SecondLook:
 
     def __init__(self, snapshot: Snapshot, encoder: Encoder, settings: EncoderSettings, base: Path) -> None:
         self._snapshot, self._encoder, self._encoder_settings, self._base = snapshot, encoder, settings, base
-        self._loaded: dict[str, Reranker] = {}
-        self._lock = threading.Lock()
+        self._rerankers: PerProcess[dict[str, Reranker]] = PerProcess(dict)
+        self._multivector_encoder = PerProcess(self._with_multivectors)
+        self._lock = Lock()
 
     def scores(self, settings: RerankSettings, text: str, vectors: Float32 | None, ids: Ids) -> Float64:
         """The reranker's score of each chunk. `vectors`: the query's multi-vectors, if they are known already.
@@ -165,23 +166,22 @@ class SecondLook:
         from pipeline.models.rerank import load_reranker
 
         key = settings.model_copy(update={"top": 1, "blend": None}).model_dump_json()
-        if key not in self._loaded:
-            self._loaded[key] = load_reranker(settings, self._base)
-        return self._loaded[key]
+        loaded = self._rerankers.get()
+        if key not in loaded:
+            loaded[key] = load_reranker(settings, self._base)
+        return loaded[key]
 
     def _late_interaction(self, text: str, vectors: Float32 | None, ids: Ids) -> Float32:
-        if vectors is None or not self._snapshot.has_multivectors:
-            self._encoder = self._with_multivectors(self._encoder)
         if vectors is None:
-            vectors = _known(self._encoder.encode_queries([text]).multivectors).vectors
+            vectors = _known(self._multivector_encoder.get().encode_queries([text]).multivectors).vectors
         if self._snapshot.has_multivectors:
             return self._snapshot.late_interaction(vectors, ids)
-        passages = self._encoder.encode_documents(self._snapshot.texts(ids)).multivectors
+        passages = self._multivector_encoder.get().encode_documents(self._snapshot.texts(ids)).multivectors
         return late_interaction(vectors, _known(passages))
 
-    def _with_multivectors(self, encoder: Encoder) -> Encoder:
-        if encoder.gives_multivectors:
-            return encoder
+    def _with_multivectors(self) -> Encoder:
+        if self._encoder.gives_multivectors:
+            return self._encoder
         from pipeline.models.registry import load_encoder
 
         settings = self._encoder_settings.model_copy(update={"multivectors": True, "lexical": "bm25"})

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-from functools import cached_property
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Unpack
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 
 from pipeline.config import EncoderSettings, FusionSettings, QuerySettings, RerankSettings
 from pipeline.errors import QueryError
+from pipeline.forking import shared_property
 from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
+from pipeline.models.shared import SharedEncoder
 from pipeline.query.asked import SearchOptions, wanted_legs
 from pipeline.query.calibration import Calibration
 from pipeline.query.choice import named_fusion
 from pipeline.query.hits import Ranked, to_hits
+from pipeline.query.openness import Openness
 from pipeline.query.pseudo_queries import dominant_script
 from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
 from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
@@ -29,9 +31,27 @@ from pipeline.query.snapshot import Snapshot
 from pipeline.query.thinning import thin
 from pipeline.records import Hit
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _while_open(method: Callable[Concatenate[Index, P], R]) -> Callable[Concatenate[Index, P], R]:
+    """A method that a closed index refuses, and that ends well if others close the index meanwhile."""
+
+    @functools.wraps(method)
+    def entered(index: Index, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with index._open:
+            return method(index, *args, **kwargs)
+
+    return entered
+
 
 class Index:
-    """An open index. Safe for concurrent reading from several threads; a publish by others never disturbs it."""
+    """An open index, for any number of threads; a publish by others never disturbs it.
+
+    A forked child may go on with it (not with a local model that has encoded before the fork: `EncoderError`).
+    Pickled or copied, it is opened again, wherever that is: path, generation and settings travel.
+    """
 
     def __init__(
         self,
@@ -42,20 +62,24 @@ class Index:
         verify: bool,
         encoder_settings: EncoderSettings | None = None,
         base: Path = Path(),
+        staged: bool = False,
     ) -> None:
         """Use `open_index`."""
         self.path = path
         self.manifest = manifest
-        self.encoder = encoder
+        self.encoder = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(lambda: encoder)
         self.settings = settings
         self.snapshot = Snapshot(path, manifest, verify)
-        self._closed = False
-        self._encoding = threading.Lock()
+        self._open = Openness(
+            f"{path}: this index was closed; open it again with `open_index`", self.snapshot.close
+        )
         self._verify = verify
+        self._staged = staged
         self._base = base
         self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
-        self._second_look = SecondLook(self.snapshot, encoder, self._encoder_settings, base)
+        self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
 
+    @_while_open
     def __enter__(self) -> Index:
         return self
 
@@ -65,20 +89,25 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Stop the search threads. Files are released with the object."""
-        self._closed = True
-        self.snapshot.close()
+        """Answer no more: searches that others have begun end well, later ones raise `QueryError`.
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise QueryError(f"{self.path}: this index was closed; open it again with `open_index`")
+        Files are released with the object.
+        """
+        self._open.close()
 
+    @_while_open
+    def __reduce__(self) -> tuple[Any, ...]:
+        generation = "staged" if self._staged else self.manifest.generation
+        settings = (self._encoder_settings, self._base.absolute(), self.settings, self._verify)
+        return _reopened, (self.path.absolute(), generation, *settings)
+
+    @_while_open
     def refresh(self) -> Index:
         """This index if it is the live generation, else the live one, opened with the same encoder and settings.
 
         This one goes on answering as before, so that threads which use it see no mixture; close it when none does.
-        Raises `IncompatibleIndexError` if the live generation was built with another encoder, and what `open_index`
-        raises.
+        Raises `IncompatibleIndexError` if the live generation was built with another encoder, `QueryError` if this
+        index was closed, and what `open_index` raises.
         """
         return manifests.with_live(self.path, self._moved_to)
 
@@ -86,11 +115,9 @@ class Index:
         if manifest == self.manifest:
             return self
         _check_encoder(self.path, manifest, self.encoder)
-        fresh = Index(
+        return Index(
             self.path, manifest, self.encoder, self.settings, self._verify, self._encoder_settings, self._base
         )
-        fresh._encoding = self._encoding
-        return fresh
 
     @property
     def legs(self) -> tuple[str, ...]:
@@ -104,6 +131,7 @@ class Index:
         (hits,) = self.search_many([text], k, mode, **options)
         return hits
 
+    @_while_open
     def search_many(
         self,
         texts: Sequence[str],
@@ -149,6 +177,7 @@ class Index:
         names = [self.encoder.describe_tokens(text) if explain else None for text in texts]
         return [to_hits(self.snapshot, one, tokens, context) for one, tokens in zip(ranked, names, strict=True)]
 
+    @_while_open
     def rank(
         self,
         texts: Sequence[str],
@@ -163,7 +192,6 @@ class Index:
         distinct: float | None = None,
     ) -> list[Ranked]:
         """Like `search_many`, but numbers instead of records: no text is read from disk."""
-        self._check_open()
         wanted = wanted_legs(
             self.path, self.legs, texts, self.settings.k if k is None else k, mode or self.settings.mode
         )
@@ -183,14 +211,14 @@ class Index:
             distinct=distinct,
         )
 
+    @_while_open
     def encode(self, texts: Sequence[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
-        self._check_open()
-        with self._encoding:
-            encoded = self.encoder.encode_queries(texts)
+        encoded = self.encoder.encode_queries(texts)
         scripts = tuple(dominant_script(text) for text in texts)
         return EncodedQueries(tuple(texts), encoded.dense, encoded.lexical, encoded.multivectors, scripts)
 
+    @_while_open
     def rank_encoded(
         self,
         queries: EncodedQueries,
@@ -252,7 +280,7 @@ class Index:
             ),
         )
 
-    @cached_property
+    @shared_property
     def _calibration(self) -> Calibration | None:
         return Calibration.from_json(self.manifest.statistics.get("calibration"))
 
@@ -277,13 +305,25 @@ def open_index(
 
     def use(manifest: Manifest) -> Index:
         chosen = encoder or EncoderSettings.model_validate(manifest.encoder)
-        loaded = load_encoder(chosen, base=base)
+        loaded = SharedEncoder(lambda: load_encoder(chosen, base=base))
         _check_encoder(folder, manifest, loaded)
-        return Index(folder, manifest, loaded, settings or QuerySettings(), verify, chosen, base)
+        staged = generation == "staged"
+        return Index(folder, manifest, loaded, settings or QuerySettings(), verify, chosen, base, staged)
 
     if generation is None:
         return manifests.with_live(folder, use)
     return use(candidate.load(folder) if generation == "staged" else manifests.load(folder, generation))
+
+
+def _reopened(
+    path: Path,
+    generation: int | Literal["staged"],
+    encoder: EncoderSettings,
+    base: Path,
+    settings: QuerySettings,
+    verify: bool,
+) -> Index:
+    return open_index(path, generation=generation, encoder=encoder, base=base, settings=settings, verify=verify)
 
 
 def _check_encoder(folder: Path, manifest: Manifest, encoder: Encoder) -> None:

@@ -7,13 +7,13 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.forking import PerProcess, shared_property
 from pipeline.index import dense_batch
 from pipeline.index.lexical import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
@@ -42,17 +42,22 @@ class Snapshot:
         self.manifest = manifest
         self.segments = [Segment(path, entry, verify) for entry in manifest.segments]
         self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search")
+        self._threads = PerProcess(lambda: ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search"))
 
     def close(self) -> None:
         """Stop the search threads."""
-        self._pool.shutdown(wait=False)
+        if (pool := self._threads.made()) is not None:
+            pool.shutdown(wait=False)
+
+    @property
+    def _pool(self) -> ThreadPoolExecutor:
+        return self._threads.get()
 
     def kept_by(self, condition: str) -> list[Mask]:
         """For each segment, which chunks satisfy an SQL condition (`filters.ChunkFilter`). Raises `QueryError`."""
         return self._filter.masks(condition)
 
-    @cached_property
+    @shared_property
     def _filter(self) -> ChunkFilter:
         return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
 
@@ -222,7 +227,7 @@ class Snapshot:
         names = [self.segments[n].store.chunk_ids[i - self._starts[n]] for n, i in zip(numbers, ids, strict=True)]
         return np.array(names, dtype=np.str_)
 
-    @cached_property
+    @shared_property
     def _saturations(self) -> list[Saturation | None]:
         """BM25's document side, from the mean length of live chunks; `None` where weights are used as stored."""
         parameters = self.manifest.lexical

@@ -1,0 +1,65 @@
+"""One encoder for everybody who searches: many threads, and processes that were forked from this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pipeline.forking import Lock, PerProcess
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime
+from pipeline.records import Encoded, Fingerprint
+
+
+class SharedEncoder:
+    """An encoder whose callers take turns. A forked child loads one of its own: threads do not outlive a fork."""
+
+    def __init__(self, load: Callable[[], Encoder]) -> None:
+        """Loads at once. Raises what `load` raises."""
+        self._encoder = PerProcess(load)
+        self._turn = Lock()
+        self._encoder.get()
+
+    @property
+    def dense_fingerprint(self) -> Fingerprint | None:
+        """The encoder's."""
+        return self._encoder.get().dense_fingerprint
+
+    @property
+    def lexical_fingerprint(self) -> Fingerprint | None:
+        """The encoder's."""
+        return self._encoder.get().lexical_fingerprint
+
+    @property
+    def dimension(self) -> int | None:
+        """The encoder's."""
+        with self._turn:
+            return self._encoder.get().dimension
+
+    @property
+    def gives_multivectors(self) -> bool:
+        """Whether the encoder does."""
+        return self._encoder.get().gives_multivectors
+
+    @property
+    def lexical_scoring(self) -> LexicalScoring:
+        """The encoder's."""
+        return self._encoder.get().lexical_scoring
+
+    @property
+    def runtime(self) -> Runtime:
+        """The encoder's."""
+        return self._encoder.get().runtime
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Encode passages when it is this caller's turn."""
+        with self._turn:
+            return self._encoder.get().encode_documents(texts)
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """Encode queries when it is this caller's turn."""
+        with self._turn:
+            return self._encoder.get().encode_queries(texts)
+
+    def describe_tokens(self, text: str) -> Mapping[int, str]:
+        """The encoder's tokens, when it is this caller's turn."""
+        with self._turn:
+            return self._encoder.get().describe_tokens(text)
