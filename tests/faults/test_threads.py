@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import random
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_threads_get_what_one_thread_gets(config: Config) -> None:
     rounds = count(1_200, 24_000)
 
     def search() -> None:
+        signal.alarm(count(processes.LIMIT_SECONDS, 3_600))
         asked = requests()
         expected: dict[int, Answers] = {}
         for generation in (1, 2):

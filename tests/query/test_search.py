@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipeline.errors import QueryError
 from pipeline.query.fusion import METHODS
 from pipeline.query.ranking import EncodedQueries
 from pipeline.query.searcher import Index, open_index
-from pipeline.records import SparseRows
+from pipeline.records import Hit, SparseRows
 from tests.collection import config_for, write_documents
 
 WORDS = [
@@ -54,6 +55,18 @@ def test_the_first_hits_do_not_depend_on_k(index: Index, method: str, mode: str)
         full = index.search(text, 341, mode, fusion=fusion)
         for k in (1, 10, 250):
             assert index.search(text, k, mode, fusion=fusion) == full[:k]
+
+
+def test_threads_share_the_model_and_the_tokenizer(index: Index) -> None:
+    rng = np.random.default_rng(1)
+    texts = [" ".join(rng.choice(WORDS, 3)) for _ in range(60)]
+
+    def ask(text: str) -> list[Hit]:
+        return index.search(text, 5, explain=True, where="source like '%1%'", context=1)
+
+    alone = [ask(text) for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, texts)) == alone
 
 
 def test_ties_break_by_chunk_id(index: Index) -> None:
