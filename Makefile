@@ -1,11 +1,12 @@
 # Everything a newcomer needs. `make help` lists the targets.
 
 PYTHON ?= python3
+VERSIONS := 3.11 3.12 3.13
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test torture check format bench clean
+.PHONY: help demo test versions torture check format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +27,15 @@ test: $(STAMP) ## run the whole test suite
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --ignore tests/faults
 	$(BIN)/python -m pytest tests/faults
 
+versions: ## check, demo and test under every supported Python, each in a .venv-3.N of its own
+	@for version in $(VERSIONS); do \
+		python$$version --version || { echo "python$$version does not run: install it, or name those to try by VERSIONS=" >&2; exit 1; }; \
+	done
+	@for version in $(VERSIONS); do \
+		rm -rf indexes/handbook; \
+		$(MAKE) PYTHON=python$$version VENV=.venv-$$version check demo test || exit 1; \
+	done
+
 torture: $(STAMP) ## the fault tests in full: every call, a thousand kills (an hour)
 	PIPELINE_TORTURE=1 $(BIN)/python -m pytest tests/faults
 
@@ -45,4 +55,4 @@ bench: $(STAMP) ## run the benchmarks (minutes)
 	$(BIN)/python bench/search.py
 
 clean: ## remove the environment and built indexes
-	rm -rf $(VENV) indexes/*/ .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) .venv-* indexes/*/ .mypy_cache .ruff_cache .hypothesis build *.egg-info
