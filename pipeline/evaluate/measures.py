@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,19 +14,45 @@ from pipeline.query.batch import Run
 DEFAULT_MEASURES = ("nDCG@10", "R@100", "MRR@10")
 
 
-def _parse(names: Sequence[str]) -> dict[str, Any]:
-    import ir_measures
+def parse_measure(name: str) -> Any:
+    """Return the measure of ir-measures that a name such as `P(rel=2)@10` stands for; MRR is another name of RR.
 
+    Raises `ValueError`, `SyntaxError` or `TypeError` for a name that stands for none.
+    """
+    # Not ir_measures.parse_measure: it reads the name by ast.Num and ast.Str, which Python 3.14 removed.
+    from ir_measures.measures import registry
+
+    node = ast.parse(name.replace("MRR", "RR", 1), mode="eval").body
+    cutoff: ast.expr | None = None
+    arguments: dict[str, ast.expr] = {}
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+        cutoff, node = node.right, node.left
+    if isinstance(node, ast.Call) and not node.args:
+        arguments = {keyword.arg or "**": keyword.value for keyword in node.keywords}
+        node = node.func
+    if not isinstance(node, ast.Name):
+        raise ValueError("a measure is written as Name(parameter=value)@cutoff")
+    if node.id not in registry:
+        raise ValueError(f"no measure is called {node.id}")
+    measure = registry[node.id]
+    if cutoff is not None:
+        arguments[measure.AT_PARAM] = cutoff
+    if unknown := sorted(arguments.keys() - measure.SUPPORTED_PARAMS.keys()):
+        raise ValueError(f"{node.id} has no parameter {', '.join(unknown)}")
+    return measure(**{parameter: ast.literal_eval(value) for parameter, value in arguments.items()})
+
+
+def _parse(names: Sequence[str]) -> dict[str, Any]:
     parsed = {}
     for name in names:
         try:
-            parsed[name] = ir_measures.parse_measure(name.replace("MRR", "RR", 1))
-        except (ValueError, NameError, SyntaxError, KeyError, AssertionError) as error:
+            parsed[name] = parse_measure(name)
+        except (ValueError, SyntaxError, TypeError) as error:
             raise EvaluationError(
                 f"unknown measure {name!r} ({error}); for example nDCG@10, R@100, MRR@10"
             ) from None
         cutoff = parsed[name].params.get("cutoff")
-        if cutoff is not None and cutoff < 1:
+        if isinstance(cutoff, int | float) and cutoff < 1:
             raise EvaluationError(f"measure {name!r}: its cutoff must be 1 or more")
     return parsed
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import math
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import ir_measures
 import pytest
 
 from pipeline.errors import EvaluationError
-from pipeline.evaluate.measures import mean, per_query, summarize
+from pipeline.evaluate.measures import check_measures, mean, parse_measure, per_query, summarize
 from pipeline.evaluate.qrels import read_qrels
 
 
@@ -34,6 +38,66 @@ def test_the_order_counts_not_the_scores() -> None:
     run = {"q": [("b", 1.0), ("a", 1.0)]}
     assert per_query({"q": {"a": 1}}, run, ["MRR@10"])["MRR@10"]["q"] == 0.5
     assert per_query({"q": {"b": 1}}, run, ["MRR@10"])["MRR@10"]["q"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "NumRet",
+        "nDCG@10",
+        "P(cutoff=3)",
+        "ERR(cutoff=4)@3",
+        "IPrec@0.1",
+        "P(rel=2)@5",
+        "SetF(beta=0.5)",
+        "AP(judged_only=True)",
+        "nDCG(dcg='exp-log2')@5",
+        "nDCG(gains={0: 0, 1: 5})@10",
+    ],
+)
+def test_names_are_read_as_ir_measures_reads_them(name: str) -> None:
+    if not hasattr(ast, "Num"):
+        pytest.skip("ir_measures.parse_measure needs ast.Num, which this Python no longer has")
+    ours, theirs = parse_measure(name), ir_measures.parse_measure(name)
+    assert (type(ours), ours.params) == (type(theirs), theirs.params)
+
+
+def test_names_are_read_by_a_python_without_ast_num() -> None:
+    reading = """
+import ast
+for name in ("Num", "Str", "Bytes", "NameConstant", "Ellipsis"):
+    try:
+        delattr(ast, name)  # as Python 3.14 did
+    except AttributeError:
+        pass
+from pipeline.evaluate.measures import per_query
+print(per_query({"q": {"a": 1}}, {"q": [("b", 2.0), ("a", 1.0)]}, ["MRR@10", "P(rel=1)@2"]))
+"""
+    process = subprocess.run([sys.executable, "-c", reading], capture_output=True, text=True, check=False)
+    assert process.stdout.strip() == "{'MRR@10': {'q': 0.5}, 'P(rel=1)@2': {'q': 0.5}}", process.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("goodness@10", "no measure is called goodness"),
+        ("nDCG(gain=1)@10", "nDCG has no parameter gain"),
+        ("Bpref@10", "Bpref has no parameter cutoff"),
+        ("P(**{'rel': 1})@3", "P has no parameter **"),
+        ("P(1)@3", "a measure is written as Name(parameter=value)@cutoff"),
+        ("P(rel=os.sep)@3", "malformed node"),
+        ("P@3, R@3", "a measure is written as Name(parameter=value)@cutoff"),
+        ("P@", "invalid syntax"),
+    ],
+)
+def test_a_name_that_stands_for_no_measure_says_why(name: str, reason: str) -> None:
+    with pytest.raises(EvaluationError, match=re.escape(f"unknown measure {name!r} ({reason}")):
+        check_measures([name])
+
+
+def test_a_cutoff_that_is_no_number_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="cannot be computed: invalid param cutoff='ten'"):
+        check_measures(["nDCG@'ten'"])
 
 
 def test_unknown_measure() -> None:
