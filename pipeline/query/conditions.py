@@ -93,10 +93,10 @@ def objection(
         return f"the condition is empty (columns: {known})" if empty else "join conditions by `and` or `or`"
     refused = refusal(where, len(condition), kinds, limits)
     if refused is not None:
-        node = refused.node
-        return _placed(node.get("query_location"), node.get("query_location_length", 0), condition, refused.words)
-    place = _closes_nothing(condition)
-    return None if place is None else f"at character {place + 1}, `)`: closes nothing"
+        place, length = refused.node.get("query_location"), refused.node.get("query_location_length", 0)
+        return _placed(place, length, condition, refused.words)
+    closing = _closes_nothing(condition)
+    return None if closing is None else f"at character {closing + 1}, `)`: closes nothing"
 
 
 def described(detail: Mapping[str, Any], condition: str, names: Sequence[str]) -> str:

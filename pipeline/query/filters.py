@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.errors import MissingDependencyError, QueryError
 from pipeline.index.chunks import ChunkStore
-from pipeline.query.allowed import DOCUMENTED, Limits
+from pipeline.query.allowed import DOCUMENTED, LIMITS, Limits
 from pipeline.query.conditions import (
     ROW,
     TABLE,
@@ -39,7 +39,7 @@ class ChunkFilter:
     key has NULL.
     """
 
-    def __init__(self, stores: Sequence[ChunkStore], sizes: Sequence[int], limits: Limits = Limits()) -> None:
+    def __init__(self, stores: Sequence[ChunkStore], sizes: Sequence[int], limits: Limits = LIMITS) -> None:
         self._sizes, self._limits = sizes, limits
         columns: dict[str, list[Any]] = {name: [] for name in CHUNK_COLUMNS}
         metadata: list[Mapping[str, Any]] = []
@@ -102,7 +102,7 @@ class ChunkFilter:
 
 
 def _connection(limits: Limits) -> Any:
-    """A database of its own for one filter: what ends one, by an interrupt or for want of memory, touches no other."""
+    """A database of its own for one filter, so that an interrupt or want of memory touches no other."""
     settings = {
         "enable_external_access": "false",
         "autoinstall_known_extensions": "false",
