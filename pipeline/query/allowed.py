@@ -1,7 +1,7 @@
 """What a condition may use, and the limits that keep its values near those of the chunks in size.
 
-DuckDB looks at an interrupt between groups of rows alone and counts few of their values as memory, so nothing may
-run for long or grow without bound within one: of the functions that are allowed by name, those that would multiply
+DuckDB looks at an interrupt between groups of rows alone and counts few of their values as memory: nothing
+may run for long or grow without bound within one. So of the functions allowed by name, those that would multiply
 in a lambda or inside one another are limited in number, too.
 """
 
@@ -100,7 +100,7 @@ def _forbidden(node: Mapping[str, Any], kinds: Callable[[str], Collection[str]])
         return "a condition is about one chunk at a time: no aggregates"
     if known:
         return f"a condition may not use the function {name}"
-    close = difflib.get_close_matches(name, sorted(FUNCTIONS), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, sorted(FUNCTIONS), n=1, cutoff=0.6)
     return f"no such function{f'; did you mean `{close[0]}`?' if close else ''}"
 
 

@@ -1,6 +1,6 @@
 """Names of the functions and types that a condition may use; docs/filters.md lists the same.
 
-A function is here if people ask for it on metadata and what comes back is not much larger than what goes in. Neither
+A function is here if people ask for it on metadata and its result is not much larger than its arguments. Neither
 `repeat`, `lpad`, `range` and the like are, nor any that waits, or reads what is not in the chunk.
 """
 
