@@ -7,6 +7,7 @@ A condition is about the columns of one chunk: no subqueries, no other tables, o
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ TABLE, ROW = "chunks", "__row"
 _BEFORE, _AFTER = f"SELECT {ROW} FROM {TABLE} WHERE (\n", "\n)"
 _TOKEN = re.compile(r"--.*|'(?:[^']|'')*'?|\"[^\"]*\"?|\w+|\S")
 _LONGEST_PIECE = 40
+_SPACES = {"Zs", "Zl", "Zp", "Cf"}
 _ONE = "give one condition, not several statements"
 _TYPES = {
     "VARCHAR": "text",
@@ -51,16 +53,21 @@ def too_long(condition: str, limits: Limits) -> str | None:
     return f"the condition has {len(condition):,} characters; at most {limits.characters:,} are allowed"
 
 
-def simple_case(condition: str, starts: Sequence[int]) -> str | None:
+def simple_case(condition: str, tokens: Sequence[tuple[int, str]]) -> str | None:
     """Why a condition is not even parsed: the parser writes the `x` of `case x when …` once for every `when`.
 
-    `starts`: where its tokens start, comments left out, in bytes of UTF-8.
+    `tokens`: where each starts, in bytes of UTF-8, and its text; comments left out. A space that is not ASCII is a
+    space to the parser and a letter to the tokenizer.
     """
-    data = condition.encode()
-    words = [data[start : start + 5].lower() for start in starts]
-    for word, after, start in zip(words, words[1:], starts, strict=False):
-        if re.match(rb"case\b", word) and not re.match(rb"when\b", after):
-            return _placed(start + len(_BEFORE.encode()), 4, condition, "write `case when x = … then …` instead")
+    following = [text for _, text in tokens[1:]] + [""]
+    for (start, text), after in zip(tokens, following, strict=True):
+        words = None
+        if text.lower() == "case" and after.lower() != "when":
+            words = "write `case when x = … then …` instead"
+        elif not text.startswith("'") and any(unicodedata.category(one) in _SPACES for one in text):
+            words = "with `case`, write ordinary spaces"
+        if words is not None:
+            return _placed(start + len(_BEFORE.encode()), len(text.encode()), condition, words)
     return None
 
 

@@ -55,19 +55,19 @@ class ChunkFilter:
             if name not in CHUNK_COLUMNS:
                 table[keys[-1]] = _typed([_first(record, keys) for record in metadata])
         table[ROW] = pa.array(np.arange(len(metadata)))
-        groups = pa.table(table).to_batches(max_chunksize=_ROWS_AT_ONCE)
-        self._table = pa.Table.from_batches(groups, pa.table(table).schema)
+        whole = pa.table(table)
+        self._table = pa.Table.from_batches(whole.to_batches(max_chunksize=_ROWS_AT_ONCE), whole.schema)
         self._names = [name for name in self._table.column_names if name != ROW]
 
     def masks(self, condition: str) -> list[Mask]:
         """For each segment, which chunks satisfy the condition. Raises `QueryError` pointing at what is wrong."""
         duckdb = _duckdb()
-        wrong = too_long(condition, self._limits)
-        if wrong is None and "case" in condition.lower():
-            wrong = simple_case(condition, _token_starts(condition))
-        if wrong is not None:
-            raise QueryError(f"filter: {wrong}")
         try:
+            wrong = too_long(condition, self._limits)
+            if wrong is None and "case" in condition.lower():
+                wrong = simple_case(condition, _tokens(condition))
+            if wrong is not None:
+                raise QueryError(f"filter: {wrong}")
             with (
                 _connection(self._limits) as connection,
                 interrupted_after(self._limits.seconds, connection.interrupt),
@@ -77,6 +77,8 @@ class ChunkFilter:
             raise QueryError(f"filter: took longer than {self._limits.seconds:g} s; {DOCUMENTED}") from None
         except (duckdb.OutOfMemoryException, MemoryError):
             raise QueryError(f"filter: needs more than {self._limits.memory} of memory; {DOCUMENTED}") from None
+        except UnicodeEncodeError:
+            raise QueryError("filter: the condition is not valid Unicode") from None
         except RecursionError:
             raise QueryError(f"filter: {TOO_DEEP}") from None
         except duckdb.Error as error:
@@ -116,9 +118,16 @@ def _connection(limits: Limits) -> Any:
     return connection
 
 
-def _token_starts(condition: str) -> list[int]:
+def _tokens(condition: str) -> list[tuple[int, str]]:
+    """Where each token starts, in bytes, and its text; comments left out."""
     duckdb = _duckdb()
-    return [start for start, kind in duckdb.tokenize(condition) if kind != duckdb.token_type.comment]
+    data, found = condition.encode(), duckdb.tokenize(condition)
+    ends = [*(start for start, _ in found[1:]), len(data)]
+    return [
+        (start, data[start:end].decode(errors="replace").rstrip(" \t\r\n\v\f"))
+        for (start, kind), end in zip(found, ends, strict=True)
+        if kind != duckdb.token_type.comment
+    ]
 
 
 def _tree(connection: Any, condition: str) -> dict[str, Any]:
