@@ -46,11 +46,13 @@ def statement(condition: str) -> str:
     return f"{_BEFORE}{condition}{_AFTER}"
 
 
-def too_long(condition: str, limits: Limits) -> str | None:
+def unreadable(condition: str, limits: Limits) -> str | None:
     """Why a condition is not even parsed, `None` if it may be."""
-    if len(condition) <= limits.characters:
-        return None
-    return f"the condition has {len(condition):,} characters; at most {limits.characters:,} are allowed"
+    if len(condition) > limits.characters:
+        return f"the condition has {len(condition):,} characters; at most {limits.characters:,} are allowed"
+    if any("\ud800" <= one <= "\udfff" for one in condition):
+        return "the condition is not valid Unicode: it has half a character"
+    return None
 
 
 def simple_case(condition: str, tokens: Sequence[tuple[int, str]]) -> str | None:

@@ -21,7 +21,7 @@ from pipeline.query.conditions import (
     objection,
     simple_case,
     statement,
-    too_long,
+    unreadable,
 )
 from pipeline.query.deadline import interrupted_after
 
@@ -63,7 +63,7 @@ class ChunkFilter:
         """For each segment, which chunks satisfy the condition. Raises `QueryError` pointing at what is wrong."""
         duckdb = _duckdb()
         try:
-            wrong = too_long(condition, self._limits)
+            wrong = unreadable(condition, self._limits)
             if wrong is None and "case" in condition.lower():
                 wrong = simple_case(condition, _tokens(condition))
             if wrong is not None:
@@ -77,8 +77,6 @@ class ChunkFilter:
             raise QueryError(f"filter: took longer than {self._limits.seconds:g} s; {DOCUMENTED}") from None
         except (duckdb.OutOfMemoryException, MemoryError):
             raise QueryError(f"filter: needs more than {self._limits.memory} of memory; {DOCUMENTED}") from None
-        except UnicodeEncodeError:
-            raise QueryError("filter: the condition is not valid Unicode") from None
         except RecursionError:
             raise QueryError(f"filter: {TOO_DEEP}") from None
         except duckdb.Error as error:
