@@ -7,15 +7,18 @@ A condition is about the columns of one chunk: no subqueries, no other tables, o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.query.allowed import DOCUMENTED, Limits, refusal
 from pipeline.query.fusion import unknown
 
 TABLE, ROW = "chunks", "__row"
 _BEFORE, _AFTER = f"SELECT {ROW} FROM {TABLE} WHERE (\n", "\n)"
 _TOKEN = re.compile(r"--.*|'(?:[^']|'')*'?|\"[^\"]*\"?|\w+|\S")
 _LONGEST_PIECE = 40
+_SPACES = {"Zs", "Zl", "Zp", "Cf"}
 _ONE = "give one condition, not several statements"
 _TYPES = {
     "VARCHAR": "text",
@@ -30,6 +33,7 @@ _TYPES = {
     "BOOL": "truth value",
 }
 _TYPE = re.compile(rf"\b({'|'.join(_TYPES)})\b(\[\])?")
+TOO_DEEP = f"parentheses, functions or operators are nested too deeply; {DOCUMENTED}"
 _NOT_HERE = {
     "SUBQUERY": "a condition is about the chunk's own columns: no subqueries",
     "STAR": "name the columns one by one",
@@ -42,10 +46,45 @@ def statement(condition: str) -> str:
     return f"{_BEFORE}{condition}{_AFTER}"
 
 
+def unreadable(condition: str, limits: Limits) -> str | None:
+    """Why a condition is not even parsed, `None` if it may be."""
+    if len(condition) > limits.characters:
+        return f"the condition has {len(condition):,} characters; at most {limits.characters:,} are allowed"
+    if any("\ud800" <= one <= "\udfff" for one in condition):
+        return "the condition is not valid Unicode: it has half a character"
+    return None
+
+
+def simple_case(condition: str, tokens: Sequence[tuple[int, str]]) -> str | None:
+    """Why a condition is not even parsed: the parser writes the `x` of `case x when …` once for every `when`.
+
+    `tokens`: where each starts, in bytes of UTF-8, and its text; comments left out. A space that is not ASCII is a
+    space to the parser and a letter to the tokenizer.
+    """
+    following = [text for _, text in tokens[1:]] + [""]
+    for (start, text), after in zip(tokens, following, strict=True):
+        words = None
+        if text.lower() == "case" and after.lower() != "when":
+            words = "write `case when x = … then …` instead"
+        elif not text.startswith("'") and any(unicodedata.category(one) in _SPACES for one in text):
+            words = "with `case`, write ordinary spaces"
+        if words is not None:
+            return _placed(start + len(_BEFORE.encode()), len(text.encode()), condition, words)
+    return None
+
+
 def objection(
-    tree: Mapping[str, Any], plain: Mapping[str, Any], condition: str, names: Sequence[str]
+    tree: Mapping[str, Any],
+    plain: Mapping[str, Any],
+    condition: str,
+    names: Sequence[str],
+    kinds: Callable[[str], Collection[str]],
+    limits: Limits,
 ) -> str | None:
-    """Why a parsed statement is no condition on `names`, `None` if it is one. `plain`: the tree for `true`."""
+    """Why a parsed statement is no condition on `names`, `None` if it is one.
+
+    `plain`: the tree for `true`. `kinds`: what DuckDB knows by a function's name (`scalar`, `aggregate`, …).
+    """
     if tree["error"]:
         return described(tree, condition, names)
     where = _where(tree)
@@ -61,8 +100,12 @@ def objection(
         known = ", ".join(names)
         empty = not where.get("arguments")
         return f"the condition is empty (columns: {known})" if empty else "join conditions by `and` or `or`"
-    place = _closes_nothing(condition)
-    return None if place is None else f"at character {place + 1}, `)`: closes nothing"
+    refused = refusal(where, len(condition), kinds, limits)
+    if refused is not None:
+        place, length = refused.node.get("query_location"), refused.node.get("query_location_length", 0)
+        return _placed(place, length, condition, refused.words)
+    closing = _closes_nothing(condition)
+    return None if closing is None else f"at character {closing + 1}, `)`: closes nothing"
 
 
 def described(detail: Mapping[str, Any], condition: str, names: Sequence[str]) -> str:
@@ -91,6 +134,8 @@ def _words(detail: Mapping[str, Any], names: Sequence[str]) -> str:
         return _ONE
     if first.startswith("syntax error"):
         return f"not expected here{known}"
+    if first.startswith("Max expression depth"):
+        return TOO_DEEP
     if first.startswith("WHERE clause cannot contain"):
         what = first.removeprefix("WHERE clause cannot contain").strip(" !")
         return f"a condition is about one chunk at a time: no {what}"
@@ -153,15 +198,27 @@ def _without_where(tree: Mapping[str, Any]) -> Any:
 
 
 def _is_list(node: Mapping[str, Any]) -> bool:
-    """`'x' = any(tags)`: the parser makes a subquery of a list, without a table."""
+    """`'x' = any(tags)`: the parser makes a subquery of a list, without a table or anything else."""
     inner = node["subquery"]["node"]
-    return inner.get("from_table", {}).get("type", "EMPTY") == "EMPTY" and [
-        one.get("function_name") for one in inner.get("select_list", [])
-    ] == ["unnest"]
+    others = {key for key, value in inner.items() if value} - {
+        "type",
+        "select_list",
+        "from_table",
+        "aggregate_handling",
+    }
+    return (
+        node.get("subquery_type") == "ANY"
+        and not others
+        and inner.get("from_table", {"type": "EMPTY"}) == {"type": "EMPTY"}
+        and [one.get("function_name") for one in inner.get("select_list", [])] == ["unnest"]
+    )
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict):
-        yield tree
-    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-        yield from _nodes(child)
+    stack = [tree]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, dict):
+            yield part
+        children = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        stack.extend(reversed(list(children)))

@@ -12,9 +12,21 @@ import pyarrow as pa
 
 from pipeline.errors import MissingDependencyError, QueryError
 from pipeline.index.chunks import ChunkStore
-from pipeline.query.conditions import ROW, TABLE, described, objection, statement
+from pipeline.query.allowed import DOCUMENTED, LIMITS, Limits
+from pipeline.query.conditions import (
+    ROW,
+    TABLE,
+    TOO_DEEP,
+    described,
+    objection,
+    simple_case,
+    statement,
+    unreadable,
+)
+from pipeline.query.deadline import interrupted_after
 
 Mask = npt.NDArray[np.bool_]
+_ROWS_AT_ONCE = 256  # DuckDB can be interrupted between such groups, and holds what is made of one in memory
 CHUNK_COLUMNS = ("chunk_id", "doc_id", "source", "ordinal")
 
 
@@ -27,8 +39,8 @@ class ChunkFilter:
     key has NULL.
     """
 
-    def __init__(self, stores: Sequence[ChunkStore], sizes: Sequence[int]) -> None:
-        self._sizes = sizes
+    def __init__(self, stores: Sequence[ChunkStore], sizes: Sequence[int], limits: Limits = LIMITS) -> None:
+        self._sizes, self._limits = sizes, limits
         columns: dict[str, list[Any]] = {name: [] for name in CHUNK_COLUMNS}
         metadata: list[Mapping[str, Any]] = []
         for store in stores:
@@ -43,26 +55,77 @@ class ChunkFilter:
             if name not in CHUNK_COLUMNS:
                 table[keys[-1]] = _typed([_first(record, keys) for record in metadata])
         table[ROW] = pa.array(np.arange(len(metadata)))
-        self._table = pa.table(table)
+        whole = pa.table(table)
+        self._table = pa.Table.from_batches(whole.to_batches(max_chunksize=_ROWS_AT_ONCE), whole.schema)
         self._names = [name for name in self._table.column_names if name != ROW]
 
     def masks(self, condition: str) -> list[Mask]:
         """For each segment, which chunks satisfy the condition. Raises `QueryError` pointing at what is wrong."""
         duckdb = _duckdb()
-        limits = {"enable_external_access": "false", "autoinstall_known_extensions": "false"}
         try:
-            with duckdb.connect(":memory:", config=limits) as connection:
-                connection.execute("SET errors_as_json = true; SET lock_configuration = true")
-                wrong = objection(_tree(connection, condition), _tree(connection, "true"), condition, self._names)
-                if wrong is not None:
-                    raise QueryError(f"filter: {wrong}")
-                connection.register(TABLE, self._table)
-                rows = connection.execute(statement(condition)).fetchall()
+            wrong = unreadable(condition, self._limits)
+            if wrong is None and "case" in condition.lower():
+                wrong = simple_case(condition, _tokens(condition))
+            if wrong is not None:
+                raise QueryError(f"filter: {wrong}")
+            with (
+                _connection(self._limits) as connection,
+                interrupted_after(self._limits.seconds, connection.interrupt),
+            ):
+                rows = self._satisfying(connection, condition)
+        except duckdb.InterruptException:
+            raise QueryError(f"filter: took longer than {self._limits.seconds:g} s; {DOCUMENTED}") from None
+        except (duckdb.OutOfMemoryException, MemoryError):
+            raise QueryError(f"filter: needs more than {self._limits.memory} of memory; {DOCUMENTED}") from None
+        except RecursionError:
+            raise QueryError(f"filter: {TOO_DEEP}") from None
         except duckdb.Error as error:
             raise QueryError(f"filter: {described(_detail(error), condition, self._names)}") from None
         kept = np.zeros(len(self._table), np.bool_)
-        kept[[row[0] for row in rows]] = True
+        kept[rows] = True
         return np.split(kept, np.cumsum(self._sizes)[:-1])
+
+    def _satisfying(self, connection: Any, condition: str) -> npt.NDArray[np.int64]:
+        """Numbers of the chunks that satisfy a condition, once it is seen to be one."""
+
+        def kinds(name: str) -> list[str]:
+            query = "SELECT DISTINCT function_type FROM duckdb_functions() WHERE lower(function_name) = ?"
+            return [row[0] for row in connection.execute(query, [name]).fetchall()]
+
+        tree, plain = _tree(connection, condition), _tree(connection, "true")
+        wrong = objection(tree, plain, condition, self._names, kinds, self._limits)
+        if wrong is not None:
+            raise QueryError(f"filter: {wrong}")
+        connection.register(TABLE, self._table)
+        rows: npt.NDArray[np.int64] = connection.execute(statement(condition)).fetchnumpy()[ROW]
+        return rows
+
+
+def _connection(limits: Limits) -> Any:
+    """A database of its own for one filter, so that an interrupt or want of memory touches no other."""
+    settings = {
+        "enable_external_access": "false",
+        "autoinstall_known_extensions": "false",
+        "threads": "1",
+        "memory_limit": limits.memory,
+        "max_temp_directory_size": "0KiB",
+        "max_expression_depth": str(limits.depth),
+    }
+    connection = _duckdb().connect(":memory:", config=settings)
+    connection.execute("SET errors_as_json = true; SET lock_configuration = true")
+    return connection
+
+
+def _tokens(condition: str) -> list[tuple[int, str]]:
+    """Where each token starts, in bytes, and its text; comments left out."""
+    duckdb = _duckdb()
+    data, found = condition.encode(), duckdb.tokenize(condition)
+    ends = [*(start for start, _ in found[1:]), len(data)]
+    return [
+        (start, data[start:end].decode(errors="replace").rstrip(" \t\r\n\v\f"))
+        for (start, kind), end in zip(found, ends, strict=True)
+        if kind != duckdb.token_type.comment
+    ]
 
 
 def _tree(connection: Any, condition: str) -> dict[str, Any]:
