@@ -147,9 +147,9 @@ class SecondLook:
     """The rerankers of an open index, loaded when they are first used, and kept. Safe for several threads."""
 
     def __init__(self, snapshot: Snapshot, encoder: Encoder, settings: EncoderSettings, base: Path) -> None:
-        self._snapshot, self._encoder, self._encoder_settings, self._base = snapshot, encoder, settings, base
+        self._snapshot, self._base = snapshot, base
         self._rerankers: PerProcess[dict[str, Reranker]] = PerProcess(dict)
-        self._multivector_encoder = PerProcess(self._with_multivectors)
+        self._multivector_encoder = PerProcess(lambda: _with_multivectors(encoder, settings, base))
         self._lock = Lock()
 
     def scores(self, settings: RerankSettings, text: str, vectors: Float32 | None, ids: Ids) -> Float64:
@@ -179,22 +179,23 @@ class SecondLook:
         passages = self._multivector_encoder.get().encode_documents(self._snapshot.texts(ids)).multivectors
         return late_interaction(vectors, _known(passages))
 
-    def _with_multivectors(self) -> Encoder:
-        if self._encoder.gives_multivectors:
-            return self._encoder
-        from pipeline.models.registry import load_encoder
 
-        settings = self._encoder_settings.model_copy(update={"multivectors": True, "lexical": "bm25"})
-        try:
-            if settings.endpoint is None:
-                return load_encoder(settings, base=self._base)
-        except EncoderError as error:
-            if "multivectors" not in str(error):
-                raise
-        raise EncoderError(
-            f"query.rerank.model=multivectors: the encoder of this index ({settings.model}) gives none; "
-            "rerank with a cross-encoder such as BAAI/bge-reranker-v2-m3, or index with BAAI/bge-m3"
-        ) from None
+def _with_multivectors(encoder: Encoder, settings: EncoderSettings, base: Path) -> Encoder:
+    """The encoder itself, or one of the same model that gives multi-vectors. Raises `EncoderError`."""
+    if encoder.gives_multivectors:
+        return encoder
+    from pipeline.models.registry import load_encoder
+
+    try:
+        if settings.endpoint is None:
+            return load_encoder(settings.model_copy(update={"multivectors": True, "lexical": "bm25"}), base=base)
+    except EncoderError as error:
+        if "multivectors" not in str(error):
+            raise
+    raise EncoderError(
+        f"query.rerank.model=multivectors: the encoder of this index ({settings.model}) gives none; "
+        "rerank with a cross-encoder such as BAAI/bge-reranker-v2-m3, or index with BAAI/bge-m3"
+    ) from None
 
 
 def _known(found: MultiVectors | None) -> MultiVectors:
