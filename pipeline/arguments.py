@@ -6,8 +6,10 @@ For what does not pass they raise `wrong`, with one line that names the argument
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import reprlib
+from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from pipeline.errors import ConfigError, PipelineError
 from pipeline.progress import Progress, ProgressFactory
 
 _LONGEST = 80
+_HUGE = 1 << 63
 _NUMPY_FLAGS = (("numpy", "bool"), ("numpy", "bool_"))
 
 _shortened = reprlib.Repr()
@@ -42,8 +45,8 @@ def flags(**given: object) -> tuple[bool, ...]:
 
 
 def whole(name: str, value: object, meant: str, wrong: type[PipelineError] = ConfigError) -> int:
-    """A whole number, which True is not. `meant`: what to give."""
-    if isinstance(value, Integral) and not isinstance(value, bool):
+    """A whole number of at most 64 bits, which True is not. `meant`: what to give."""
+    if isinstance(value, Integral) and not isinstance(value, bool) and -_HUGE <= int(value) < _HUGE:
         return int(value)
     raise wrong(f"{name}={shown(value)}: {meant}")
 
@@ -82,7 +85,7 @@ def file_path(name: str, value: object) -> Path:
 
 def reporter(progress: object) -> ProgressFactory:
     """What `progress` starts, each step checked to be one."""
-    if not callable(progress):
+    if not callable(progress) or not _takes(progress, "", None, ""):
         raise ConfigError(
             f"progress={shown(progress)}: give a callable (description, total, unit) that returns a progress bar, "
             "or leave it out"
@@ -98,3 +101,14 @@ def reporter(progress: object) -> ProgressFactory:
         return step
 
     return start
+
+
+def _takes(function: Callable[..., object], *arguments: object) -> bool:
+    """Whether a function can be called like this; `True` where it does not say."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

@@ -90,7 +90,8 @@ def narrowing(collapse: object, where: object, distinct: Any) -> tuple[bool, str
     if not (where is None or isinstance(where, str)):
         raise QueryError(f"where={shown(where)}: give an SQL condition as text, such as \"lang = 'ko'\"")
     if distinct is not None:
-        if not isinstance(distinct, Real) or isinstance(distinct, bool) or not 0 < float(distinct) <= 1:
+        number = isinstance(distinct, Real) and not isinstance(distinct, bool)
+        if not number or not 0 < distinct <= 1:
             raise QueryError(f"distinct={shown(distinct)}: give a similarity above 0 and up to 1, such as 0.8")
         distinct = float(distinct)
     return flag("collapse", collapse, QueryError), where, distinct
