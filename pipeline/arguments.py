@@ -40,7 +40,7 @@ def flag(name: str, value: object, wrong: type[PipelineError] = ConfigError) -> 
 
 
 def flags(**given: object) -> tuple[bool, ...]:
-    """Several of them, in their order."""
+    """Several flags, in the order they are given."""
     return tuple(flag(name, value) for name, value in given.items())
 
 
@@ -84,7 +84,7 @@ def file_path(name: str, value: object) -> Path:
 
 
 def reporter(progress: object) -> ProgressFactory:
-    """What `progress` starts, each step checked to be one."""
+    """Return `progress`, if it can be called as one, with a check of the bars that it returns."""
     if not callable(progress) or not _takes(progress, "", None, ""):
         raise ConfigError(
             f"progress={shown(progress)}: give a callable (description, total, unit) that returns a progress bar, "

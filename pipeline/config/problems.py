@@ -26,13 +26,13 @@ _SHAPES = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Names the line of a value that its type does not have, such as the date 2024-13-01."""
+    """Raise `yaml.YAMLError` also for a value that its type does not have, such as the date 2024-13-01."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):
-            problem = f"{shown(node.value)} is no {node.tag.rpartition(':')[2]}; a text stands in quotes"
+            problem = f"{shown(node.value)} is not a valid {node.tag.rpartition(':')[2]}; put a text in quotes"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 

@@ -30,7 +30,7 @@ class SearchOptions(TypedDict, total=False):
 
 
 def query_texts(texts: object) -> tuple[str, ...]:
-    """The texts of queries, from anything that lists them in order. Raises `QueryError` for what is none."""
+    """The texts of queries, from anything that lists them in order. Raises `QueryError` for anything else."""
     found = _listed(texts)
     if found is None:
         raise QueryError(
@@ -55,7 +55,7 @@ def wanted_legs(path: Path, legs: Sequence[str], texts: Sequence[str], mode: obj
 
 
 def known_legs(path: Path, legs: Sequence[str], wanted: object) -> tuple[str, ...]:
-    """The wanted ones of the `legs` that the index at `path` has, or all if none is named. Raises `QueryError`."""
+    """Those of the `legs` of the index at `path` that are wanted, or all if none is named. Raises `QueryError`."""
     if wanted is None:
         return tuple(legs)
     found = _listed(wanted)
@@ -98,7 +98,7 @@ def narrowing(collapse: object, where: object, distinct: Any) -> tuple[bool, str
 
 
 def _listed(values: Any) -> list[Any] | None:
-    """What a list, tuple, one-dimensional array or generator holds; `None` for what is no such thing."""
+    """What a list, tuple, one-dimensional array or generator holds; `None` for anything else."""
     no_list = isinstance(values, str | bytes | bytearray | memoryview | Mapping | set | frozenset)
     if no_list or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
         return None
