@@ -6,13 +6,15 @@ import contextlib
 import dataclasses
 import errno
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline import commit
 from pipeline import plan as planning
+from pipeline.arguments import flag, flags, reporter, text
 from pipeline.commit import Wishes
-from pipeline.config import Config
+from pipeline.config import Config, configured
 from pipeline.encode import stage as encoding
 from pipeline.encode.reuse import take_inventory
 from pipeline.errors import (
@@ -55,9 +57,12 @@ MULTIVECTOR_SHARD_CHUNKS = 512
 ENDPOINT_SHARD_CHUNKS = 256
 """What a failed build has to pay a server for again is at most a shard; the default requests fill it twice over."""
 
+Configured = Config | str | os.PathLike[str]
+"""A configuration, or the path of its file."""
+
 
 def ingest(
-    config: Config,
+    config: Configured,
     *,
     full: bool = False,
     strict: bool = False,
@@ -72,21 +77,24 @@ def ingest(
     lifts the guard `max_delete_ratio`, which otherwise raises `DeletionGuardError`.
     Raises `ConfigError`, `SourceError`, `IncompatibleIndexError`, `IndexLockedError`.
     """
-    watch = Stopwatch(progress)
+    config, watch = configured(config), Stopwatch(reporter(progress))
+    full, strict, rehash, allow_deletes = flags(
+        full=full, strict=strict, rehash=rehash, allow_deletes=allow_deletes
+    )
     with _lock(config), failure.noted(config.index_path, watch):
         return _ingest(config, _encoder(config), full, strict, rehash, allow_deletes, watch)
 
 
 def encode(
-    config: Config, *, allow_deletes: bool = False, note: str = "", progress: ProgressFactory = silent
+    config: Configured, *, allow_deletes: bool = False, note: str = "", progress: ProgressFactory = silent
 ) -> BuildReport:
     """Encode what `ingest` staged and publish it as a new generation, unless the quality gate refuses it.
 
     `note` is kept in the generation. Raises `IndexStoreError` if nothing is staged or the index has moved on since,
     `GateRefusedError`, `EncoderError`, `IndexLockedError`.
     """
-    index = config.index_path
-    watch = Stopwatch(progress)
+    config, watch = configured(config), Stopwatch(reporter(progress))
+    index, note, allow_deletes = config.index_path, text("note", note), flag("allow_deletes", allow_deletes)
     with _lock(config), failure.noted(index, watch):
         wishes = Wishes(_golden(config), note, allow_deletes)
         staged = staging.load_ingest(index)
@@ -103,7 +111,7 @@ def encode(
 
 
 def build(
-    config: Config,
+    config: Configured,
     *,
     full: bool = False,
     strict: bool = False,
@@ -116,7 +124,10 @@ def build(
 
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
-    watch = Stopwatch(progress)
+    config, watch, note = configured(config), Stopwatch(reporter(progress)), text("note", note)
+    full, strict, rehash, allow_deletes = flags(
+        full=full, strict=strict, rehash=rehash, allow_deletes=allow_deletes
+    )
     with _lock(config), failure.noted(config.index_path, watch):
         wishes = Wishes(_golden(config), note, allow_deletes)
         encoder = _encoder(config)
@@ -124,12 +135,13 @@ def build(
         return commit.encode_and_publish(config, encoder, report, watch, wishes)
 
 
-def publish(config: Config, *, force: bool = False, progress: ProgressFactory = silent) -> Manifest:
+def publish(config: Configured, *, force: bool = False, progress: ProgressFactory = silent) -> Manifest:
     """Publish the generation that the quality gate refused, if it passes now, or whatever the gate says if `force`.
 
     Raises `GateRefusedError`, `IndexNotFoundError` if none is staged, `IndexStoreError` if another generation was
     published since, `CorruptIndexError`, `IndexLockedError`.
     """
+    config, force, progress = configured(config), flag("force", force), reporter(progress)
     index = config.index_path
     with _lock(config):
         manifest = commit.staged_candidate(index)
@@ -159,9 +171,11 @@ def _retell(index: Path, manifest: Manifest) -> None:
 
 
 def plan(
-    config: Config, *, full: bool = False, rehash: bool = False, progress: ProgressFactory = silent
+    config: Configured, *, full: bool = False, rehash: bool = False, progress: ProgressFactory = silent
 ) -> BuildPlan:
     """What `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
+    config, progress = configured(config), reporter(progress)
+    full, rehash = flags(full=full, rehash=rehash)
     encoder = _encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)

@@ -23,6 +23,10 @@ Messages are one line and name the file, the cause and the cure.
 class PipelineError(Exception):
     """Base of all errors raised on purpose by this package."""
 
+    def __str__(self) -> str:
+        """The message on one line, also where a file's name has more than one."""
+        return super().__str__().replace("\n", r"\n").replace("\r", r"\r")
+
 
 class ConfigError(PipelineError):
     """The configuration is missing, malformed or contradicts itself."""

@@ -14,7 +14,7 @@ import pipeline
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
     {"records", "errors", "progress", "wording", "__init__", "__main__"},
-    {"forking", "npy", "stopwatch"},
+    {"arguments", "forking", "npy", "stopwatch"},
     {"config"},
     {"starter"},
     {"index", "models"},

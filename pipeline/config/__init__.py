@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.config.problems import described, load_yaml, nearest
+from pipeline.arguments import file_path, shown, text
+from pipeline.config.problems import checked_settings, in_words, load_yaml, nearest
 from pipeline.config.search import (
     EndpointSection,
     Expectation,
@@ -37,6 +40,8 @@ __all__ = [
     "SegmentSettings",
     "Settings",
     "SourceSettings",
+    "checked_settings",
+    "configured",
     "load_config",
     "parse_config",
 ]
@@ -225,9 +230,20 @@ class Config(Settings):
         return self.base / source.path
 
 
-def load_config(path: str | Path) -> Config:
+def configured(config: Config | str | os.PathLike[str]) -> Config:
+    """The configuration given, or that of the file named. Raises `ConfigError`."""
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, Mapping):
+        raise ConfigError(
+            f"config={shown(config)}: make a Config of it with `parse_config`, which says where paths start"
+        )
+    return load_config(file_path("config", config))
+
+
+def load_config(path: str | os.PathLike[str]) -> Config:
     """Read and check a configuration file. Raises `ConfigError` naming the file, the key and the cure."""
-    path = Path(path)
+    path = file_path("path", path)
     try:
         raw = load_yaml(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -242,15 +258,20 @@ def load_config(path: str | Path) -> Config:
         raw = {}
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected `key: value` lines at the top level")
-    if "base" in raw:
-        raise ConfigError(f"{path}: unknown key `base`")
     return parse_config(raw, base=path.parent, origin=str(path))
 
 
-def parse_config(raw: dict[str, Any], base: Path = Path(), origin: str = "config") -> Config:
-    """Check settings given as plain data; `origin` names them in errors. Raises `ConfigError`."""
+def parse_config(raw: Mapping[str, Any], base: str | os.PathLike[str] = Path(), origin: str = "config") -> Config:
+    """Check settings given as plain data; `origin` names them in errors. Raises `ConfigError`.
+
+    `base`: the folder that relative paths start from.
+    """
+    origin = text("origin", origin)
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"raw={shown(raw)}: give a mapping of what stands in config.yaml")
+    if "base" in raw:
+        raise ConfigError(f"{origin}: unknown key `base`")
     try:
-        return Config.model_validate({**raw, "base": base})
+        return Config.model_validate({**raw, "base": file_path("base", base)})
     except ValidationError as error:
-        problems = [described(detail, origin, Config) for detail in error.errors()]
-        raise ConfigError("; ".join(problems)) from None
+        raise ConfigError(in_words(error, origin, Config)) from None

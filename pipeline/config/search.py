@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.config.problems import nearest
+from pipeline.config.problems import in_words, nearest
+from pipeline.errors import ConfigError
 
 LEGS = ("dense", "lexical", "multivector")
 
 
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+    def __init__(self, **values: Any) -> None:
+        """Raises `ConfigError` for values that make no sense."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(in_words(error, type(self).__name__, type(self))) from None
+
+    # Else pydantic would make each section inside a section by a call of its own, and errors would name no key.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
 class EndpointSection(Settings):

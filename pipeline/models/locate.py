@@ -7,6 +7,7 @@ is slow.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 import xxhash
 
+from pipeline.arguments import file_path
 from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
 from pipeline.models import cache
 
@@ -89,7 +91,7 @@ def locate(
 
     Raises `ConfigError` if there is no such folder, `EncoderError` if the download fails.
     """
-    path = base / Path(model).expanduser()
+    path = _named_folder(model, base, key)
     if path.is_dir():
         if revision:
             raise ConfigError(
@@ -117,10 +119,18 @@ def locate(
 
 def is_present(model: str, revision: str | None, base: Path, needs: tuple[str, ...] = ()) -> bool:
     """Whether `locate` would download nothing: a folder, a whole hub model, or a name that it refuses."""
-    if (base / Path(model).expanduser()).is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1:
+    if _named_folder(model, base, "model").is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1:
         return True
     folder = _cached_snapshot(model, revision or "main")
     return folder is not None and not _missing(folder, needs)
+
+
+def _named_folder(model: str, base: Path, key: str) -> Path:
+    """The folder that `model` names if it is no hub id. Raises `ConfigError` for what can be no folder's name."""
+    path = file_path(key, model)
+    with contextlib.suppress(RuntimeError):  # the home of somebody whom this machine does not know
+        path = path.expanduser()
+    return base / path
 
 
 def _cached_snapshot(model: str, revision: str) -> Path | None:

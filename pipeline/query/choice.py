@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.config import FusionSettings
+from pipeline.config import FusionSettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.index.manifest import Manifest
 from pipeline.query.fusion import METHODS, PRESETS, preset_weights, unknown
@@ -25,6 +25,18 @@ def choose_fusion(
     if preset is None or len(legs) < 2:
         return fusion.method, fusion.weights
     return "weighted", preset_weights(preset, legs) | fusion.weights
+
+
+def chosen_fusion(configured: FusionSettings, fusion: object) -> FusionSettings:
+    """What a search asks for: settings, a mapping of them, a name (`named_fusion`), or `None`: as configured.
+
+    Raises `QueryError` for anything else.
+    """
+    if fusion is None:
+        return configured
+    if isinstance(fusion, str):
+        return named_fusion(configured, fusion)
+    return checked_settings(FusionSettings, fusion, "fusion", QueryError, "the name of a method or preset")
 
 
 def named_fusion(settings: FusionSettings, name: str) -> FusionSettings:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.config import EncoderSettings, FusionSettings, RerankSettings
+from pipeline.arguments import shown, whole
+from pipeline.config import EncoderSettings, FusionSettings, RerankSettings, checked_settings
 from pipeline.errors import EncoderError, QueryError
 from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
@@ -58,25 +59,29 @@ def leg_name(model: str) -> str:
     return LEGS.get(model, "reranker")
 
 
-def choose_reranker(
-    settings: RerankSettings, rerank: RerankSettings | str | None, top: int | None
-) -> RerankSettings:
-    """What a search asks for, on top of the configured settings. Raises `QueryError` for top < 1.
+def choose_reranker(settings: RerankSettings, rerank: object, top: object) -> RerankSettings:
+    """What a search asks for, on top of the configured settings: settings, a mapping of them that names a model, a
+    model's name, or `None`: as configured. Raises `QueryError` for anything else, and for top < 1.
 
     A name keeps what is configured for that model; for another model only `top`, `blend`, device and precision.
     """
-    if isinstance(rerank, RerankSettings):
-        settings = rerank
-    elif rerank is not None and rerank != settings.model:
+    if isinstance(rerank, Mapping) and "model" not in rerank:
+        raise QueryError(f"rerank={shown(rerank)}: name a model too, such as 'model': 'multivectors'")
+    if isinstance(rerank, str):
         if not rerank.strip():
             raise QueryError("the reranker's name is empty; give none, multivectors, or a cross-encoder")
-        kept = settings.model_dump(include={"top", "blend", "device", "precision"})
-        settings = RerankSettings(model=rerank, **kept)
+        if rerank != settings.model:
+            kept = settings.model_dump(include={"top", "blend", "device", "precision"})
+            settings = checked_settings(RerankSettings, {**kept, "model": rerank}, "rerank", QueryError)
+    elif rerank is not None:
+        settings = checked_settings(RerankSettings, rerank, "rerank", QueryError, "the name of a reranker")
     if top is None:
         return settings
-    if top < 1:
-        raise QueryError(f"rerank_top={top}: rerank at least one chunk, or nothing with rerank=none")
-    return settings.model_copy(update={"top": top})
+    at_least_one = "rerank at least one chunk, or nothing with rerank=none"
+    count = whole("rerank_top", top, at_least_one, QueryError)
+    if count < 1:
+        raise QueryError(f"rerank_top={shown(count)}: {at_least_one}")
+    return settings.model_copy(update={"top": count})
 
 
 def joint_weights(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 
-from pipeline.config import EncoderSettings, FusionSettings, QuerySettings, RerankSettings
+from pipeline.arguments import file_path, flag, shown, whole
+from pipeline.config import EncoderSettings, QuerySettings, RerankSettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.forking import shared_property
 from pipeline.index import candidate
@@ -19,9 +21,19 @@ from pipeline.index.manifest import Manifest
 from pipeline.models.contract import Encoder
 from pipeline.models.registry import load_encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.query.asked import SearchOptions, wanted_legs
+from pipeline.query.asked import (
+    Fusion,
+    Rerank,
+    SearchOptions,
+    hits_wanted,
+    known_legs,
+    narrowing,
+    neighbours_wanted,
+    query_texts,
+    wanted_legs,
+)
 from pipeline.query.calibration import Calibration
-from pipeline.query.choice import named_fusion
+from pipeline.query.choice import chosen_fusion
 from pipeline.query.hits import Ranked, to_hits
 from pipeline.query.openness import Openness
 from pipeline.query.pseudo_queries import dominant_script
@@ -134,15 +146,15 @@ class Index:
     @_while_open
     def search_many(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         k: int | None = None,
         mode: str | None = None,
         *,
-        fusion: FusionSettings | str | None = None,
+        fusion: Fusion = None,
         collapse: bool = False,
         explain: bool = False,
         where: str | None = None,
-        rerank: RerankSettings | str | None = None,
+        rerank: Rerank = None,
         rerank_top: int | None = None,
         distinct: float | None = None,
         context: int = 0,
@@ -153,16 +165,17 @@ class Index:
         back when the index is smaller than `k`, or when a lexical query shares no token with more chunks.
         `explain`: say how each score came about (`LegScore.contribution`, `Hit.matches`). `where`: an SQL condition
         on the chunks' metadata that is applied before ranking, for example `lang = 'ko' and year >= 2024`.
-        `fusion`: settings, or the name of a method or preset.
-        `rerank`: `none`, `multivectors`, or the hub id or folder of a cross-encoder; the best `rerank_top` chunks
-        are then scored again, and those after them follow in their old order with their old score.
+        `fusion`: the name of a method or preset, or settings, or a mapping of them.
+        `rerank`: `none`, `multivectors`, or the hub id or folder of a cross-encoder, or settings, or a mapping of
+        them; the best `rerank_top` chunks are then scored again, and those after them follow in their old order
+        with their old score.
         `distinct`: above 0 and up to 1; leaves out chunks that share at least this much of their text with a better
         hit. `context`: how many neighbouring chunks to show as `Hit.before` and `Hit.after`.
-        Raises `QueryError` for an empty query, k < 1 or an unknown mode, `EncoderError` for a reranker that cannot
-        be loaded.
+        Raises `QueryError` for an empty query, k < 1 or an argument that makes no sense, `EncoderError` for a
+        reranker that cannot be loaded.
         """
-        if context < 0:
-            raise QueryError(f"context={context}: give how many chunks before and after a hit to show, or 0")
+        texts, context = query_texts(texts), neighbours_wanted(context)
+        explain = flag("explain", explain, QueryError)
         ranked = self.rank(
             texts,
             k,
@@ -180,43 +193,43 @@ class Index:
     @_while_open
     def rank(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         k: int | None = None,
         mode: str | None = None,
         *,
-        fusion: FusionSettings | str | None = None,
+        fusion: Fusion = None,
         collapse: bool = False,
         where: str | None = None,
-        rerank: RerankSettings | str | None = None,
+        rerank: Rerank = None,
         rerank_top: int | None = None,
         distinct: float | None = None,
     ) -> list[Ranked]:
         """Like `search_many`, but numbers instead of records: no text is read from disk."""
-        wanted = wanted_legs(
-            self.path, self.legs, texts, self.settings.k if k is None else k, mode or self.settings.mode
-        )
-        chosen = choose_reranker(self.settings.rerank, rerank, rerank_top)
-        if distinct is not None and not 0 < distinct <= 1:
-            raise QueryError(f"distinct={distinct:g}: give a similarity above 0 and up to 1, such as 0.8")
+        texts, k = query_texts(texts), hits_wanted(self.settings.k if k is None else k)
+        wanted = wanted_legs(self.path, self.legs, texts, self.settings.mode if mode is None else mode)
+        fusion = chosen_fusion(self.settings.fusion, fusion)
+        rerank = choose_reranker(self.settings.rerank, rerank, rerank_top)
+        collapse, where, distinct = narrowing(collapse, where, distinct)
         if not texts:
             return []
         return self.rank_encoded(
             self.encode(texts),
             k,
             wanted,
-            fusion=named_fusion(self.settings.fusion, fusion) if isinstance(fusion, str) else fusion,
+            fusion=fusion,
             collapse=collapse,
             where=where,
-            rerank=chosen,
+            rerank=rerank,
             distinct=distinct,
         )
 
     @_while_open
-    def encode(self, texts: Sequence[str]) -> EncodedQueries:
+    def encode(self, texts: Iterable[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
+        texts = query_texts(texts)
         encoded = self.encoder.encode_queries(texts)
         scripts = tuple(dominant_script(text) for text in texts)
-        return EncodedQueries(tuple(texts), encoded.dense, encoded.lexical, encoded.multivectors, scripts)
+        return EncodedQueries(texts, encoded.dense, encoded.lexical, encoded.multivectors, scripts)
 
     @_while_open
     def rank_encoded(
@@ -225,25 +238,30 @@ class Index:
         k: int | None = None,
         legs: Sequence[str] | None = None,
         *,
-        fusion: FusionSettings | None = None,
+        fusion: Fusion = None,
         collapse: bool = False,
         where: str | None = None,
-        rerank: RerankSettings | None = None,
+        rerank: Rerank = None,
         distinct: float | None = None,
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
-        k = self.settings.k if k is None else k
-        chosen = tuple(legs or self.legs)
-        stage = FirstStage(chosen, self.settings.depth, fusion or self.settings.fusion, self._calibration)
-        if rerank is None or rerank.model == NONE:
-            rerank = None
-        depth = max(stage.depth, k, rerank.top if rerank else 0)
+        if not isinstance(queries, EncodedQueries):
+            raise QueryError(f"queries={shown(queries)}: give what `encode` makes of the texts")
+        k = hits_wanted(self.settings.k if k is None else k)
+        chosen = known_legs(self.path, self.legs, legs)
+        fusion = chosen_fusion(self.settings.fusion, fusion)
+        stage = FirstStage(chosen, self.settings.depth, fusion, self._calibration)
+        collapse, where, distinct = narrowing(collapse, where, distinct)
+        second = None if rerank is None else choose_reranker(self.settings.rerank, rerank, None)
+        if second and second.model == NONE:
+            second = None
+        depth = max(stage.depth, k, second.top if second else 0)
         kept = self.snapshot.kept_by(where) if where is not None else None
         scores: list[dict[int, float]] = [{} for _ in queries.texts]
         while True:
             results = rank_queries(self.snapshot, queries, stage, depth, kept)
-            if rerank:
-                results = [self._rerank(one, queries, i, stage, rerank, scores[i]) for i, one in enumerate(results)]
+            if second:
+                results = [self._rerank(one, queries, i, stage, second, scores[i]) for i, one in enumerate(results)]
             if not collapse and distinct is None:
                 return [ranked.first(k) for ranked in results]
             results = [thin(self.snapshot, one, k, collapse=collapse, distinct=distinct) for one in results]
@@ -286,33 +304,38 @@ class Index:
 
 
 def open_index(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     generation: int | Literal["staged"] | None = None,
-    encoder: EncoderSettings | None = None,
-    base: Path = Path(),
-    settings: QuerySettings | None = None,
+    encoder: EncoderSettings | Mapping[str, Any] | None = None,
+    base: str | os.PathLike[str] = Path(),
+    settings: QuerySettings | Mapping[str, Any] | None = None,
     verify: bool = True,
 ) -> Index:
     """Open the live generation of an index, or the one given; `staged`: the one that the gate refused.
 
     `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
     recorded fingerprints. `base` is where a relative model folder starts. `verify` compares every file's checksum
-    with the manifest before it is used.
-    Raises `IndexNotFoundError`, `CorruptIndexError`, `IncompatibleIndexError`, `EncoderError`.
+    with the manifest before it is used. `encoder` and `settings` may be mappings of what stands in config.yaml.
+    Raises `ConfigError` for an argument that makes no sense, `IndexNotFoundError`, `CorruptIndexError`,
+    `IncompatibleIndexError`, `EncoderError`.
     """
-    folder = Path(path)
+    folder, start, verify = file_path("path", path), file_path("base", base), flag("verify", verify)
+    other = None if encoder is None else checked_settings(EncoderSettings, encoder, "encoder")
+    query = QuerySettings() if settings is None else checked_settings(QuerySettings, settings, "settings")
+    staged = isinstance(generation, str) and generation == "staged"
 
     def use(manifest: Manifest) -> Index:
-        chosen = encoder or EncoderSettings.model_validate(manifest.encoder)
-        loaded = SharedEncoder(lambda: load_encoder(chosen, base=base))
+        chosen = other or EncoderSettings.model_validate(manifest.encoder)
+        loaded = SharedEncoder(lambda: load_encoder(chosen, base=start))
         _check_encoder(folder, manifest, loaded)
-        staged = generation == "staged"
-        return Index(folder, manifest, loaded, settings or QuerySettings(), verify, chosen, base, staged)
+        return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
 
     if generation is None:
         return manifests.with_live(folder, use)
-    return use(candidate.load(folder) if generation == "staged" else manifests.load(folder, generation))
+    if staged:
+        return use(candidate.load(folder))
+    return use(manifests.load(folder, whole("generation", generation, "give a whole number, or 'staged'")))
 
 
 def _reopened(

@@ -85,3 +85,24 @@ def test_the_documented_defaults_are_the_defaults() -> None:
     documented = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
     expected = Config(sources=[parse_config({"sources": [{"path": "documents"}]}).sources[0]])
     assert documented == expected.model_dump(mode="json", exclude={"base"})
+
+
+@pytest.mark.parametrize(
+    ("yaml_text", "says"),
+    [
+        (
+            "index: x\nretain: 2024-13-01",
+            "config.yaml:2: not valid YAML: '2024-13-01' is not a valid timestamp; put",
+        ),
+        ("index: !!int x", "config.yaml:1: not valid YAML: 'x' is not a valid int"),
+        ("index: !!bool x", "config.yaml:1: not valid YAML: 'x' is not a valid bool"),
+        ("retain: " + "9" * 5000, "config.yaml:1: not valid YAML: '999"),
+        ("[" * 3000, "config.yaml:1: not valid YAML: nested too deeply"),
+    ],
+)
+def test_values_that_yaml_cannot_read_name_their_line(tmp_path: Path, yaml_text: str, says: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml_text, "utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert str(error.value).startswith(f"{tmp_path}/{says}")

@@ -167,8 +167,8 @@ def test_refused_questions(index: Index) -> None:
     [
         ("one text", 3, "search_many takes a list of queries, not str"),
         (None, 3, "takes a list of queries, not NoneType"),
-        ([None], 3, "the query is no text, but NoneType"),
-        (["a", 7], 3, "query 2 is no text, but int"),
+        ([None], 3, "text=None: give a query as str, not NoneType"),
+        (["a", 7], 3, r"texts\[1\]=7: give a query as str, not int"),
         (["a"], 2.5, r"k=2\.5: give a whole number"),
         (["a"], True, "k=True: give a whole number"),
     ],
