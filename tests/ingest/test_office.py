@@ -125,7 +125,7 @@ def test_a_shortage_of_memory_is_not_told_as_damage(
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "src/greedy.parquet")
     _, rejections = read()
     assert {r.file.removeprefix("src/"): r.reason for r in rejections} == {
-        "greedy.pdf": "not enough memory to convert it",
+        "greedy.pdf": "not enough memory to read it",
         "greedy.parquet": "not enough memory to read it",
     }
 
