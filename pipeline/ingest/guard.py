@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.ingest.decoding import UnreadableError
@@ -78,8 +78,11 @@ class Guard:
             self._installed = False
             signal.signal(signal.SIGALRM, signal.SIG_DFL if self._earlier is None else self._earlier)
 
-    def run(self, where: str, work: Callable[[], T]) -> T:
-        """What `work` returns. Raises `UnreadableError`, with the reason in one line, for whatever it raises."""
+    def run(self, place: Callable[[], str], work: Callable[[], T]) -> T:
+        """What `work` returns. Raises `UnreadableError`, with the reason in one line, for whatever it raises.
+
+        `place` names the document, for the log.
+        """
         try:
             return self._in_time(work)
         except PipelineError:
@@ -90,28 +93,40 @@ class Guard:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust gives up so
                 raise
             reason = _reason(error)
-            log.info("%s: rejected: %s", where, reason)
-            log.debug("%s: what was raised", where, exc_info=error)
+            log.info("%s: rejected: %s", place(), reason)
+            log.debug("%s: what was raised", place(), exc_info=error)
             raise UnreadableError(reason) from error
 
-    def outcomes(self, where: str, read: Iterator[Found]) -> Iterator[Outcome]:
-        """What becomes of each document that a reader finds. A reader that fails ends with a line 0."""
-        line = 0
+    def outcomes(self, label: str, read: Iterator[Found]) -> Iterator[Outcome]:
+        """What becomes of each document that `read` finds in the file `label`; the limit is for each."""
+        line: int | None = None
+        last = 0
+
+        def place() -> str:
+            return f"{label}:{line or last}"
+
+        def step() -> Document | None:
+            nonlocal line
+            line = None
+            found = next(read, None)
+            if found is None:
+                return None
+            line = found.line
+            return found.build()
+
         while True:
             try:
-                found = self.run(where, lambda: next(read, None))
+                result: Document | UnreadableError | None = self.run(place, step)
             except UnreadableError as error:
-                yield Outcome(0, UnreadableError(f"{error} (nothing after {line} is read)") if line else error)
+                result = error
+            if result is None:
                 return
-            if found is None:
+            if line is None:  # the reader itself failed, and has ended
+                rest = f" (nothing behind {last} is read)" if last else ""
+                yield Outcome(0, UnreadableError(f"{result}{rest}"))
                 return
-            line = found.line
-            try:
-                document = self.run(f"{where}:{line}", found.build)
-            except UnreadableError as error:
-                yield Outcome(line, error)
-            else:
-                yield Outcome(line, document)
+            yield Outcome(line, result)
+            last = line
 
     def _in_time(self, work: Callable[[], T]) -> T:
         if not self._installed:
@@ -136,9 +151,18 @@ class Guard:
             self._earlier(number, frame)
 
 
+def refused(line: int, error: Exception) -> Found:
+    """A record that cannot be read, after which its file goes on."""
+
+    def build() -> NoReturn:
+        raise error
+
+    return Found(line, build)
+
+
 def time_reason(seconds: float) -> str:
     """Why a document is rejected that took too long."""
-    return f"takes longer than ingest.document_seconds={seconds:g} allows; raise it, or mend the document"
+    return f"takes longer than ingest.document_seconds={seconds:g} allows; raise it, or make the document smaller"
 
 
 def one_line(reason: str) -> str:

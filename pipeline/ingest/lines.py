@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.decoding import UnreadableError, choose_file_encoding
 from pipeline.ingest.fields import Columns, build_document, first_line, typed_cell
-from pipeline.ingest.guard import Found
+from pipeline.ingest.guard import Found, refused
 from pipeline.ingest.opening import open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
@@ -70,15 +70,6 @@ def _open(path: Path, settings: IngestSettings) -> TextIO:
         stream.close()
         raise
     return io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
-
-
-def refused(line: int, error: Exception) -> Found:
-    """A record that cannot be read, after which its file goes on."""
-
-    def build() -> NoReturn:
-        raise error
-
-    return Found(line, build)
 
 
 def read_jsonl(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:

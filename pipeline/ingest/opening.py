@@ -42,6 +42,14 @@ class RegularFile(io.FileIO):
             )
         return found
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any raw stream; `FileIO` would pass `readinto` by."""
+        return io.RawIOBase.read(self, -1 if size is None else size) or b""
+
+    def readall(self) -> bytes:
+        """As of any raw stream."""
+        return io.RawIOBase.readall(self) or b""
+
 
 def open_regular(path: Path) -> io.BufferedReader:
     """The file, buffered. Raises `UnreadableError`, `OSError`."""

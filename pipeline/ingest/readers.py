@@ -7,29 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.columnar import read_parquet
 from pipeline.ingest.decoding import UnreadableError
-from pipeline.ingest.guard import Found, Guard, Outcome, one_line
+from pipeline.ingest.formats import FOREIGN, read_file
+from pipeline.ingest.guard import Guard, Outcome, one_line
 from pipeline.ingest.ledger import Contents, Ledger
-from pipeline.ingest.lines import read_csv, read_jsonl
-from pipeline.ingest.office import read_office
-from pipeline.ingest.sources import DOCS_SUFFIXES, SUFFIXES, SourceFile
+from pipeline.ingest.parser_process import ParserProcess
+from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.sources import discover as discover
-from pipeline.ingest.whole import read_markdown, read_text
 from pipeline.records import Document, Rejection
-
-Reader = Callable[[SourceFile, IngestSettings], Iterator[Found]]
-
-READERS: dict[str, Reader] = {
-    ".txt": read_text,
-    ".md": read_markdown,
-    ".markdown": read_markdown,
-    ".jsonl": read_jsonl,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-    **dict.fromkeys(DOCS_SUFFIXES, read_office),
-}
 
 
 def read_documents(
@@ -48,7 +33,7 @@ def read_documents(
     """
     ids = _Ids()
     ledger = ledger or Ledger(settings)
-    with Guard(settings.document_seconds) as guard:
+    with Guard(settings.document_seconds) as guard, ParserProcess(settings) as parser:
         for file in files:
             ids.next_file(file.label)
             look, looked_at = ledger.look(file)
@@ -58,7 +43,7 @@ def read_documents(
                 unread(known)
                 continue
             contents, found, rejected = Contents(), False, False
-            for outcome in _outcomes(file, settings, guard):
+            for outcome in _outcomes(file, settings, guard, parser):
                 found = True
                 document = _accepted(outcome, ids, contents)
                 if isinstance(document, str):
@@ -72,8 +57,10 @@ def read_documents(
                 ledger.note(file, look, looked_at, contents)
 
 
-def _outcomes(file: SourceFile, settings: IngestSettings, guard: Guard) -> Iterator[Outcome]:
-    return guard.outcomes(file.label, _read(file, settings))
+def _outcomes(file: SourceFile, settings: IngestSettings, guard: Guard, parser: ParserProcess) -> Iterator[Outcome]:
+    if file.suffix in FOREIGN and file.problem is None:
+        return Guard(None).outcomes(file.label, parser.read(file))  # which keeps to the limit itself
+    return guard.outcomes(file.label, read_file(file, settings))
 
 
 def _accepted(outcome: Outcome, ids: _Ids, contents: Contents) -> Document | str:
@@ -87,18 +74,6 @@ def _accepted(outcome: Outcome, ids: _Ids, contents: Contents) -> Document | str
         return f"duplicate id {document.doc_id!r}; the first is at {earlier}"
     contents.add(document.doc_id, document.content_hash)
     return document
-
-
-def _read(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
-    if file.problem is not None:
-        raise UnreadableError(file.problem)
-    reader = READERS.get(file.suffix)
-    if reader is None:
-        known = " ".join(sorted(SUFFIXES))
-        raise UnreadableError(
-            f"no reader for {file.suffix or 'a file without suffix'}; there are readers for {known}"
-        )
-    yield from reader(file, settings)
 
 
 class _Ids:

@@ -150,7 +150,7 @@ class IngestRun:
         rejection = Rejection(document.source, "", document.line)
         try:
             with self._guard:
-                pieces = self._guard.run(rejection.source, lambda: list(chunk(document)))
+                pieces = self._guard.run(lambda: rejection.source, lambda: list(chunk(document)))
         except UnreadableError as error:
             self._seen.remove(document.doc_id)
             self._uncut.add(document.doc_id)
