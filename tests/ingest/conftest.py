@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -36,3 +36,9 @@ def outcomes(path: Path, **settings: Any) -> list[Outcome]:
     """What becomes of each document of one file, read in this process whatever its format."""
     file = SourceFile(path, path.name, path.name, SourceSettings(path=str(path)))
     return list(Guard(None).outcomes(path.name, read_file(file, IngestSettings(**settings))))
+
+
+def forever() -> NoReturn:
+    """Python code that does not come back."""
+    while True:
+        pass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
 import signal
 import socket
@@ -11,28 +9,23 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import parse_config
-from pipeline.errors import ConfigError, IndexStoreError, PipelineError
+from pipeline.errors import ConfigError, PipelineError
 from pipeline.ingest import formats, parser_process
 from pipeline.ingest.decoding import UnreadableError
-from pipeline.ingest.guard import Found, Guard, TimeUpError
+from pipeline.ingest.guard import Found
 from pipeline.ingest.opening import RegularFile, open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
-from tests.ingest.conftest import Read, outcomes
+from tests.ingest.conftest import Read, forever, outcomes
 
 SUFFIXES = [".txt", ".md", ".jsonl", ".csv", ".parquet", ".pdf"]
-
-
-def forever() -> NoReturn:
-    while True:
-        pass
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -126,40 +119,6 @@ def test_the_limit_is_for_each_record_and_costs_that_alone(
     documents, (rejection,) = read({"document_seconds": 0.05})
     assert [(document.doc_id, document.line) for document in documents] == [("d1", 1), ("d3", 3)]
     assert rejection.source == "src/t.jsonl:2"
-
-
-def test_an_alarm_that_python_swallows_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.ingest.guard.REPEAT_SECONDS", 0.05)
-    swallowed = []
-
-    def deaf() -> NoReturn:
-        try:
-            forever()
-        except TimeUpError:
-            swallowed.append(True)
-        forever()
-
-    with Guard(0.05) as guard, pytest.raises(UnreadableError, match=r"document_seconds=0\.05"):
-        guard.run(lambda: "deaf", deaf)
-    assert swallowed
-
-
-@pytest.mark.parametrize("seconds", [0, None])
-def test_no_limit_sets_no_alarm(seconds: float | None) -> None:
-    with Guard(seconds) as guard:
-        assert guard.run(str, lambda: signal.getitimer(signal.ITIMER_REAL)) == (0.0, 0.0)
-
-
-def test_an_alarm_of_the_program_around_rings_all_the_same() -> None:
-    rung = threading.Event()
-    before = signal.signal(signal.SIGALRM, lambda *_: rung.set())
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-        with Guard(60) as guard:
-            guard.run(str, lambda: None)
-            assert rung.wait(60)
-    finally:
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_in_another_thread_documents_are_read_without_a_limit(read: Read, tmp_path: Path) -> None:
@@ -266,54 +225,6 @@ def test_a_process_that_cannot_start_is_no_fault_of_a_document(
     monkeypatch.setattr("sys.executable", str(tmp_path / "absent"))
     with pytest.raises(PipelineError, match="no process can be started"):
         read()
-
-
-class NamelessError(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("worse")
-
-
-PanicException = type("PanicException", (BaseException,), {})
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ZeroDivisionError("by zero\nand more"), "ZeroDivisionError: by zero"),
-        (KeyError("name"), "KeyError: 'name'"),
-        (StopIteration(), "StopIteration"),
-        (OSError(errno.EIO, "Input/output error"), "input/output error"),
-        (OSError("of a library"), "OSError: of a library"),
-        (MemoryError(), "not enough memory to read it"),
-        (RecursionError("deep"), "nested too deeply"),
-        (NamelessError(), "NamelessError"),
-        (ExceptionGroup("many", [ValueError()]), "ExceptionGroup: many (1 sub-exception)"),
-        (PanicException("of Rust"), "PanicException: of Rust"),
-    ],
-)
-def test_whatever_is_raised_is_a_reason_and_a_line_of_the_log(
-    error: BaseException, reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    def raises() -> NoReturn:
-        raise error
-
-    caplog.set_level(logging.DEBUG, "pipeline")
-    with pytest.raises(UnreadableError) as caught:
-        Guard(None).run(lambda: "a.jsonl:3", raises)
-    assert str(caught.value) == reason
-    line, trace = caplog.records
-    assert (line.levelno, line.getMessage()) == (logging.INFO, f"a.jsonl:3: rejected: {reason}")
-    assert trace.levelno == logging.DEBUG
-    assert trace.exc_info
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ConfigError, IndexStoreError])
-def test_what_is_about_the_build_passes(error: type[BaseException]) -> None:
-    def raises() -> NoReturn:
-        raise error("about the build")
-
-    with pytest.raises(error, match="about the build"):
-        Guard(None).run(str, raises)
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "soon"])
