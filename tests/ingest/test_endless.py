@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -140,7 +142,7 @@ class Result:
 class PdfConverter:
     def convert(self, stream, info):
         data = stream.read()
-        if data == b"sleeps": time.sleep(3600)
+        if data == b"sleeps": print("asleep", flush=True); time.sleep(3600)
         if data == b"holds on in C": sum(range(10**12))
         if data == b"crashes": os.abort()
         if data == b"leaves": os._exit(7)
@@ -202,6 +204,30 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
         os.kill(number, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_one_whose_builder_is_killed_ends_at_once(tmp_path: Path) -> None:
+    """Standard error, which both have, ends when both are gone."""
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.pdf").write_text("sleeps")
+    script = (
+        "import sys; from pathlib import Path; from pipeline.config import parse_config\n"
+        "from pipeline.ingest.readers import discover, read_documents\n"
+        "config = parse_config({'sources': [{'path': 'src'}]}, base=Path(sys.argv[1]))\n"
+        "list(read_documents(discover(config), config.ingest, print))"
+    )
+    builder = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert builder.stderr is not None
+    with builder.stderr:
+        assert builder.stderr.readline() == b"asleep\n"
+        builder.kill()
+        builder.wait()
+        assert builder.stderr.read() == b""
 
 
 def test_parquet_is_read_by_that_process_row_by_row(read: Read, tmp_path: Path) -> None:
