@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,40 +37,34 @@ def read_parquet(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
             names = [field.name for field in schema if field.name not in binary]
             columns = Columns.choose(names, file.source)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=names):
-                for record in _records(batch):
+                rows = _rows(batch)
+                for i in range(len(batch)):
                     row += 1
-                    yield Found(row, partial(_of_row, record, columns, file, row, limit))
+                    yield Found(row, partial(_document, rows, i, columns, file, row, limit))
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, MemoryError | UnreadableError) or getattr(error, "errno", None) is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
             raise
         raise UnreadableError(f"broken Parquet: {first_line(error)}") from error
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[Callable[[], dict[str, Any]]]:
-    """What gives the values of each row. Where Python has none for some row's, rows are converted one by one."""
+def _rows(batch: pa.RecordBatch) -> Callable[[int], dict[str, Any]]:
+    """What gives the values of a row. If Python has none for some of a row's, each row is converted alone."""
     try:
-        records = batch.to_pylist()
-    except Exception:  # told again by the row that it is about
-        for i in range(len(batch)):
-            yield partial(_alone, batch, i)
-    else:
-        for record in records:
-            yield partial(_as_it_is, record)
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except Exception:  # raised again by the row that it is about
+        return partial(_converted, batch)
+    return rows.__getitem__
 
 
-def _alone(batch: pa.RecordBatch, i: int) -> dict[str, Any]:
-    record: dict[str, Any] = batch.slice(i, 1).to_pylist()[0]
-    return record
+def _converted(batch: pa.RecordBatch, i: int) -> dict[str, Any]:
+    (row,) = batch.slice(i, 1).to_pylist()
+    return cast(dict[str, Any], row)
 
 
-def _as_it_is(record: dict[str, Any]) -> dict[str, Any]:
-    return record
-
-
-def _of_row(
-    record: Callable[[], dict[str, Any]], columns: Columns, file: SourceFile, row: int, limit: int
+def _document(
+    rows: Callable[[int], dict[str, Any]], i: int, columns: Columns, file: SourceFile, row: int, limit: int
 ) -> Document:
-    return build_document(record(), columns, file.source, f"{file.name}:{row}", limit)
+    return build_document(rows(i), columns, file.source, f"{file.name}:{row}", limit)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -85,6 +85,10 @@ class Guard:
         """
         try:
             return self._in_time(work)
+        except UnreadableError as error:
+            if error.__cause__ is not None:
+                _log(place(), str(error), error.__cause__)
+            raise
         except PipelineError:
             raise
         except TimeUpError:
@@ -93,8 +97,7 @@ class Guard:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # Rust gives up so
                 raise
             reason = _reason(error)
-            log.info("%s: rejected: %s", place(), reason)
-            log.debug("%s: what was raised", place(), exc_info=error)
+            _log(place(), reason, error)
             raise UnreadableError(reason) from error
 
     def outcomes(self, label: str, read: Iterator[Found]) -> Iterator[Outcome]:
@@ -103,7 +106,7 @@ class Guard:
         last = 0
 
         def place() -> str:
-            return f"{label}:{line or last}"
+            return f"{label}:{line or last}" if line or last else label
 
         def step() -> Document | None:
             nonlocal line
@@ -169,6 +172,11 @@ def one_line(reason: str) -> str:
     """`reason` on one line of at most `REASON_CHARS`."""
     line = " ".join(reason.split())
     return line if len(line) <= REASON_CHARS else line[: REASON_CHARS - 1] + "…"
+
+
+def _log(place: str, reason: str, error: BaseException) -> None:
+    log.info("%s: rejected (%s): %s", place, type(error).__name__, reason)
+    log.debug("%s: where it was raised", place, exc_info=error)
 
 
 def _reason(error: BaseException) -> str:

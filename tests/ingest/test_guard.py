@@ -6,6 +6,7 @@ import errno
 import logging
 import signal
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from pipeline.errors import ConfigError, IndexStoreError
 from pipeline.ingest.decoding import UnreadableError
 from pipeline.ingest.guard import Guard, TimeUpError
-from tests.ingest.conftest import forever
+from tests.ingest.conftest import forever, outcomes
 
 
 class NamelessError(Exception):
@@ -50,7 +51,10 @@ def test_whatever_is_raised_is_a_reason_and_a_line_of_the_log(
         Guard(None).run(lambda: "a.jsonl:3", raises)
     assert str(caught.value) == reason
     line, trace = caplog.records
-    assert (line.levelno, line.getMessage()) == (logging.INFO, f"a.jsonl:3: rejected: {reason}")
+    assert (line.levelno, line.getMessage()) == (
+        logging.INFO,
+        f"a.jsonl:3: rejected ({type(error).__name__}): {reason}",
+    )
     assert trace.levelno == logging.DEBUG
     assert trace.exc_info
 
@@ -96,3 +100,14 @@ def test_an_alarm_of_the_program_around_rings_all_the_same() -> None:
             assert rung.wait(60)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_the_log_tells_where_a_value_of_front_matter_failed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "bad.md").write_text("---\nx: !!bool foo\n---\ntext")
+    caplog.set_level(logging.DEBUG, "pipeline")
+    (outcome,) = outcomes(tmp_path / "bad.md")
+    line, trace = caplog.records
+    assert line.getMessage() == f"bad.md: rejected (KeyError): {outcome.result}"
+    assert "construct_yaml_bool" in logging.Formatter().format(trace)
