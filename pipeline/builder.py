@@ -226,7 +226,7 @@ def _stage(
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
     base = max(manifests.generations(index), default=0)
     documents_live = store.live_documents(index, live)
-    run = IngestRun(documents_live)
+    run = IngestRun(documents_live, config.ingest.document_seconds)
     ledger = Ledger(config.ingest, {} if full or rehash else load_ledger(index), documents_live)
     with progress("ingest", None, "doc") as bar:
 

@@ -19,13 +19,14 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One source item. `source` is the file it came from, as the user would name it."""
+    """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it."""
 
     doc_id: str
     text: str
     metadata: Metadata
     is_markdown: bool = False
     source: str = ""
+    line: int | None = None
 
     @property
     def content_hash(self) -> str:

@@ -84,9 +84,13 @@ class SourceSettings(Settings):
 
 
 class IngestSettings(Settings):
-    """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected."""
+    """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected.
+
+    `document_seconds`: one that takes longer is rejected; 0 or none: no limit.
+    """
 
     max_document_mb: float = Field(default=32.0, gt=0)
+    document_seconds: float | None = Field(default=300.0, ge=0, le=1e8)
     encodings: list[str] = Field(default=[])
 
     @model_validator(mode="after")

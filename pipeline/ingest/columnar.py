@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,20 +13,23 @@ import pyarrow.parquet as pq
 from pipeline.config import IngestSettings
 from pipeline.ingest.decoding import UnreadableError
 from pipeline.ingest.fields import Columns, build_document, first_line
-from pipeline.ingest.lines import Found, RejectRecord, max_bytes
+from pipeline.ingest.guard import Found
+from pipeline.ingest.lines import max_bytes
+from pipeline.ingest.opening import BUFFER_BYTES, open_regular
 from pipeline.ingest.sources import SourceFile
+from pipeline.records import Document
 
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 256
 
 
-def read_parquet(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+def read_parquet(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """One document a row; binary columns (images and the like) are left out, with a warning."""
     limit = max_bytes(settings)
     row = 0
     try:
-        with pq.ParquetFile(file.path, memory_map=True) as parquet:
+        with open_regular(file.path) as stream, pq.ParquetFile(stream, buffer_size=BUFFER_BYTES) as parquet:
             schema = parquet.schema_arrow
             binary = [field.name for field in schema if _is_binary(field.type)]
             if binary:
@@ -32,24 +37,34 @@ def read_parquet(file: SourceFile, settings: IngestSettings, reject: RejectRecor
             names = [field.name for field in schema if field.name not in binary]
             columns = Columns.choose(names, file.source)
             for batch in parquet.iter_batches(BATCH_ROWS, columns=names):
-                for record in batch.to_pylist():
+                rows = _rows(batch)
+                for i in range(len(batch)):
                     row += 1
-                    try:
-                        document = build_document(record, columns, file.source, f"{file.name}:{row}", limit)
-                    except UnreadableError as error:
-                        reject(row, str(error))
-                        continue
-                    yield row, document
-    except MemoryError:  # Arrow's is an ArrowException too
-        raise UnreadableError(f"not enough memory to read it{_after(row)}") from None
+                    yield Found(row, partial(_document, rows, i, columns, file, row, limit))
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) is not None:
             raise
-        raise UnreadableError(f"broken Parquet{_after(row)}: {first_line(error)}") from error
+        raise UnreadableError(f"broken Parquet: {first_line(error)}") from error
 
 
-def _after(row: int) -> str:
-    return f" after row {row}" if row else ""
+def _rows(batch: pa.RecordBatch) -> Callable[[int], dict[str, Any]]:
+    """What gives the values of a row. If Python has none for some of a row's, each row is converted alone."""
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except Exception:  # raised again by the row that it is about
+        return partial(_converted, batch)
+    return rows.__getitem__
+
+
+def _converted(batch: pa.RecordBatch, i: int) -> dict[str, Any]:
+    (row,) = batch.slice(i, 1).to_pylist()
+    return cast(dict[str, Any], row)
+
+
+def _document(
+    rows: Callable[[int], dict[str, Any]], i: int, columns: Columns, file: SourceFile, row: int, limit: int
+) -> Document:
+    return build_document(rows(i), columns, file.source, f"{file.name}:{row}", limit)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

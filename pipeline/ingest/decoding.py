@@ -8,13 +8,15 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from typing import BinaryIO
 
 from charset_normalizer import from_bytes
 
 from pipeline.errors import SourceError
 
 BLOCK_BYTES = 1 << 20
+SCAN_BYTES = 4 << 30
+"""How much of a file is looked at for its encoding: to read all of one that has no end would take as long."""
 SAMPLE_BYTES = 1 << 18
 HEAD_BYTES = 1 << 13
 MANY_NULS = 20
@@ -95,32 +97,33 @@ def _refuse_nul(data: bytes) -> None:
         raise UnreadableError(f"NUL byte in line {line}: binary content, or UTF-16 without a byte-order mark")
 
 
-def choose_file_encoding(path: Path, encodings: Sequence[str] = ()) -> str:
+def choose_file_encoding(stream: BinaryIO, encodings: Sequence[str] = ()) -> str:
     """As `choose_encoding`, for a file of any size, reading it once in bounded memory.
 
     A file that is UTF-8 but for some damaged bytes is called `utf-8`, and a few NULs pass: its reader refuses
-    the damaged records alone.
+    the damaged records alone. So is one that is UTF-8 in its first `SCAN_BYTES`.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as stream:
+    block = stream.read(BLOCK_BYTES)
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if block.startswith(mark):
+            return encoding
+    wide_seen = False
+    head = block[:HEAD_BYTES]
+    _refuse_signature(head)
+    if head.count(0) * MANY_NULS > len(head):
+        _refuse_nul(head)
+    seen = 0
+    while block and seen < SCAN_BYTES:
+        seen += len(block)
+        try:
+            wide_seen = not decoder.decode(block).isascii() or wide_seen
+        except UnicodeDecodeError as error:
+            if wide_seen or is_damaged_utf8(block):
+                return "utf-8"
+            start = max(0, block.rfind(b"\n", 0, error.start) + 1)
+            return _other_encoding(block[start : start + SAMPLE_BYTES], encodings, error)
         block = stream.read(BLOCK_BYTES)
-        for mark, encoding in BYTE_ORDER_MARKS:
-            if block.startswith(mark):
-                return encoding
-        wide_seen = False
-        head = block[:HEAD_BYTES]
-        _refuse_signature(head)
-        if head.count(0) * MANY_NULS > len(head):
-            _refuse_nul(head)
-        while block:
-            try:
-                wide_seen = not decoder.decode(block).isascii() or wide_seen
-            except UnicodeDecodeError as error:
-                if wide_seen or is_damaged_utf8(block):
-                    return "utf-8"
-                start = max(0, block.rfind(b"\n", 0, error.start) + 1)
-                return _other_encoding(block[start : start + SAMPLE_BYTES], encodings, error)
-            block = stream.read(BLOCK_BYTES)
     return "utf-8"
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.decoding import UnreadableError, choose_file_encoding
 from pipeline.ingest.fields import Columns, build_document, first_line, typed_cell
+from pipeline.ingest.guard import Found, refused
+from pipeline.ingest.opening import open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 
 SKIP_CHARS = 1 << 20
-
-Found = tuple[int, Document]
-"""Line (or row, from 1; 0 for a whole file) and the document found there."""
-
-RejectRecord = Callable[[int, str], None]
-"""Takes the line (or row) and the reason."""
 
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -64,11 +62,17 @@ def max_bytes(settings: IngestSettings) -> int:
 
 
 def _open(path: Path, settings: IngestSettings) -> TextIO:
-    encoding = choose_file_encoding(path, settings.encodings)
-    return path.open(encoding=encoding, errors="surrogateescape", newline="")
+    stream = open_regular(path)
+    try:
+        encoding = choose_file_encoding(stream, settings.encodings)
+        stream.seek(0)
+    except BaseException:
+        stream.close()
+        raise
+    return io.TextIOWrapper(stream, encoding, errors="surrogateescape", newline="")
 
 
-def read_jsonl(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+def read_jsonl(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """One document for each line that holds a JSON object; blank lines are no documents."""
     limit = max_bytes(settings)
     with _open(file.path, settings) as stream:
@@ -76,17 +80,19 @@ def read_jsonl(file: SourceFile, settings: IngestSettings, reject: RejectRecord)
         while True:
             try:
                 text = next(lines, None)
-                if text is None:
-                    return
-                if not text.strip():
-                    continue
-                record = _json_object(text)
-                columns = Columns.choose(record, file.source)
-                document = build_document(record, columns, file.source, f"{file.name}:{lines.line}", limit)
             except UnreadableError as error:
-                reject(lines.line, str(error))
+                yield refused(lines.line, error)
                 continue
-            yield lines.line, document
+            if text is None:
+                return
+            if text.strip():
+                yield Found(lines.line, partial(_of_line, text, file, lines.line, limit))
+
+
+def _of_line(text: str, file: SourceFile, line: int, limit: int) -> Document:
+    record = _json_object(text)
+    columns = Columns.choose(record, file.source)
+    return build_document(record, columns, file.source, f"{file.name}:{line}", limit)
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -103,7 +109,7 @@ def _json_object(text: str) -> dict[str, Any]:
     return record
 
 
-def read_csv(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+def read_csv(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """One document for each row under the header.
 
     `.csv`: fields apart by the one of `,` `;` tab `|` that the header holds most of, quoted as RFC 4180 says.
@@ -126,25 +132,29 @@ def read_csv(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -
             start = lines.line + 1
             try:
                 row = next(rows, None)
-                if row is None:
-                    return
-                if not row:
-                    continue
-                if len(row) != len(header):
-                    raise UnreadableError(f"{len(row)} fields where the header has {len(header)}")
-                record = dict(zip(header, map(typed_cell, row), strict=True))
-                record[columns.text] = row[header.index(columns.text)]
-                for name in (columns.identity, columns.title):
-                    if name:
-                        record[name] = row[header.index(name)]
-                document = build_document(record, columns, file.source, f"{file.name}:{start}", limit)
             except UnreadableError as error:
-                reject(start, str(error))
+                yield refused(start, error)
                 continue
             except csv.Error as error:
-                reject(start, _csv_reason(error, lines.line - start))
+                yield refused(start, UnreadableError(_csv_reason(error, lines.line - start)))
                 continue
-            yield start, document
+            if row is None:
+                return
+            if row:
+                yield Found(start, partial(_of_row, row, header, columns, file, start, limit))
+
+
+def _of_row(
+    row: list[str], header: list[str], columns: Columns, file: SourceFile, line: int, limit: int
+) -> Document:
+    if len(row) != len(header):
+        raise UnreadableError(f"{len(row)} fields where the header has {len(header)}")
+    record = dict(zip(header, map(typed_cell, row), strict=True))
+    record[columns.text] = row[header.index(columns.text)]
+    for name in (columns.identity, columns.title):
+        if name:
+            record[name] = row[header.index(name)]
+    return build_document(record, columns, file.source, f"{file.name}:{line}", limit)
 
 
 class _Replay:

@@ -9,12 +9,14 @@ import io
 import warnings
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.decoding import UnreadableError, decode, normalise_newlines
 from pipeline.ingest.fields import first_line, refuse_oversize
-from pipeline.ingest.lines import Found, RejectRecord, max_bytes
+from pipeline.ingest.guard import Found
+from pipeline.ingest.lines import max_bytes
 from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.whole import read_bytes
 from pipeline.records import Document, MetadataValue
@@ -26,8 +28,13 @@ EXPANSION = 20
 """A zipped format may unpack to this many times `max_document_mb`; more is a zip bomb or useless."""
 
 
-def read_office(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
-    """One document a file. Raises `UnreadableError`, with the install command if markitdown is missing."""
+def read_office(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
+    """One document a file."""
+    yield Found(0, partial(convert, file, settings))
+
+
+def convert(file: SourceFile, settings: IngestSettings) -> Document:
+    """The file as Markdown. Raises `UnreadableError`, with the install command if markitdown is missing."""
     try:
         from markitdown import MissingDependencyException, StreamInfo, converters
     except ImportError:
@@ -56,16 +63,14 @@ def read_office(file: SourceFile, settings: IngestSettings, reject: RejectRecord
         text, title = str(result.markdown), str(result.title or "").strip()
     except MissingDependencyException:
         raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
-    except MemoryError:
-        raise UnreadableError("not enough memory to convert it") from None
-    except RecursionError:
-        raise UnreadableError("cannot be converted: nested too deeply") from None
+    except (MemoryError, RecursionError):
+        raise
     except Exception as error:  # the border: six parsers, each with its own errors
         raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
     text = normalise_newlines(text.encode("utf-8", "replace").decode("utf-8"))
     refuse_oversize(text, max_bytes(settings))
     metadata: dict[str, MetadataValue] = {"title": title} if title else {}
-    yield 0, Document(file.name, text, metadata, is_markdown=True)
+    return Document(file.name, text, metadata, is_markdown=True)
 
 
 def _refuse_zip_bomb(data: bytes, suffix: str, limit: int) -> None:

@@ -7,30 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.columnar import read_parquet
 from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.formats import FOREIGN, read_file
+from pipeline.ingest.guard import Guard, Outcome, one_line
 from pipeline.ingest.ledger import Contents, Ledger
-from pipeline.ingest.lines import Found, RejectRecord, read_csv, read_jsonl
-from pipeline.ingest.office import read_office
-from pipeline.ingest.sources import DOCS_SUFFIXES, SUFFIXES, SourceFile, describe_os_error
+from pipeline.ingest.parser_process import ParserProcess
+from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.sources import discover as discover
-from pipeline.ingest.whole import read_markdown, read_text
 from pipeline.records import Document, Rejection
-
-Reader = Callable[[SourceFile, IngestSettings, RejectRecord], Iterator[Found]]
-
-READERS: dict[str, Reader] = {
-    ".txt": read_text,
-    ".md": read_markdown,
-    ".markdown": read_markdown,
-    ".jsonl": read_jsonl,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-    **dict.fromkeys(DOCS_SUFFIXES, read_office),
-}
-
-REASON_CHARS = 400
 
 
 def read_documents(
@@ -49,53 +33,47 @@ def read_documents(
     """
     ids = _Ids()
     ledger = ledger or Ledger(settings)
-    for file in files:
-        ids.next_file(file.label)
-        look, looked_at = ledger.look(file)
-        known = ledger.unchanged(file, look)
-        if known is not None and ids.add_new(known):
-            ledger.keep(file)
-            unread(known)
-            continue
-        contents = Contents()
-        rejected = False
-
-        def reject_at(line: int, reason: str, label: str = file.label) -> None:
-            nonlocal rejected
-            rejected = True
-            reject(Rejection(label, _one_line(reason), line or None))
-
-        found = False
-        try:
-            for line, document in _read(file, settings, reject_at):
+    with Guard(settings.document_seconds) as guard, ParserProcess(settings) as parser:
+        for file in files:
+            ids.next_file(file.label)
+            look, looked_at = ledger.look(file)
+            known = ledger.unchanged(file, look)
+            if known is not None and ids.add_new(known):
+                ledger.keep(file)
+                unread(known)
+                continue
+            contents, found, rejected = Contents(), False, False
+            for outcome in _outcomes(file, settings, guard, parser):
                 found = True
-                if not document.text.strip():
-                    reject_at(line, "empty")
-                elif (earlier := ids.add(document.doc_id, line)) is not None:
-                    reject_at(line, f"duplicate id {document.doc_id!r}; the first is at {earlier}")
+                document = _accepted(outcome, ids, contents)
+                if isinstance(document, str):
+                    rejected = True
+                    reject(Rejection(file.label, one_line(document), outcome.line or None))
                 else:
-                    contents.add(document.doc_id, document.content_hash)
-                    yield replace(document, source=file.label)
-            if not found and not rejected:
-                reject_at(0, "empty")
-            if not rejected:
+                    yield replace(document, source=file.label, line=outcome.line or None)
+            if not found:
+                reject(Rejection(file.label, "empty"))
+            elif not rejected:
                 ledger.note(file, look, looked_at, contents)
-        except UnreadableError as error:
-            reject_at(0, str(error))
-        except OSError as error:
-            reject_at(0, describe_os_error(error))
 
 
-def _read(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
-    if file.problem is not None:
-        raise UnreadableError(file.problem)
-    reader = READERS.get(file.suffix)
-    if reader is None:
-        known = " ".join(sorted(SUFFIXES))
-        raise UnreadableError(
-            f"no reader for {file.suffix or 'a file without suffix'}; there are readers for {known}"
-        )
-    yield from reader(file, settings, reject)
+def _outcomes(file: SourceFile, settings: IngestSettings, guard: Guard, parser: ParserProcess) -> Iterator[Outcome]:
+    if file.suffix in FOREIGN and file.problem is None:
+        return Guard(None).outcomes(file.label, parser.read(file))  # which keeps to the limit itself
+    return guard.outcomes(file.label, read_file(file, settings))
+
+
+def _accepted(outcome: Outcome, ids: _Ids, contents: Contents) -> Document | str:
+    """The document, noted in `ids` and `contents`, or why it is rejected."""
+    document = outcome.result
+    if isinstance(document, UnreadableError):
+        return str(document)
+    if not document.text.strip():
+        return "empty"
+    if (earlier := ids.add(document.doc_id, outcome.line)) is not None:
+        return f"duplicate id {document.doc_id!r}; the first is at {earlier}"
+    contents.add(document.doc_id, document.content_hash)
+    return document
 
 
 class _Ids:
@@ -128,8 +106,3 @@ class _Ids:
 def _key(doc_id: str) -> int:
     digest = hashlib.blake2b(doc_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
-
-
-def _one_line(reason: str) -> str:
-    line = " ".join(reason.split())
-    return line if len(line) <= REASON_CHARS else line[: REASON_CHARS - 1] + "…"

@@ -22,6 +22,8 @@ CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv",
 DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".html", ".htm", ".epub"})
 SUFFIXES = CORE_SUFFIXES | DOCS_SUFFIXES
 
+NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"
+
 FileId = tuple[int, int]
 
 
@@ -149,7 +151,7 @@ def _source_files(root: Path, source: SourceSettings, walk: _Walk, ignored: Coun
         if not wanted(name):
             ignored[entry_suffix(name) or "no suffix"] += 1
         elif not stat.S_ISREG(status.st_mode):
-            yield _source_file(path, name, source, "neither a file nor a folder (a pipe, socket or device)")
+            yield _source_file(path, name, source, NOT_REGULAR)
         elif _identity(status) not in walk.files:
             walk.files.add(_identity(status))
             yield _source_file(path, name, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
 from pipeline.index.segment import file_entry
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import LiveDocument
+from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.guard import Guard, one_line
 from pipeline.records import Chunk, Document, Fingerprint, Rejection
 
 REJECTS = "rejects"
@@ -22,11 +25,16 @@ REJECTS = "rejects"
 class IngestRun:
     """One pass over the sources, compared with what is live. Memory: one part, and the ids of all documents."""
 
-    def __init__(self, live: Mapping[str, LiveDocument]) -> None:
-        """`live`: the documents of the generation that the new one will follow; empty for a full build."""
+    def __init__(self, live: Mapping[str, LiveDocument], document_seconds: float | None = None) -> None:
+        """`live`: the documents of the generation that the new one will follow; empty for a full build.
+
+        `document_seconds`: how long cutting one document may take.
+        """
         self._live = live
+        self._guard = Guard(document_seconds)
         self._live_hashes = {document.content_hash for document in live.values()}
         self._seen: set[str] = set()
+        self._uncut: set[str] = set()
         self._arrivals: list[tuple[str, str]] = []
         self.rejections: list[Rejection] = []
         self.read = self.added = self.changed = self.unchanged = 0
@@ -48,27 +56,22 @@ class IngestRun:
             self.read += 1
             self._seen.add(document.doc_id)
             old = self._live.get(document.doc_id)
-            if old is None:
-                self.added += 1
-                if document.content_hash in self._live_hashes:
-                    self._arrivals.append((document.doc_id, document.content_hash))
-            elif (old.content_hash, old.source) == (document.content_hash, document.source):
+            if old and (old.content_hash, old.source) == (document.content_hash, document.source):
                 self.unchanged += 1
-                continue
             else:
-                self.changed += 1
-            yield document
+                yield document
 
     def gone(self) -> list[str]:
         """Live documents that the sources no longer have.
 
         A document of a file or folder that was rejected, wholly or in part, is not gone: its last version stays.
+        So does that of one which could not be cut.
         """
         rejected = {rejection.file.rstrip("/") for rejection in self.rejections}
         return sorted(
             doc_id
-            for doc_id, document in self._live.items()
-            if doc_id not in self._seen and rejected.isdisjoint(_with_parents(document.source))
+            for doc_id in self._live.keys() - self._seen - self._uncut
+            if rejected.isdisjoint(_with_parents(self._live[doc_id].source))
         )
 
     def moved(self, gone: Iterable[str]) -> list[tuple[str, str]]:
@@ -132,15 +135,35 @@ class IngestRun:
     ) -> Iterator[list[Chunk]]:
         pending: list[Chunk] = []
         for document in self.fresh(documents):
-            if document.doc_id in self._live:
-                replaced.append(document.doc_id)
-            for piece in chunk(document):
+            for piece in self._cut(document, chunk, replaced):
                 pending.append(piece)
                 if len(pending) == shard_chunks:
                     yield pending
                     pending = []
         if pending:
             yield pending
+
+    def _cut(
+        self, document: Document, chunk: Callable[[Document], Iterator[Chunk]], replaced: list[str]
+    ) -> list[Chunk]:
+        """The chunks of a document, which then counts as added or changed. One that cannot be cut is rejected."""
+        rejection = Rejection(document.source, "", document.line)
+        try:
+            with self._guard:
+                pieces = self._guard.run(lambda: rejection.source, lambda: list(chunk(document)))
+        except UnreadableError as error:
+            self._seen.remove(document.doc_id)
+            self._uncut.add(document.doc_id)
+            self.reject(dataclasses.replace(rejection, reason=one_line(f"cannot be cut into chunks: {error}")))
+            return []
+        if document.doc_id in self._live:
+            self.changed += 1
+            replaced.append(document.doc_id)
+        else:
+            self.added += 1
+            if document.content_hash in self._live_hashes:
+                self._arrivals.append((document.doc_id, document.content_hash))
+        return pieces
 
 
 def _with_parents(source: str) -> set[str]:

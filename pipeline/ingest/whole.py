@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import yaml
 from pipeline.config import IngestSettings
 from pipeline.ingest.decoding import UnreadableError, decode
 from pipeline.ingest.fields import first_line, metadata_value
-from pipeline.ingest.lines import Found, RejectRecord, max_bytes
+from pipeline.ingest.guard import Found
+from pipeline.ingest.lines import max_bytes
+from pipeline.ingest.opening import open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue
 
@@ -28,15 +32,23 @@ class _FrontMatterLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def read_text(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+def read_text(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """A plain text file."""
-    yield 0, Document(file.name, decode(read_bytes(file.path, settings), settings.encodings), {})
+    yield Found(0, partial(_text, file, settings))
 
 
-def read_markdown(file: SourceFile, settings: IngestSettings, reject: RejectRecord) -> Iterator[Found]:
+def read_markdown(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """A Markdown file; its front matter is metadata and no part of the text."""
+    yield Found(0, partial(_markdown, file, settings))
+
+
+def _text(file: SourceFile, settings: IngestSettings) -> Document:
+    return Document(file.name, decode(read_bytes(file.path, settings), settings.encodings), {})
+
+
+def _markdown(file: SourceFile, settings: IngestSettings) -> Document:
     metadata, body = split_front_matter(decode(read_bytes(file.path, settings), settings.encodings))
-    yield 0, Document(file.name, body, metadata, is_markdown=True)
+    return Document(file.name, body, metadata, is_markdown=True)
 
 
 def split_front_matter(text: str) -> tuple[dict[str, MetadataValue], str]:
@@ -52,8 +64,10 @@ def split_front_matter(text: str) -> tuple[dict[str, MetadataValue], str]:
         raise UnreadableError(
             f"front matter is not valid YAML{line}: {getattr(error, 'problem', None) or first_line(error)}"
         ) from None
-    except (RecursionError, ValueError) as error:
-        raise UnreadableError(f"front matter cannot be read: {first_line(error)}") from None
+    except Exception as error:  # the tags convert values, and raise whatever their conversion does
+        raise UnreadableError(
+            f"front matter cannot be read: {type(error).__name__}: {first_line(error)}"
+        ) from error
     if values is not None and not isinstance(values, dict):
         return {}, text  # a thematic break, some text, another break
     metadata = {str(key): metadata_value(value) for key, value in (values or {}).items()}
@@ -61,20 +75,12 @@ def split_front_matter(text: str) -> tuple[dict[str, MetadataValue], str]:
 
 
 def read_bytes(path: Path, settings: IngestSettings) -> bytes:
-    """The bytes of a file no larger than a document may be. Raises `UnreadableError`, `OSError`."""
-    refuse_large_file(path, settings)
-    with path.open("rb") as stream:
-        data = stream.read(max_bytes(settings) + 1)
-    if len(data) > max_bytes(settings):
-        raise UnreadableError("grew beyond ingest.max_document_mb while it was read")
-    return data
-
-
-def refuse_large_file(path: Path, settings: IngestSettings) -> None:
-    """Raise `UnreadableError` if the file is larger than a document may be."""
-    size = path.stat().st_size
-    if size > max_bytes(settings):
-        raise UnreadableError(
-            f"{size / 1e6:.1f} MB is more than ingest.max_document_mb={settings.max_document_mb:g}; "
-            "raise it or split the file"
-        )
+    """The bytes of a regular file no larger than a document may be. Raises `UnreadableError`, `OSError`."""
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > max_bytes(settings):
+            raise UnreadableError(
+                f"{size / 1e6:.1f} MB is more than ingest.max_document_mb={settings.max_document_mb:g}; "
+                "raise it or split the file"
+            )
+        return stream.read(max(size, 1))

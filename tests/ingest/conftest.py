@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from pipeline.config import parse_config
+from pipeline.config import IngestSettings, SourceSettings, parse_config
+from pipeline.ingest.formats import read_file
+from pipeline.ingest.guard import Guard, Outcome
 from pipeline.ingest.readers import discover, read_documents
+from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, Rejection
 
 Read = Callable[..., tuple[list[Document], list[Rejection]]]
@@ -27,3 +30,15 @@ def read(tmp_path: Path) -> Read:
 
     (tmp_path / "src").mkdir()
     return run
+
+
+def outcomes(path: Path, **settings: Any) -> list[Outcome]:
+    """What becomes of each document of one file, read in this process whatever its format."""
+    file = SourceFile(path, path.name, path.name, SourceSettings(path=str(path)))
+    return list(Guard(None).outcomes(path.name, read_file(file, IngestSettings(**settings))))
+
+
+def forever() -> NoReturn:
+    """Python code that does not come back."""
+    while True:
+        pass

@@ -23,13 +23,13 @@ LONG_AGO = 1_700_000_000_000_000_000
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of the files that were read."""
     names: list[str] = []
-    original = readers._read
+    original = readers.read_file
 
     def counted(file: SourceFile, *arguments: object) -> object:
         names.append(file.name)
         return original(file, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(readers, "_read", counted)
+    monkeypatch.setattr(readers, "read_file", counted)
     monkeypatch.setattr(ledger, "RACY_NS", -(10**18))  # status-change times cannot be set: all are "long ago"
     with stub.patched():
         yield names

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from tests.ingest.conftest import Read
 
@@ -195,14 +194,3 @@ def test_every_good_document_is_read_and_every_bad_one_is_named_with_its_reason(
         assert "Traceback" not in rejection.reason
 
     assert read({"max_document_mb": 0.3}, include=["**/*"]) == (documents, rejections), "the same every time"
-
-
-@pytest.mark.parametrize("name", ["x.txt", "x.md", "x.jsonl", "x.csv", "x.tsv", "x.parquet"])
-def test_noise_never_stops_the_reading(read: Read, tmp_path: Path, name: str) -> None:
-    for seed in range(40):
-        noise = bytes((seed * 7919 + i * i * 31 + (i >> 3)) % 256 for i in range(seed * 40))
-        (tmp_path / "src" / name).write_bytes(noise)
-        read()
-    for cut in range(0, len(GOOD_TABLE), 37):
-        (tmp_path / "src/y.parquet").write_bytes(GOOD_TABLE[:cut] + b"\xee" * 9 + GOOD_TABLE[cut + 9 :])
-        read()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest import lines, readers
+from pipeline.ingest import formats, lines
 from pipeline.ingest.fields import typed_cell
+from pipeline.ingest.sources import SourceFile
 from tests.ingest.conftest import Read
 
 
@@ -197,15 +197,15 @@ def test_a_file_that_vanishes_and_a_disk_that_fails(
     for name in ("a.txt", "b.txt", "c.txt"):
         (tmp_path / "src" / name).write_text(name)
 
-    def read_text(file: readers.SourceFile, *rest: object) -> object:
+    def read_text(file: SourceFile, *rest: object) -> object:
         if file.name == "a.txt":
             file.path.unlink()
         if file.name == "b.txt":
             raise OSError(5, "Input/output error")
         return real(file, *rest)  # type: ignore[arg-type]
 
-    real = readers.READERS[".txt"]
-    monkeypatch.setitem(readers.READERS, ".txt", read_text)  # type: ignore[arg-type]
+    real = formats.READERS[".txt"]
+    monkeypatch.setitem(formats.READERS, ".txt", read_text)  # type: ignore[arg-type]
     docs, rejections = read()
     assert [doc.doc_id for doc in docs] == ["c.txt"]
     assert [(r.file, r.reason) for r in rejections] == [
@@ -217,7 +217,9 @@ def test_a_file_that_vanishes_and_a_disk_that_fails(
 def test_without_the_extra_each_office_file_says_how_to_install_it(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "markitdown", None)
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent/markitdown.py").write_text("raise ImportError('as if it was not installed')\n")
+    monkeypatch.syspath_prepend(tmp_path / "absent")
     for name in ("a.pdf", "b.docx", "c.HTML"):
         (tmp_path / "src" / name).write_bytes(b"x")
     docs, rejections = read()

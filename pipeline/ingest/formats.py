@@ -1,0 +1,43 @@
+"""Which reader takes which file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from pipeline.config import IngestSettings
+from pipeline.ingest.columnar import read_parquet
+from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.guard import Found
+from pipeline.ingest.lines import read_csv, read_jsonl
+from pipeline.ingest.office import read_office
+from pipeline.ingest.sources import DOCS_SUFFIXES, SUFFIXES, SourceFile
+from pipeline.ingest.whole import read_markdown, read_text
+
+Reader = Callable[[SourceFile, IngestSettings], Iterator[Found]]
+
+READERS: dict[str, Reader] = {
+    ".txt": read_text,
+    ".md": read_markdown,
+    ".markdown": read_markdown,
+    ".jsonl": read_jsonl,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+    **dict.fromkeys(DOCS_SUFFIXES, read_office),
+}
+
+FOREIGN = DOCS_SUFFIXES | {".parquet"}
+"""Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""
+
+
+def read_file(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
+    """The documents of a file, each yet to be made. Raises `UnreadableError`, and whatever its parser raises."""
+    if file.problem is not None:
+        raise UnreadableError(file.problem)
+    reader = READERS.get(file.suffix)
+    if reader is None:
+        known = " ".join(sorted(SUFFIXES))
+        raise UnreadableError(
+            f"no reader for {file.suffix or 'a file without suffix'}; there are readers for {known}"
+        )
+    yield from reader(file, settings)
