@@ -224,7 +224,7 @@ def _stage(
     live = None if full else store.live_manifest(index)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
-    base = max(manifests.generations(index), default=0)
+    base = manifests.live_number(index)
     documents_live = store.live_documents(index, live)
     run = IngestRun(documents_live, config.ingest.document_seconds)
     ledger = Ledger(config.ingest, {} if full or rehash else load_ledger(index), documents_live)

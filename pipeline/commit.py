@@ -60,7 +60,7 @@ def encode_and_publish(
     """Encode what is staged and publish it. Call with the lock held. Raises what `builder.encode` raises."""
     index, staged = config.index_path, report.staged
     live = None if staged.full else store.live_manifest(index)
-    base = max(manifests.generations(index), default=0)
+    base = manifests.live_number(index)
     if base != staged.base_generation:
         raise IndexStoreError(
             f"{index}: staged to follow generation {staged.base_generation}, but {base} is live; "
@@ -133,7 +133,7 @@ def staged_candidate(index: Path) -> Manifest:
     `CorruptIndexError`.
     """
     manifest = candidate.load(index)
-    live = max(manifests.generations(index), default=0)
+    live = manifests.live_number(index)
     if manifest.generation != live + 1:
         raise IndexStoreError(
             f"{index}: staged to follow generation {manifest.generation - 1}, but {live} is live; "

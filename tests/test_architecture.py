@@ -13,7 +13,7 @@ import pipeline
 
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
-    {"records", "errors", "progress", "wording", "__init__", "__main__"},
+    {"records", "errors", "interruption", "progress", "wording", "__init__", "__main__"},
     {"arguments", "forking", "npy", "stopwatch"},
     {"config"},
     {"starter"},

@@ -11,8 +11,11 @@ from pathlib import Path
 import click
 import pytest
 
+from pipeline import builder
 from pipeline.cli import cli
-from tests.collection import TEXTS, write_documents
+from pipeline.index import manifest as manifests
+from pipeline.index import store
+from tests.collection import TEXTS, config_for, write_documents
 from tests.command_line import refused, run
 
 ROOT = Path(__file__).parent.parent
@@ -167,7 +170,12 @@ def test_rollback_and_gc(tmp_path: Path) -> None:
     write_documents(tmp_path / "documents")
     (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\nretain: 9\n")
     assert run(tmp_path, "build").exit_code == 0
-    refused(tmp_path, "rollback", code=1, says="no generation 0; there are: 1")
+    refused(
+        tmp_path,
+        "rollback",
+        code=1,
+        says=r"no generation is left before the live one \(1\); `pipeline build` makes a new one",
+    )
     (tmp_path / "documents/new.txt").write_text("new words")
     assert run(tmp_path, "build").exit_code == 0
     assert "published generation 3: rollback to generation 1" in run(tmp_path, "rollback").stdout
@@ -176,6 +184,25 @@ def test_rollback_and_gc(tmp_path: Path) -> None:
         != "new.txt"
     )
     assert "removed 1 segment; generations left: [3]" in run(tmp_path, "gc", "--retain", "1").stdout
+
+
+def test_rollback_without_a_number_goes_to_the_newest_generation_that_is_left(tmp_path: Path) -> None:
+    config = config_for(tmp_path, encoder={"model": "none"})
+    for number in range(5):
+        write_documents(tmp_path / "documents", {f"{number}.md": f"Document {number}."})
+        builder.build(config.model_copy(update={"retain": 9}))
+    for gone in (3, 4):
+        manifests.manifest_path(config.index_path, gone).unlink()
+    assert "generation 6: rollback to generation 2" in run(tmp_path, "rollback", "--index", "index").stdout
+    with store.lock(config.index_path):
+        store.collect_garbage(config.index_path, retain=2)
+    assert "generation 7: rollback to generation 5" in run(tmp_path, "rollback", "--index", "index").stdout
+    with store.lock(config.index_path):
+        store.collect_garbage(config.index_path, retain=1)
+    says = r"index: no generation is left before the live one \(7\); `pipeline build` makes a new one"
+    refused(tmp_path, "rollback", "--index", "index", code=1, says=says)
+    refused(tmp_path, "rollback", "--index", "nowhere", code=1, says="nowhere: no index here")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_init_writes_a_configuration_that_works(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
-from pipeline import errors
+from pipeline import errors, interruption
 from pipeline.cli import logs
 from pipeline.wording import printable
 
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from pipeline.query.searcher import Index
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED, EXIT_REFUSED = range(7)
-EXIT_INTERRUPTED = 130
 _OUT_OF_MEMORY = "out of memory; the live index is as it was; lower encode.shard_chunks"
 _NO_THREAD = "can't start new thread"
 """What Python says where there is no room for a thread's stack."""
 _WRITERS = ("build", "ingest", "encode", "compact", "publish")
-_UNTOUCHED = ": the live index is as it was; a build resumes at its finished shards"
+_KEPT = ": the live index is as it was and what is staged is kept; `pipeline {command}` goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +156,28 @@ class Commands(click.Group):
             if str(error) != _NO_THREAD:
                 raise
             _fail(ctx, f"error: {_OUT_OF_MEMORY}", EXIT_FAILED)
-        except KeyboardInterrupt:
-            writes = ctx.invoked_subcommand in _WRITERS
-            _fail(ctx, f"interrupted{_UNTOUCHED if writes else ''}", EXIT_INTERRUPTED)
+        except KeyboardInterrupt as stop:
+            _interrupted(ctx, stop)
 
 
-def _fail(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+def _interrupted(ctx: click.Context, stop: KeyboardInterrupt) -> NoReturn:
+    """Say what was interrupted, even if nobody is left to read it, and exit with the signal's own code."""
+    command = ctx.invoked_subcommand
+    kept = _KEPT.format(command=command) if command in _WRITERS else ""
+    what = "".join(f": {note}" for note in getattr(stop, "__notes__", ())) or kept
+    code = interruption.exit_code(stop)
+    try:
+        _fail(ctx, interruption.word(stop) + what, code, signal=interruption.signal_of(stop).name)
+    except OSError:  # the terminal whose end was told by SIGHUP
+        sys.exit(code)
+    finally:
+        interruption.stop_listening()
+
+
+def _fail(ctx: click.Context, message: str, exit_code: int, **fields: object) -> NoReturn:
     """Say why on standard error and exit."""
     if ctx.obj is not None and ctx.obj.log_json:
-        logs.tell(logging.ERROR, message.removeprefix("error: "), event="failed", exit_code=exit_code)
+        logs.tell(logging.ERROR, message.removeprefix("error: "), event="failed", exit_code=exit_code, **fields)
     else:
         click.echo(printable(message), err=True)
     sys.exit(exit_code)

@@ -76,7 +76,7 @@ def generations(options: Options, index_path: str | None, as_json: bool) -> None
 @_INDEX
 @click.pass_obj
 def rollback(options: Options, generation: int | None, index_path: str | None) -> None:
-    """Publish generation N again (default: the one before the live one), as a new generation."""
+    """Publish generation N again (default: the newest left before the live one), as a new generation."""
     from pipeline.index import store
 
     restored = store.rollback(options.index_folder(index_path), generation)

@@ -25,6 +25,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
 
+from pipeline import interruption
 from pipeline.config import EncoderSettings, SegmentSettings
 from pipeline.encode.stage import encode_shard
 from pipeline.errors import EncoderError, PipelineError
@@ -151,35 +152,32 @@ class _Worker:
 @contextlib.contextmanager
 def _started(device: str) -> Iterator[_Worker]:
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            __name__,
-        ],  # -P: no module of the current folder stands in for an installed one
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    try:
+    # -P: no module of the current folder stands in for an installed one
+    command = [sys.executable, "-P", "-m", __name__]
+    with contextlib.ExitStack() as stack:
+        with interruption.withheld():
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+            )
+            stack.callback(_stop, process)
         yield _Worker(device, process)
-    finally:
-        for stream in (process.stdin, process.stdout):
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()  # type: ignore[union-attr]
-        try:
-            process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()  # type: ignore[union-attr]
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _serve() -> None:
     """The process's side: an encoder's settings, then tasks, one a line; for each task one line back."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the builder ends this process
     lines: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(lines,), daemon=True).start()
     job = json.loads(lines.get())

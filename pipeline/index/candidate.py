@@ -53,5 +53,5 @@ def waiting(index: Path) -> Manifest | None:
     except IndexStoreError as error:
         log.warning("the staged generation is lost, the next build makes it anew: %s", error)
         return None
-    live = max(manifests.generations(index), default=0)
+    live = manifests.live_number(index)
     return manifest if manifest.generation == live + 1 else None

@@ -143,6 +143,11 @@ def generations(index: Path) -> list[int]:
     return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
 
 
+def live_number(index: Path) -> int:
+    """The number of the live generation, 0 if there is none."""
+    return max(generations(index), default=0)
+
+
 def latest_generation(index: Path) -> int:
     """The live generation. Raises `IndexNotFoundError`."""
     numbers = generations(index)

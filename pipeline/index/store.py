@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import CorruptIndexError, IndexStoreError
+from pipeline.errors import CorruptIndexError, IndexNotFoundError, IndexStoreError
 from pipeline.index import candidate, files, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest, SegmentEntry
@@ -28,12 +28,22 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def lock(index: Path) -> Iterator[None]:
-    """The single writer lock; removes what killed writers left half done. Raises `IndexLockedError`."""
+    """The single writer lock; removes what killed writers left half done. Raises `IndexLockedError`.
+
+    If a `KeyboardInterrupt` comes after something was published, a note of it says so.
+    """
     with locks.writer_lock(index / _LOCK):
         beside = [index / name for name in _BESIDE]
         for folder in (index, index / SEGMENTS, index / STAGING, index / STAGING / "shards", *beside):
             files.sweep_temporaries(folder)
-        yield
+        before = manifests.live_number(index)
+        try:
+            yield
+        except KeyboardInterrupt as stop:
+            live = manifests.live_number(index)
+            if live != before:
+                stop.add_note(f"generation {live} is live; the next build removes what is not needed")
+            raise
 
 
 def live_manifest(index: Path) -> Manifest | None:
@@ -116,20 +126,24 @@ def now() -> str:
 
 
 def rollback(index: Path, target: int | None = None) -> Manifest:
-    """Publish an earlier generation again as a new one: `target`, or the one before the live one.
+    """Publish an earlier generation again as a new one: `target`, or the newest one there is before the live one.
 
     Raises `IndexNotFoundError` if there is none, `IndexLockedError`, `CorruptIndexError`.
     """
+    manifests.latest_generation(index)  # the lock would make a folder where there is none
     with lock(index):
-        live = manifests.latest_generation(index)
-        if target is None:
-            earlier = [number for number in manifests.generations(index) if number < live]
-            target = earlier[-1] if earlier else live - 1
-        old = manifests.load(index, target)
+        live, *earlier = reversed(manifests.generations(index))
+        if target is None and not earlier:
+            raise IndexNotFoundError(
+                f"{index}: no generation is left before the live one ({live}); "
+                "`pipeline build` makes a new one, a higher `retain` keeps more"
+            )
+        number = earlier[0] if target is None else target
+        old = manifests.load(index, number)
         for entry in old.segments:
             Segment(index, entry)
         restored = dataclasses.replace(
-            old, generation=live + 1, created_at=now(), note=f"rollback to generation {target}"
+            old, generation=live + 1, created_at=now(), note=f"rollback to generation {number}"
         )
         manifests.publish(index, restored)
         return restored

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline import interruption
 from pipeline.errors import GateRefusedError
 from pipeline.index import files, store
+from pipeline.index import manifest as manifests
 from pipeline.report.page import failure_page
 from pipeline.report.record import REPORTS
 from pipeline.stopwatch import StageTime, Stopwatch, peak_memory
@@ -64,22 +66,33 @@ def load(index: Path) -> Failure | None:
 
 @contextlib.contextmanager
 def noted(index: Path, watch: Stopwatch) -> Iterator[None]:
-    """Leave a record if what is done inside fails, and remove the last one if it ends well.
+    """Leave a record if what is done inside fails or is interrupted, and remove the last one if it ends well.
 
-    What the quality gate refuses has a report of its own. A disk that takes no record doesn't hide the error.
+    What the quality gate refuses has a report of its own, and what was published has not failed. A disk that takes
+    no record doesn't hide the error.
     """
+    before = manifests.live_number(index)
     try:
         yield
     except GateRefusedError:
         _forget(index)
         raise
+    except KeyboardInterrupt as stop:
+        if manifests.live_number(index) == before:
+            _note(index, watch, f"{interruption.word(stop)}; the next build resumes at the finished shards")
+        else:
+            _forget(index)
+        raise
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        reason = said.encode("utf-8", "replace").decode()  # file names may hold what is no UTF-8
-        stages = tuple(watch.stages)
-        _save(index, Failure("failed", store.now(), watch.seconds, reason, stages, peak_memory()))
+        _note(index, watch, " ".join(str(error).split()) or type(error).__name__)
         raise
     _forget(index)
+
+
+def _note(index: Path, watch: Stopwatch, said: str) -> None:
+    reason = said.encode("utf-8", "replace").decode()  # file names may hold what is no UTF-8
+    stages = tuple(watch.stages)
+    _save(index, Failure("failed", store.now(), watch.seconds, reason, stages, peak_memory()))
 
 
 def _save(index: Path, failure: Failure) -> None:
