@@ -62,7 +62,7 @@ def test_a_failed_build_is_told_until_one_ends_well(config: Config, broken: pyte
         builder.build(config)
     failed = failure.load(config.index_path)
     assert failed is not None
-    assert failed.reason == "<b>gone</b> near ?; start the server"
+    assert failed.reason == r"<b>gone</b>\nnear ?; start the server"
     assert [done.name for done in failed.stages] == ["ingest"]
     assert failed.stages[0].units > 0
     shown = report(config)
