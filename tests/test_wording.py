@@ -78,4 +78,4 @@ def test_a_file_name_is_one_line_wherever_it_is_told(tmp_path: Path) -> None:
 def test_an_error_with_a_strange_name_is_one_line() -> None:
     result = CliRunner().invoke(cli, ["status", "--index", "no\x1b[31m\nwhere"])
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: no\ufffd[31m where: no index here")
+    assert result.stderr.startswith("error: no\ufffd[31m\\nwhere: no index here")

@@ -76,6 +76,8 @@ class Guard:
     ) -> None:
         if self._installed:
             self._installed = False
+            # An alarm may still be on its way to another thread: ignored, it is gone; the default would kill.
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
             signal.signal(signal.SIGALRM, signal.SIG_DFL if self._earlier is None else self._earlier)
 
     def run(self, place: Callable[[], str], work: Callable[[], T]) -> T:

@@ -159,7 +159,7 @@ def test_a_server_of_another_kind_is_refused(reranking: EndpointServer) -> None:
     assert "runs test/model, not query.rerank.model=test/reranker" in found
     with pytest.raises(ConfigError, match=r"query\.rerank\.endpoint\.protocol: only tei can rerank"):
         endpoint_reranker(RerankSettings(model="a/b"), EndpointSection(protocol="openai"))
-    with pytest.raises(ValueError, match="serves a cross-encoder"):
+    with pytest.raises(ConfigError, match="serves a cross-encoder"):
         RerankSettings(model="multivectors", endpoint=EndpointSection(protocol="tei"))
     reranking.info = None
     down = RerankSettings(
