@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.errors import MissingDependencyError
+from pipeline.forking import PerProcess
 
 _CONVERTER = "openvino.tools.ovc"
 
@@ -35,6 +36,18 @@ def openvino() -> Any:
     if not hasattr(module, "convert_model"):
         module.convert_model = _convert_model
     return module
+
+
+_core: PerProcess[Any] = PerProcess(lambda: openvino().Core())
+
+
+def core() -> Any:
+    """The one `openvino.Core` of this process.
+
+    Its CPU plugin lends the thread a stack for signal handlers and takes it back. Where two are not released in the
+    reverse order, the thread keeps one that is gone, and the next signal (Ctrl-C, say) ends the process.
+    """
+    return _core.get()
 
 
 def _convert_model(*args: Any, **kwargs: Any) -> Any:

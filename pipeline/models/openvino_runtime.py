@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError, EncoderError
 from pipeline.forking import ThreadsOf
 from pipeline.models import cache
 from pipeline.models.batching import TokenBatch, fitting, out_of_memory
-from pipeline.models.openvino_import import openvino
+from pipeline.models.openvino_import import core, openvino
 
 Mode = Literal["throughput", "latency"]
 Outputs = Mapping[str, npt.NDArray[np.float32]]
@@ -45,7 +45,7 @@ def cpu_precision() -> Literal["bf16", "f32"]:
 @functools.cache
 def cpu_capabilities() -> frozenset[str]:
     """The arithmetic that OpenVINO has on this CPU, in its own words: `FP32`, `BF16`, `FP16`, …"""
-    return frozenset(openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    return frozenset(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def usable_precision(precision: str | None) -> str:
@@ -138,26 +138,25 @@ class OpenVinoEncoder:
 
 
 def _compile(folder: Path, mode: Mode, outputs: frozenset[str], precision: str) -> Any:
-    ov = openvino()
-    core = ov.Core()
+    ov, cpu = openvino(), core()
     settings = {
         "INFERENCE_PRECISION_HINT": precision,
         "PERFORMANCE_HINT": mode.upper(),
         "CACHE_MODE": "OPTIMIZE_SIZE",
     }
-    machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    machine = [cpu.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     key = repr((ov.__version__, sorted(settings.items()), sorted(outputs), machine))
     blob_path = folder / "compiled" / f"{mode}-{xxhash.xxh3_64_hexdigest(key.encode())}.blob"
     # The blob holds the optimised graph and refers to the weights file: small, and the weights stay memory-mapped.
     if (blob := cache.read_blob(blob_path)) is not None:
         try:
-            return core.import_model(blob, "CPU", {**settings, "WEIGHTS_PATH": str(folder / WEIGHTS_FILE)})
+            return cpu.import_model(blob, "CPU", {**settings, "WEIGHTS_PATH": str(folder / WEIGHTS_FILE)})
         except RuntimeError:
             pass  # written by another build of OpenVINO: compile again
-    model = core.read_model(str(folder / MODEL_FILE))
+    model = cpu.read_model(str(folder / MODEL_FILE))
     for result in model.get_results():
         if not result.output(0).names & outputs and not result.input_value(0).names & outputs:
             model.remove_result(result)
-    compiled = core.compile_model(model, "CPU", settings)
+    compiled = cpu.compile_model(model, "CPU", settings)
     cache.write_blob(blob_path, compiled.export_model().getvalue())
     return compiled

@@ -223,3 +223,22 @@ class TestCache:
         monkeypatch.setenv("HYBRID_PIPELINE_CACHE", str(tmp_path / "file"))
         with pytest.raises(EncoderError, match="HYBRID_PIPELINE_CACHE"):
             embedded_encoder().encode_queries(["text"])
+
+
+def test_signals_find_a_stack_after_models_are_gone(model_cache: Path) -> None:
+    """OpenVINO lends each thread a stack for handlers; one that is gone ends the process at the next Ctrl-C."""
+    script = """
+import gc, signal
+from pipeline.models.embedded import embedded_encoder
+first, second = embedded_encoder(), embedded_encoder()
+first.encode_queries(["a"])
+second.encode_queries(["a"])
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGALRM, lambda *_: print("rang"))
+signal.raise_signal(signal.SIGALRM)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "rang\n"), done.stderr
