@@ -25,8 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.index import dense, dense_writer, kernel, postings
-from pipeline.index.lexical import InvertedIndex, SparseQuery
+from pipeline.index.dense import search as dense
+from pipeline.index.dense import write as dense_writer
+from pipeline.index.lexical import kernel, postings
+from pipeline.index.lexical.search import InvertedIndex, SparseQuery
 from pipeline.records import SparseRows
 
 VOCABULARY = 50_000

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 from search import percentiles
 
-from pipeline.index import kernel, manifest
-from pipeline.index.dense_writer import DenseChoice
+from pipeline.index import manifest
+from pipeline.index.dense.write import DenseChoice
+from pipeline.index.lexical import kernel
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
 from pipeline.index.segment import SegmentShape, write_segment
 from pipeline.records import SparseRows

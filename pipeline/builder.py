@@ -26,10 +26,11 @@ from pipeline.errors import (
 )
 from pipeline.evaluate.gate import recorded_refusals
 from pipeline.evaluate.golden import Golden, load_golden
-from pipeline.index import files, seismic_writer, staging, store
+from pipeline.index import files, staging, store
 from pipeline.index import manifest as manifests
+from pipeline.index.lexical import seismic_writer
+from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import Manifest
-from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.chunking import Chunker
 from pipeline.ingest.ledger import Ledger, load_ledger

@@ -16,13 +16,14 @@ from pipeline.encode import stage as encoding
 from pipeline.encode.pool import Pool
 from pipeline.errors import GateRefusedError, IndexStoreError, SourceError
 from pipeline.evaluate.golden import Golden
-from pipeline.index import candidate, compact, staging, store
+from pipeline.index import candidate, staging, store
 from pipeline.index import manifest as manifests
-from pipeline.index.dense_writer import DenseChoice
+from pipeline.index.dense.write import DenseChoice
+from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
-from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.index.staging import StagedIngest
+from pipeline.index.upkeep import compact
 from pipeline.judging import Circumstances, Verdict, judged
 from pipeline.models.contract import Encoder
 from pipeline.outcome import BuildReport, IngestReport

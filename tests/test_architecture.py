@@ -30,7 +30,7 @@ LAYERS = [
     {"cli"},
 ]
 ROOMS = {
-    "faiss": {"index/dense.py"},
+    "faiss": {"index/dense/search.py"},
     "torch": {"models"},
     "transformers": {"models"},
     "sentence_transformers": {"models"},
@@ -39,11 +39,11 @@ ROOMS = {
     "httpx2": {"models"},
     "click": {"cli"},
     "duckdb": {"query/filters.py"},
-    "numba": {"index/kernel.py"},
+    "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},
     "kiwipiepy": {"models/korean.py"},
-    "seismic": {"index/seismic.py"},
+    "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
     "pickle": set(),
 }

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline import builder
 from pipeline.index import manifest as manifests
-from pipeline.index.compact import wants_compaction
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.compact import wants_compaction
+from pipeline.index.upkeep.verify import verify
 from pipeline.report.record import load
 from tests.collection import write_documents
 from tests.faults import stub

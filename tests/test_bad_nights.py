@@ -17,8 +17,8 @@ from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, GateRefusedError, IndexStoreError
 from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
-from pipeline.index.repair import repair
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.repair import repair
+from pipeline.index.upkeep.verify import verify
 from pipeline.query.searcher import open_index
 from tests.faults import stub
 

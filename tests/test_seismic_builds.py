@@ -19,14 +19,14 @@ from pipeline.config import Config, EncoderSettings, FusionSettings
 from pipeline.encode.stage import segment_id
 from pipeline.errors import ConfigError, CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
-from pipeline.index import seismic
-from pipeline.index.compact import compact
-from pipeline.index.dense_writer import AUTO
+from pipeline.index.dense.write import AUTO
+from pipeline.index.lexical import seismic
+from pipeline.index.lexical.seismic import SEISMIC_FILE
+from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import SegmentEntry
-from pipeline.index.repair import repair
-from pipeline.index.seismic import SEISMIC_FILE
-from pipeline.index.seismic_writer import EXACT, LexicalChoice
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.compact import compact
+from pipeline.index.upkeep.repair import repair
+from pipeline.index.upkeep.verify import verify
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.registry import MixedEncoder
 from pipeline.query import searcher

@@ -17,7 +17,7 @@ from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundEr
 from pipeline.evaluate.gate import recorded_measures, recorded_refusals
 from pipeline.index import candidate, store
 from pipeline.index import manifest as manifests
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from pipeline.query.searcher import open_index
 from tests.collection import TEXTS, config_for, write_documents
 from tests.faults import stub

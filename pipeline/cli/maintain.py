@@ -13,7 +13,7 @@ from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Genera
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
-    from pipeline.index.repair import RepairReport
+    from pipeline.index.upkeep.repair import RepairReport
 
 _INDEX = click.option(
     "--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration."
@@ -33,7 +33,7 @@ def verify(
     options: Options, index_path: str | None, generation: int | Literal["staged"] | None, deep: bool, as_json: bool
 ) -> None:
     """Check every file of a generation, and list everything that is wrong."""
-    from pipeline.index.verify import verify as check
+    from pipeline.index.upkeep.verify import verify as check
 
     report = check(options.index_folder(index_path), generation, deep)
     if as_json:
@@ -66,8 +66,8 @@ def verify(
 @click.pass_obj
 def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json: bool) -> None:
     """Rebuild damaged files that can be derived from others, and say how to get back the rest."""
-    from pipeline.index.dense_writer import DenseChoice
-    from pipeline.index.repair import repair as mend
+    from pipeline.index.dense.write import DenseChoice
+    from pipeline.index.upkeep.repair import repair as mend
 
     settings = options.config_or_defaults().segments
     wanted = DenseChoice(settings.dense, settings.recall_target)
@@ -101,10 +101,10 @@ def _repaired(report: RepairReport) -> str:
 @click.pass_obj
 def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     """Merge small segments and drop deleted chunks, without encoding; publishes a generation."""
-    from pipeline.index.compact import compact as merge
-    from pipeline.index.compact import everything
-    from pipeline.index.dense_writer import DenseChoice
-    from pipeline.index.seismic_writer import LexicalChoice
+    from pipeline.index.dense.write import DenseChoice
+    from pipeline.index.lexical.seismic_writer import LexicalChoice
+    from pipeline.index.upkeep.compact import compact as merge
+    from pipeline.index.upkeep.compact import everything
 
     config = options.config_or_defaults()
     report = merge(

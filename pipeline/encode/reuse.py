@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
 from pipeline.index.chunks import CHUNKS_FILE
-from pipeline.index.dense import INDEX_FILE
+from pipeline.index.dense.search import INDEX_FILE
 from pipeline.index.files import make_folder
 from pipeline.index.gathering import Ordinals, Placement
 from pipeline.index.manifest import Manifest, SegmentEntry

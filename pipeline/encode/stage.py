@@ -15,12 +15,12 @@ from pipeline.config import SegmentSettings
 from pipeline.encode.reuse import take_inventory, write_jobs
 from pipeline.errors import EncoderError
 from pipeline.index import staging
-from pipeline.index.dense_writer import DenseChoice
+from pipeline.index.dense.write import DenseChoice
 from pipeline.index.gathering import GatheredSource, Placement
+from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
 from pipeline.index.schemas import text_hash
 from pipeline.index.segment import SegmentShape, write_segment
-from pipeline.index.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder

@@ -19,12 +19,16 @@ import pyarrow as pa
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.forking import shared_property
 from pipeline.index import chunks as chunk_files
-from pipeline.index import dense, dense_writer, files, lexical, locks, multivector, postings, seismic_writer
-from pipeline.index.dense_writer import DenseChoice
+from pipeline.index import files, locks, multivector
+from pipeline.index.dense import search as dense
+from pipeline.index.dense import write as dense_writer
+from pipeline.index.dense.write import DenseChoice
+from pipeline.index.lexical import postings, seismic_writer
+from pipeline.index.lexical import search as lexical
+from pipeline.index.lexical.seismic import SeismicIndex
+from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import DenseParameters, FileEntry, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
-from pipeline.index.seismic import SeismicIndex
-from pipeline.index.seismic_writer import EXACT, LexicalChoice
 from pipeline.records import Float32
 
 SEGMENTS = "segments"

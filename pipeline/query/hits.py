@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.index.lexical import SparseQuery
+from pipeline.index.lexical.search import SparseQuery
 from pipeline.query.context import surroundings
 from pipeline.query.fusion import Float64, Fused, LegColumn
 from pipeline.query.rerank import Reranked

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config import FusionSettings
-from pipeline.index.lexical import SparseQuery
+from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Mask
 from pipeline.query.calibration import Calibration
 from pipeline.query.choice import choose_fusion

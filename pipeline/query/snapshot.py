@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.forking import PerProcess, shared_property
-from pipeline.index import dense_batch
-from pipeline.index.lexical import Saturation, SparseQuery
+from pipeline.index.dense import batch as dense_batch
+from pipeline.index.lexical.search import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector import MULTIVECTOR_FILE
 from pipeline.index.segment import Mask, Segment

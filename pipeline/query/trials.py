@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.index.lexical import SparseQuery
+from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Segment
 from pipeline.query.calibration import LEAST_TRIALS, Calibration, Trial, calibrate
 from pipeline.query.pseudo_queries import PseudoQuery, cut_window, seed_of

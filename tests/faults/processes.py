@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.errors import PipelineError
-from pipeline.index.dense import faiss
+from pipeline.index.dense.search import faiss
 
 LIMIT_SECONDS = 120
 """A child that hangs ends with SIGALRM, which no test takes for a good ending."""

@@ -23,9 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import EncoderError, GateRefusedError, IndexStoreError, SourceError
-from pipeline.index import candidate, compact, store
+from pipeline.index import candidate, store
 from pipeline.index import manifest as manifests
-from pipeline.index.verify import verify
+from pipeline.index.upkeep import compact
+from pipeline.index.upkeep.verify import verify
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Document
 from tests.faults import stub

@@ -13,7 +13,7 @@ import pytest
 from pipeline import builder
 from pipeline.errors import CorruptIndexError, PipelineError
 from pipeline.index import manifest as manifests
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from tests.faults import processes, stub
 from tests.faults.counts import count
 

@@ -16,10 +16,10 @@ from click.testing import CliRunner
 
 from pipeline import builder
 from pipeline.cli import cli
-from pipeline.index.dense_writer import DenseChoice
+from pipeline.index.dense.write import DenseChoice
 from pipeline.index.schemas import chunks_to_table
 from pipeline.index.segment import SegmentShape, write_segment
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from pipeline.records import Chunk
 from tests.faults import processes, stub
 from tests.faults.calls import failing, watched

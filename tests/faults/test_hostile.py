@@ -21,11 +21,13 @@ import pytest
 import pipeline
 from pipeline import builder
 from pipeline.errors import CorruptIndexError
-from pipeline.index import dense, dense_writer, multivector
 from pipeline.index import manifest as manifests
+from pipeline.index import multivector
+from pipeline.index.dense import search as dense
+from pipeline.index.dense import write as dense_writer
 from pipeline.index.manifest import DenseParameters
 from pipeline.index.multivector import Precision
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from pipeline.records import MultiVectors
 from tests.faults import processes, stub
 from tests.faults.counts import count, step

@@ -15,8 +15,8 @@ from pipeline import builder
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
-from pipeline.index.compact import compact
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.compact import compact
+from pipeline.index.upkeep.verify import verify
 from tests.faults import processes, stub
 from tests.faults.calls import killing, watched
 from tests.faults.counts import count

@@ -19,8 +19,8 @@ from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import EncoderError
-from pipeline.index.compact import compact
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.compact import compact
+from pipeline.index.upkeep.verify import verify
 from pipeline.records import Encoded, MultiVectors, SparseRows
 from tests.faults import processes, stub
 from tests.faults.counts import step
@@ -106,7 +106,7 @@ def test_the_command_line_says_that_memory_is_short(
     def short(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("pipeline.index.verify.verify", short)
+    monkeypatch.setattr("pipeline.index.upkeep.verify.verify", short)
     result = CliRunner().invoke(cli, ["verify", "--index", str(base)])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("error: out of memory; ")

@@ -19,8 +19,8 @@ from pipeline import builder
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index import store
-from pipeline.index.compact import compact
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.compact import compact
+from pipeline.index.upkeep.verify import verify
 from tests.faults import stub
 from tests.faults.calls import watched
 from tests.faults.counts import step

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import builder
 from pipeline.config import Config
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.query.searcher import open_index
 from tests.faults import stub

@@ -13,7 +13,7 @@ from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import IndexNotFoundError
 from pipeline.index import manifest as manifests
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from pipeline.report.record import load
 from tests.faults import processes, stub
 from tests.faults.calls import killing, watched

@@ -12,7 +12,7 @@ from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from pipeline.ingest import ledger
 from tests.faults import processes, stub
 from tests.faults.counts import step

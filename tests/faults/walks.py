@@ -13,9 +13,9 @@ from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, IndexNotFoundError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
-from pipeline.index.compact import compact
-from pipeline.index.repair import repair
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.compact import compact
+from pipeline.index.upkeep.repair import repair
+from pipeline.index.upkeep.verify import verify
 from tests.faults import processes, stub
 from tests.faults.calls import watched
 from tests.faults.counts import step

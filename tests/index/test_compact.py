@@ -19,11 +19,11 @@ from pipeline.config import Config
 from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
-from pipeline.index.compact import LiveRows, compact, everything, live_chunks, wants_compaction
-from pipeline.index.dense_writer import DenseChoice
+from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.compact import LiveRows, compact, everything, live_chunks, wants_compaction
+from pipeline.index.upkeep.verify import verify
 from pipeline.query.searcher import open_index
 from pipeline.records import Encoded, Fingerprint, MultiVectors
 from tests.faults import stub

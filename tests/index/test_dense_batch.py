@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.index import dense_batch
+from pipeline.index.dense import batch as dense_batch
 
 
 def unit(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.index import kernel, lexical, postings
-from pipeline.index.lexical import InvertedIndex, Saturation, SparseQuery
+from pipeline.index.lexical import kernel, postings
+from pipeline.index.lexical import search as lexical
+from pipeline.index.lexical.search import InvertedIndex, Saturation, SparseQuery
 from pipeline.records import SparseRows
 
 

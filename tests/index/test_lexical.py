@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import postings
-from pipeline.index.lexical import InvertedIndex, Saturation, SparseQuery
+from pipeline.index.lexical import postings
+from pipeline.index.lexical.search import InvertedIndex, Saturation, SparseQuery
 from pipeline.records import SparseRows
 
 weight = st.floats(0.125, 8.0, width=16)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.index import postings
+from pipeline.index.lexical import postings
 from pipeline.records import SparseRows
 
 rows_of_weights = st.lists(

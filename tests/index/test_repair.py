@@ -16,9 +16,9 @@ from pipeline.cli import cli
 from pipeline.errors import CorruptIndexError, IndexLockedError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
-from pipeline.index.repair import repair
 from pipeline.index.segment import SEGMENTS, file_entry
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.repair import repair
+from pipeline.index.upkeep.verify import verify
 from tests.faults import stub
 
 

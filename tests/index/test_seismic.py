@@ -15,11 +15,11 @@ from pipeline import builder
 from pipeline.config import FusionSettings
 from pipeline.errors import CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
-from pipeline.index import seismic, seismic_writer
-from pipeline.index.lexical import SparseQuery
+from pipeline.index.lexical import seismic, seismic_writer
+from pipeline.index.lexical.search import SparseQuery
+from pipeline.index.lexical.seismic import SEISMIC_FILE
+from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.segment import Segment
-from pipeline.index.seismic import SEISMIC_FILE
-from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.query.searcher import open_index
 from pipeline.records import SparseRows
 from tests.collection import TEXTS, config_for, write_documents
@@ -134,7 +134,7 @@ def test_queries_that_match_little_or_nothing(built: Built, segment: Segment) ->
 
 
 def test_bm25_never_asks_it(built: Built, segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.index.lexical import Saturation
+    from pipeline.index.lexical.search import Saturation
 
     monkeypatch.setattr(seismic.SeismicIndex, "search", lambda *_: pytest.fail("asked"))
     saturation = Saturation(1.2, np.ones(COUNT, np.float32))

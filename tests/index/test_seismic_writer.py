@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, CorruptIndexError, IndexStoreError
-from pipeline.index import seismic, seismic_writer
-from pipeline.index.lexical import SparseQuery
+from pipeline.index.lexical import seismic, seismic_writer
+from pipeline.index.lexical.search import SparseQuery
+from pipeline.index.lexical.seismic import SEISMIC_FILE
+from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.segment import SEGMENTS, Segment
-from pipeline.index.seismic import SEISMIC_FILE
-from pipeline.index.seismic_writer import LexicalChoice
 from pipeline.records import SparseRows
 from tests.index.learned import COUNT, Built, learned_rows, write
 

@@ -16,9 +16,12 @@ from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.errors import IndexNotFoundError
-from pipeline.index import dense, dense_writer, postings, schemas
+from pipeline.index import schemas
+from pipeline.index.dense import search as dense
+from pipeline.index.dense import write as dense_writer
+from pipeline.index.lexical import postings
 from pipeline.index.manifest import Manifest
-from pipeline.index.verify import verify
+from pipeline.index.upkeep.verify import verify
 from tests.faults import stub
 from tests.faults.stub import sign
 

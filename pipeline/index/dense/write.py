@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ConfigError
-from pipeline.index.dense import (
+from pipeline.index.dense.search import (
     INDEX_FILE,
     ROWS_FILE,
     DenseIndex,

@@ -14,13 +14,13 @@ from typing import Literal
 import numpy as np
 
 from pipeline.errors import ConfigError, CorruptIndexError, IndexStoreError
-from pipeline.index import seismic
 from pipeline.index.chunks import lexical_blocks
-from pipeline.index.lexical import InvertedIndex, SparseQuery
+from pipeline.index.lexical import seismic
+from pipeline.index.lexical.postings import TokenIds
+from pipeline.index.lexical.search import InvertedIndex, SparseQuery
+from pipeline.index.lexical.seismic import LEAST_PROPOSED, MEASURED_TOKENS, SEISMIC_FILE, SeismicIndex
 from pipeline.index.manifest import SeismicParameters
-from pipeline.index.postings import TokenIds
 from pipeline.index.schemas import table_to_sparse
-from pipeline.index.seismic import LEAST_PROPOSED, MEASURED_TOKENS, SEISMIC_FILE, SeismicIndex
 from pipeline.records import SparseRows
 
 _ROWS_FILE = "seismic.rows"

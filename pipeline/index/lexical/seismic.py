@@ -28,9 +28,9 @@ import numpy.typing as npt
 
 from pipeline.errors import CorruptIndexError, MissingDependencyError
 from pipeline.forking import Lock, shared_property
-from pipeline.index.lexical import InvertedIndex, SparseQuery, best
+from pipeline.index.lexical.postings import Ordinals, TokenIds
+from pipeline.index.lexical.search import InvertedIndex, SparseQuery, best
 from pipeline.index.manifest import SeismicParameters
-from pipeline.index.postings import Ordinals, TokenIds
 from pipeline.records import Float32
 
 SEISMIC_FILE = "lexical.seismic"

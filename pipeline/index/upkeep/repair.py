@@ -18,16 +18,19 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import MissingDependencyError
-from pipeline.index import dense, dense_writer, files, seismic, seismic_writer, store
+from pipeline.index import files, store
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, ChunkStore
-from pipeline.index.consistency import derive_lexical
-from pipeline.index.dense_writer import AUTO, DenseChoice
+from pipeline.index.dense import search as dense
+from pipeline.index.dense import write as dense_writer
+from pipeline.index.dense.write import AUTO, DenseChoice
+from pipeline.index.lexical import seismic, seismic_writer
+from pipeline.index.lexical.postings import LENGTHS_FILE, POSTINGS_FILE
+from pipeline.index.lexical.seismic import SEISMIC_FILE
 from pipeline.index.manifest import Manifest, SegmentEntry, SeismicParameters
-from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS, file_entry
-from pipeline.index.seismic import SEISMIC_FILE
-from pipeline.index.verify import damaged_files, segment_file
+from pipeline.index.upkeep.consistency import derive_lexical
+from pipeline.index.upkeep.verify import damaged_files, segment_file
 
 _FULL = "`pipeline build --full` encodes everything again; `pipeline rollback` if an earlier generation is sound"
 _DROP = (

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from pipeline.errors import CorruptIndexError
 from pipeline.forking import Lock
-from pipeline.index import dense_layout, files
+from pipeline.index import files
+from pipeline.index.dense import layout as dense_layout
 from pipeline.index.manifest import DenseParameters
 from pipeline.records import Float32
 

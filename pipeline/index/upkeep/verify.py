@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError
-from pipeline.index import candidate, consistency, files
+from pipeline.index import candidate, files
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE
-from pipeline.index.dense import INDEX_FILE
+from pipeline.index.dense.search import INDEX_FILE
+from pipeline.index.lexical.postings import LENGTHS_FILE, POSTINGS_FILE
+from pipeline.index.lexical.seismic import SEISMIC_FILE
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
-from pipeline.index.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.segment import SEGMENTS
-from pipeline.index.seismic import SEISMIC_FILE
 from pipeline.index.staging import STAGING
+from pipeline.index.upkeep import consistency
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import kernel, postings
-from pipeline.index.postings import Ordinals, Tile, TokenIds
+from pipeline.index.lexical import kernel, postings
+from pipeline.index.lexical.postings import Ordinals, Tile, TokenIds
 from pipeline.records import Float32
 
 _WORTH_A_THREAD = 2

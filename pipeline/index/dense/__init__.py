@@ -1,0 +1,1 @@
+"""The dense leg on disk: FAISS, and rows of vectors."""

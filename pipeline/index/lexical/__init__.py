@@ -1,0 +1,1 @@
+"""The lexical leg on disk: postings, exact and approximate search."""
