@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.transformer import TransformerEncoder
+from pipeline.models.local.transformer import TransformerEncoder
 
 Vectors = npt.NDArray[np.float32]
 HANDBOOK = Path(__file__).parent.parent / "data" / "handbook"
@@ -43,7 +43,7 @@ def embedded(device: str) -> Contest:
     """The embedded default against `SentenceTransformer.encode` with its defaults."""
     from sentence_transformers import SentenceTransformer
 
-    from pipeline.models.embedded import MAX_TOKENS, embedded_encoder, embedded_tokenizer, package_folder
+    from pipeline.models.local.embedded import MAX_TOKENS, embedded_encoder, embedded_tokenizer, package_folder
 
     reference = SentenceTransformer(str(package_folder()), device="cpu")
     encoder, tokenizer = embedded_encoder(), embedded_tokenizer()
@@ -67,7 +67,7 @@ def xlm_r_large(device: str) -> Contest:
     from FlagEmbedding import BGEM3FlagModel
 
     from pipeline.config import EncoderSettings
-    from pipeline.models.registry import chunk_tokenizer, load_encoder
+    from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 
     folder = Path(tempfile.gettempdir()) / "hybrid-pipeline-bench" / "xlm-r-large"
     if not (folder / "colbert_linear.pt").exists():
@@ -158,8 +158,8 @@ def mixed_texts(count: int, mean_words: int = 105, seed: int = 0) -> list[str]:
 
 def matmul_ceiling() -> tuple[str, float]:
     """Precision and FLOP/s of plain matrix products, as fast as this machine's CPU runtime makes them."""
-    from pipeline.models.openvino_import import openvino
-    from pipeline.models.openvino_runtime import cpu_precision
+    from pipeline.models.runtime.openvino import cpu_precision
+    from pipeline.models.runtime.openvino_import import openvino
 
     ov, precision = openvino(), cpu_precision()
     op, size, rows, depth = ov.opset13, 1024, 1024, 8

@@ -24,7 +24,7 @@ import sys
 if sys.argv[2] == "stub":
     import numpy as np
     import pipeline.builder as builder
-    from pipeline.models.registry import load_encoder
+    from pipeline.models.choose.encoder import load_encoder
     from pipeline.records import Encoded
 
     def random_rows(texts):

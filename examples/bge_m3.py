@@ -17,7 +17,7 @@ from tutorial import QUERY, TEXTS, Ranking, arguments, dense_ranking
 
 from pipeline.config import EncoderSettings
 from pipeline.index.multivector import late_interaction
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 from pipeline.records import SparseRows
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from tutorial import Ranking, dense_ranking
 
 from pipeline.config import EncoderSettings
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 
 
 def main() -> Ranking:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from tutorial import Ranking, arguments, dense_ranking
 
 from pipeline.config import EncoderSettings, EndpointSection
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 
 
 def main(argv: Sequence[str] | None = None) -> Ranking:

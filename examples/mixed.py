@@ -20,7 +20,7 @@ from tutorial import Ranking, arguments, dense_ranking, hybrid_ranking, index_of
 
 import pipeline
 from pipeline.config import EncoderSettings, EndpointSection
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ from pipeline.ingest.ledger import Ledger, load_ledger
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.judging import Circumstances, judged
+from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.contract import Encoder
-from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.outcome import BuildReport, IngestReport
 from pipeline.plan import BuildPlan
 from pipeline.progress import Progress, ProgressFactory, silent

@@ -18,9 +18,9 @@ from pipeline.errors import IndexStoreError
 from pipeline.index import multivector, staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
+from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
+from pipeline.models.choose.reading import tokens_read
 from pipeline.models.contract import Encoder
-from pipeline.models.reading import tokens_read
-from pipeline.models.registry import chunk_tokenizer, load_encoder
 from pipeline.records import Rejection
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.config import EncoderSettings
+from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
-from pipeline.models.registry import load_encoder
 from tests.models import endpoint_server, tiny
 
 BF16 = 0.1

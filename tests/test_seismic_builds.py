@@ -27,8 +27,8 @@ from pipeline.index.manifest import SegmentEntry
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
+from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.models.contract import LexicalScoring, Runtime
-from pipeline.models.registry import MixedEncoder
 from pipeline.query import searcher
 from pipeline.query.searcher import open_index
 from pipeline.records import Encoded, Fingerprint, SparseRows

@@ -13,7 +13,7 @@ from pipeline.cli.common import Options, console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.models.catalog import EncoderKind, Package, Resolution, Side
+    from pipeline.models.choose.catalog import EncoderKind, Package, Resolution, Side
 
 
 @click.command()
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def models(options: Options, check: bool, as_json: bool) -> None:
     """List the kinds of encoders, what each needs installed, and how the configured one resolves."""
-    from pipeline.models import catalog
+    from pipeline.models.choose import catalog
 
     config = options.config_or_defaults()
     kinds = catalog.kinds()

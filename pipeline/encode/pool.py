@@ -29,7 +29,7 @@ from pipeline import interruption
 from pipeline.config import EncoderSettings, SegmentSettings
 from pipeline.encode.stage import encode_shard
 from pipeline.errors import EncoderError, PipelineError
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 
 log = logging.getLogger(__name__)
 

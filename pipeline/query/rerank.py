@@ -27,8 +27,8 @@ from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Float32, MultiVectors
 
 if TYPE_CHECKING:
+    from pipeline.models.choose.reranker import Reranker
     from pipeline.models.contract import Encoder
-    from pipeline.models.rerank import Reranker
     from pipeline.query.hits import Ranked
 
 NONE, MULTIVECTORS = "none", "multivectors"
@@ -168,7 +168,7 @@ class SecondLook:
             return self._cross_encoder(settings).score(text, self._snapshot.texts(ids)).astype(np.float64)
 
     def _cross_encoder(self, settings: RerankSettings) -> Reranker:
-        from pipeline.models.rerank import load_reranker
+        from pipeline.models.choose.reranker import load_reranker
 
         key = settings.model_copy(update={"top": 1, "blend": None}).model_dump_json()
         loaded = self._rerankers.get()
@@ -189,7 +189,7 @@ def _with_multivectors(encoder: Encoder, settings: EncoderSettings, base: Path) 
     """The encoder itself, or one of the same model that gives multi-vectors. Raises `EncoderError`."""
     if encoder.gives_multivectors:
         return encoder
-    from pipeline.models.registry import load_encoder
+    from pipeline.models.choose.encoder import load_encoder
 
     try:
         if settings.endpoint is None:

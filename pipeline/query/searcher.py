@@ -18,8 +18,8 @@ from pipeline.forking import shared_property
 from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
+from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
-from pipeline.models.registry import load_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.query.asked import (
     Fusion,

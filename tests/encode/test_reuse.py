@@ -18,8 +18,8 @@ from pipeline import builder
 from pipeline.config import Config, EncoderSettings
 from pipeline.index import manifest as manifests
 from pipeline.index.segment import Segment
-from pipeline.models.bm25 import Bm25Encoder
-from pipeline.models.registry import MixedEncoder
+from pipeline.models.bm25.encoder import Bm25Encoder
+from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.records import Chunk, Document, Encoded
 from tests.faults import stub
 

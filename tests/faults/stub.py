@@ -19,8 +19,8 @@ from pipeline.errors import GateRefusedError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import SEGMENTS, file_entry
-from pipeline.models.bm25 import Bm25Encoder
-from pipeline.models.registry import MixedEncoder
+from pipeline.models.bm25.encoder import Bm25Encoder
+from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.query import searcher
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Chunk, Document, Encoded, Fingerprint, Float32, MultiVectors

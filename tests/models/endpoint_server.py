@@ -21,8 +21,8 @@ import pytest
 
 from pipeline.errors import EncoderError
 from pipeline.models.contract import Encoder
-from pipeline.models.endpoint import endpoint_encoder
-from pipeline.models.endpoint_settings import EndpointProtocol, EndpointSettings
+from pipeline.models.endpoint.encoders import endpoint_encoder
+from pipeline.models.endpoint.settings import EndpointProtocol, EndpointSettings
 
 PROTOCOLS: list[EndpointProtocol] = ["huggingface", "tei", "openai"]
 TEXTS = [f"text number {i} " + "word " * (i % 7) for i in range(40)]

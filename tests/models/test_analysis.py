@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import Bm25Settings
 from pipeline.errors import ConfigError
-from pipeline.models.analysis import Analyzer, normalize, term_id
-from pipeline.models.bm25 import Bm25Encoder
+from pipeline.models.bm25.analyzer import Analyzer, normalize, term_id
+from pipeline.models.bm25.encoder import Bm25Encoder
 
 
 @pytest.mark.parametrize(

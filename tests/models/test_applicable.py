@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from pipeline.config import EncoderSettings, EndpointSection
 from pipeline.errors import ConfigError
-from pipeline.models.applicable import refuse_unused
-from pipeline.models.openvino_runtime import usable_precision
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.applicable import refuse_unused
+from pipeline.models.choose.encoder import load_encoder
+from pipeline.models.runtime.openvino import usable_precision
 
 CHANGED: dict[str, Any] = {
     "kind": "bge-m3",

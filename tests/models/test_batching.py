@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.models import batching
-from pipeline.models.batching import padded, padded_length, plan, token_batches, windows
+from pipeline.models.runtime import batching
+from pipeline.models.runtime.batching import padded, padded_length, plan, token_batches, windows
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=600), max_size=60)
 

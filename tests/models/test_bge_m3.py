@@ -17,7 +17,7 @@ import tiny
 from pipeline import builder
 from pipeline.config import EncoderSettings, load_config
 from pipeline.errors import ConfigError, EncoderError
-from pipeline.models.registry import MixedEncoder, chunk_tokenizer, load_encoder
+from pipeline.models.choose.encoder import MixedEncoder, chunk_tokenizer, load_encoder
 from pipeline.records import Encoded
 from tests.collection import write_documents
 
@@ -224,7 +224,7 @@ def test_after_the_conversion_a_query_imports_no_torch(folder: Path) -> None:
     code = f"""
 import sys
 from pipeline.config import EncoderSettings
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 encoded = load_encoder(EncoderSettings(model={str(folder)!r}, device="cpu")).encode_queries([{tiny.QUERY!r}])
 assert encoded.dense.shape == (1, {tiny.HIDDEN}) and len(encoded.lexical) == 1
 print(*sorted({{name.partition(".")[0] for name in sys.modules}}))

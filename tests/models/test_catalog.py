@@ -16,7 +16,7 @@ from endpoint_server import DIMENSION, INFO, running_server
 
 from pipeline.cli import cli
 from pipeline.config import EncoderSettings, EndpointSection
-from pipeline.models import catalog
+from pipeline.models.choose import catalog
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError
-from pipeline.models import openvino_runtime
-from pipeline.models.registry import load_encoder
-from pipeline.models.transformer import TransformerEncoder
+from pipeline.models.choose.encoder import load_encoder
+from pipeline.models.local.transformer import TransformerEncoder
+from pipeline.models.runtime import openvino as openvino_runtime
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import tiny
 
 from pipeline.config import EndpointSection, RerankSettings
 from pipeline.errors import ConfigError, EncoderError
-from pipeline.models.rerank import load_reranker
-from pipeline.models.rerank_endpoint import endpoint_reranker
+from pipeline.models.choose.reranker import load_reranker
+from pipeline.models.endpoint.reranker import endpoint_reranker
 from tests.models.endpoint_server import INFO, EndpointServer, Fault, error_of, relevance
 from tests.models.endpoint_server import running_fixture as running_fixture
 from tests.models.endpoint_server import server_fixture as server_fixture

@@ -14,10 +14,11 @@ import pytest
 
 from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
-from pipeline.models import cache, embedded
-from pipeline.models.embedded import embedded_encoder, embedded_tokenizer
-from pipeline.models.registry import chunk_tokenizer, load_encoder
-from pipeline.models.transformer import TransformerEncoder
+from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
+from pipeline.models.files import cache
+from pipeline.models.local import embedded
+from pipeline.models.local.embedded import embedded_encoder, embedded_tokenizer
+from pipeline.models.local.transformer import TransformerEncoder
 
 TEXTS = [
     "How do I roll back a bad build?",
@@ -82,7 +83,7 @@ def test_queries_and_documents_agree(encoder: TransformerEncoder) -> None:
 
 
 def _bf16() -> bool:
-    from pipeline.models.openvino_runtime import cpu_precision
+    from pipeline.models.runtime.openvino import cpu_precision
 
     return cpu_precision() == "bf16"
 
@@ -122,7 +123,7 @@ def test_a_query_imports_no_heavy_library(model_cache: Path) -> None:
     code = """
 import json, sys
 from pipeline.config import EncoderSettings
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 encoded = load_encoder(EncoderSettings()).encode_queries(["한국어 and English"])
 assert encoded.dense.shape == (1, 384) and len(encoded.lexical.weights)
 print(json.dumps(sorted(sys.modules)))
@@ -229,7 +230,7 @@ def test_signals_find_a_stack_after_models_are_gone(model_cache: Path) -> None:
     """OpenVINO lends each thread a stack for handlers; one that is gone ends the process at the next Ctrl-C."""
     script = """
 import gc, signal
-from pipeline.models.embedded import embedded_encoder
+from pipeline.models.local.embedded import embedded_encoder
 first, second = embedded_encoder(), embedded_encoder()
 first.encode_queries(["a"])
 second.encode_queries(["a"])

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.models.endpoint import EndpointEncoder, endpoint_encoder
-from pipeline.models.endpoint_settings import EndpointProtocol, EndpointSettings
+from pipeline.models.endpoint.encoders import EndpointEncoder, endpoint_encoder
+from pipeline.models.endpoint.settings import EndpointProtocol, EndpointSettings
 from tests.models.endpoint_server import (
     DIMENSION,
     INFO,

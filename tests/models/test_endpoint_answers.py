@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.models.endpoint_http import MAX_ANSWER_BYTES
-from pipeline.models.endpoint_settings import EndpointProtocol
+from pipeline.models.endpoint.http import MAX_ANSWER_BYTES
+from pipeline.models.endpoint.settings import EndpointProtocol
 from tests.models.endpoint_server import (
     DIMENSION,
     INFO,
@@ -108,7 +108,7 @@ def test_truncated_dimensions_are_normalised_again(server: EndpointServer) -> No
 
 def test_an_answer_without_end_is_cut_off(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_ANSWER_BYTES > 32 * 4096 * 25
-    monkeypatch.setattr("pipeline.models.endpoint_http.MAX_ANSWER_BYTES", 100)
+    monkeypatch.setattr("pipeline.models.endpoint.http.MAX_ANSWER_BYTES", 100)
     server.info = None
     made = Made(server)
     assert "the answer is larger than 100 bytes" in error_of(lambda: made.dense(["a"]))

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.endpoint import endpoint_encoder
-from pipeline.models.endpoint_http import _may_pass, retry_after_seconds
-from pipeline.models.endpoint_settings import EndpointProtocol, EndpointSettings
+from pipeline.models.endpoint.encoders import endpoint_encoder
+from pipeline.models.endpoint.http import _may_pass, retry_after_seconds
+from pipeline.models.endpoint.settings import EndpointProtocol, EndpointSettings
 from tests.models.endpoint_server import (
     DIMENSION,
     PROTOCOLS,
@@ -234,7 +234,7 @@ def test_half_of_a_halved_request_is_kept(server: EndpointServer) -> None:
 
 
 def test_kept_rows_are_bounded(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.models.endpoint_batches.KEPT_BYTES", 5 * DIMENSION * 4)
+    monkeypatch.setattr("pipeline.models.endpoint.batches.KEPT_BYTES", 5 * DIMENSION * 4)
     server.choose = lambda texts: Fault("status", 400) if "z" in texts else None
     made = Made(server, batch_texts=1, concurrency=1)
     texts = [*"abcdefgh", "z"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ConfigError, EncoderError
-from pipeline.models.endpoint import endpoint_encoder
-from pipeline.models.endpoint_settings import EndpointProtocol, EndpointSettings
+from pipeline.models.endpoint.encoders import endpoint_encoder
+from pipeline.models.endpoint.settings import EndpointProtocol, EndpointSettings
 from tests.models.endpoint_server import (
     DIMENSION,
     INFO,

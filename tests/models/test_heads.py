@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import EncoderError
-from pipeline.models.batching import TokenBatch
-from pipeline.models.heads import Gather
+from pipeline.models.runtime.batching import TokenBatch
+from pipeline.models.runtime.gather import Gather
 
 TOKENS = st.lists(st.tuples(st.integers(0, 9), st.floats(0, 4, width=16)), min_size=1, max_size=8)
 ALL = frozenset({"dense", "token_weights", "token_vectors"})

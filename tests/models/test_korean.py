@@ -11,9 +11,9 @@ import pytest
 from pipeline import builder
 from pipeline.config import Bm25Settings, EncoderSettings
 from pipeline.errors import IncompatibleIndexError, MissingDependencyError
-from pipeline.models.analysis import Analyzer
-from pipeline.models.bm25 import Bm25Encoder
-from pipeline.models.korean import MorphemeCutter
+from pipeline.models.bm25.analyzer import Analyzer
+from pipeline.models.bm25.encoder import Bm25Encoder
+from pipeline.models.bm25.korean import MorphemeCutter
 from pipeline.query.searcher import open_index
 from tests.collection import config_for, write_documents
 

@@ -12,7 +12,7 @@ import tiny
 
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
-from pipeline.models.registry import chunk_tokenizer, load_encoder
+from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 
 
 @pytest.fixture(scope="module")

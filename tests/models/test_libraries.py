@@ -12,7 +12,7 @@ import tiny
 
 from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError, EncoderError
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 from pipeline.records import Encoded
 
 RUNTIMES: dict[str, dict[str, Any]] = {

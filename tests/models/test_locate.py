@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError, EncoderError
-from pipeline.models.locate import locate
+from pipeline.models.files.locate import locate
 
 COMMIT = "5617a9f61b028005a4858fdac845db406aefb181"
 

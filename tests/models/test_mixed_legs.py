@@ -11,10 +11,10 @@ import tiny
 
 from pipeline.config import EncoderSettings, EndpointSection
 from pipeline.errors import PipelineError
-from pipeline.models import local
+from pipeline.models.choose import local
+from pipeline.models.choose.encoder import MixedEncoder, load_encoder
 from pipeline.models.contract import Encoder
-from pipeline.models.registry import MixedEncoder, load_encoder
-from pipeline.models.transformer import TransformerEncoder
+from pipeline.models.local.transformer import TransformerEncoder
 
 ENDPOINT = EndpointSection(protocol="tei", url="http://localhost:1")
 LONG = "LangChain 에 대해서 알려주세요. " * 3000

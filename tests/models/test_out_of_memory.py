@@ -12,7 +12,7 @@ import tiny
 
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 from pipeline.records import Encoded
 
 TEXTS = [*tiny.SENTENCES, tiny.QUERY, "", "LangChain " * 30] * 4

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline import plan
 from pipeline.config import WHOLE_PASSAGE_TOKENS, EncoderSettings, parse_config
-from pipeline.models.reading import tokens_read
-from pipeline.models.registry import chunk_tokenizer, load_encoder
+from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
+from pipeline.models.choose.reading import tokens_read
 from pipeline.records import Fingerprint
 
 

@@ -22,7 +22,7 @@ from pipeline.index.multivector import (
     to_batch,
     write,
 )
-from pipeline.models.registry import load_encoder
+from pipeline.models.choose.encoder import load_encoder
 from pipeline.query.fusion import LegColumn, fuse
 from pipeline.records import Encoded, Float32, MultiVectors
 

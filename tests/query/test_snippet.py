@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Bm25Settings
-from pipeline.models.bm25 import Bm25Encoder
+from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.query.snippet import snippet
 
 ENCODER = Bm25Encoder(Bm25Settings())

@@ -1,0 +1,1 @@
+"""BM25: terms of a text, Korean included, and their counts."""

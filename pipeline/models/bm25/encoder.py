@@ -1,0 +1,50 @@
+"""BM25 as an encoder of the lexical leg: rows of term frequencies; the scores are made at query time.
+
+Saturation, length normalisation and idf need statistics of the whole live index, so they are left to the scorer:
+then a score depends neither on the order of builds nor on how chunks are spread over segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.config import Bm25Settings
+from pipeline.models.bm25.analyzer import ANALYZER_VERSION, HASH_NAME, Analyzer
+from pipeline.models.bm25.korean import MorphemeCutter, morpheme_version
+from pipeline.models.contract import LexicalScoring, Runtime
+from pipeline.records import Encoded, Fingerprint
+
+
+class Bm25Encoder:
+    """Lexical only: `Encoded.lexical` holds term frequencies (float32) keyed by the hash of the term.
+
+    `k1` and `b` are scoring alone, so they are not in the fingerprint: changing them needs no new build. How Korean
+    is cut is in it, with the analyser's version, as another version may give other terms.
+    Raises `MissingDependencyError` where `korean: morphemes` is configured and its packages are not installed.
+    """
+
+    dense_fingerprint: Fingerprint | None = None
+    dimension: int | None = None
+    runtime = Runtime("numpy", "cpu", "f32")
+
+    def __init__(self, settings: Bm25Settings | None = None) -> None:
+        settings = settings or Bm25Settings()
+        korean = {"korean": morpheme_version()} if settings.korean == "morphemes" else {}
+        self._analyzer = Analyzer(settings.stemmer, MorphemeCutter() if korean else None)
+        self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
+            kind="bm25", analyzer=ANALYZER_VERSION, stemmer=settings.stemmer or "none", hash=HASH_NAME, **korean
+        )
+        self.gives_multivectors = False
+        self.lexical_scoring = LexicalScoring("bm25", k1=settings.k1, b=settings.b)
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Term frequencies of each text."""
+        return Encoded(lexical=self._analyzer.rows(texts))
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """Term counts of each query."""
+        return Encoded(lexical=self._analyzer.rows(texts))
+
+    def describe_tokens(self, text: str) -> Mapping[int, str]:
+        """`{term id: term}`; terms are stemmed words, bigrams and morphemes."""
+        return self._analyzer.describe(text)

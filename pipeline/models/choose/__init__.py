@@ -1,0 +1,1 @@
+"""From settings to an encoder or a reranker."""

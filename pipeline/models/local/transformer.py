@@ -1,0 +1,173 @@
+"""A BERT-family encoder: tokenizer, batching, a runtime and its outputs put together, loaded when first used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pipeline.errors import EncoderError
+from pipeline.models.contract import LexicalScoring, Runtime
+from pipeline.models.files.instructions import Instructions
+from pipeline.models.files.tokenizer import TextTokenizer
+from pipeline.models.runtime.batching import TokenBatch, token_batches
+from pipeline.models.runtime.gather import Gather
+from pipeline.models.runtime.openvino import Mode, OpenVinoEncoder, Outputs, usable_precision
+from pipeline.records import Encoded, Fingerprint
+
+BATCH_TOKENS = 2048
+"""Padded tokens of a batch: a small model works best while its activations stay in the cache."""
+
+TOKENIZER_FILE = "tokenizer.json"
+NO_INSTRUCTIONS = Instructions()
+T = TypeVar("T")
+
+
+class Session(Protocol):
+    """A loaded model."""
+
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[tuple[TokenBatch, Outputs]]:
+        """Encode batches in order, drawing the next ones while earlier ones are computed."""
+
+
+class Loader(Protocol):
+    """Loads a model's parts. Raises `EncoderError`."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where the model will run."""
+
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer, truncation included."""
+
+    def session(self, mode: Mode) -> Session:
+        """The model, ready to run."""
+
+
+class Artifact(Protocol):
+    """Gives the folder of the converted model; see `cache.artifact` for the flags."""
+
+    def __call__(self, *, checksums: bool, rebuild: bool) -> Path: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoLoader:
+    """Loads a converted model; one that turns out damaged is converted again, once."""
+
+    artifact: Artifact
+    outputs: frozenset[str]
+    max_tokens: int
+    precision: str | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """OpenVINO on the CPU."""
+        return Runtime("openvino", "cpu", usable_precision(self.precision))
+
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer kept with the converted model."""
+        return self._load(lambda folder: TextTokenizer(folder / TOKENIZER_FILE, self.max_tokens), checksums=False)
+
+    def session(self, mode: Mode) -> Session:
+        """Compiled for throughput (contents of the converted model checked) or latency (sizes checked)."""
+        return self._load(
+            lambda folder: OpenVinoEncoder(folder, mode, self.outputs, self.precision),
+            checksums=mode == "throughput",
+        )
+
+    def _load(self, load: Callable[[Path], T], *, checksums: bool) -> T:
+        try:
+            return load(self.artifact(checksums=checksums, rebuild=False))
+        except EncoderError:
+            return load(self.artifact(checksums=True, rebuild=True))
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerSpec:
+    """How a model is used.
+
+    `max_tokens`: where a text is cut, special tokens counted. `dimension`: of the model, before `truncate_dim`.
+    """
+
+    max_tokens: int
+    pad_id: int
+    dimension: int
+    outputs: frozenset[str] = frozenset({"dense"})
+    dropped_ids: tuple[int, ...] = ()
+    instructions: Instructions = NO_INSTRUCTIONS
+    truncate_dim: int | None = None
+
+
+class TransformerEncoder:
+    """Dense vectors, and with the heads for it lexical weights and multi-vectors, from one pass over the texts.
+
+    Dense rows are float32 and L2-normalised, after cutting to `truncate_dim`. Lexical weights are learned, so
+    scoring is their dot product. Nothing is loaded before the first encode.
+    """
+
+    lexical_scoring = LexicalScoring("dot")
+
+    def __init__(
+        self,
+        loader: Loader,
+        spec: TransformerSpec,
+        dense_fingerprint: Fingerprint | None,
+        lexical_fingerprint: Fingerprint | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> None:
+        self._loader, self.spec, self._batch_tokens = loader, spec, batch_tokens
+        self._gather = Gather(spec.outputs, spec.dimension, spec.dropped_ids, spec.truncate_dim)
+        self._sessions: dict[Mode, Session] = {}
+        self._tokenizer: TextTokenizer | None = None
+        self.gives_multivectors = "token_vectors" in spec.outputs
+        has_vectors = bool(spec.outputs & {"dense", "token_vectors"})
+        self.dense_fingerprint = dense_fingerprint if has_vectors else None
+        self.lexical_fingerprint = lexical_fingerprint if "token_weights" in spec.outputs else None
+        self.dimension: int | None = (spec.truncate_dim or spec.dimension) if "dense" in spec.outputs else None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The loader's."""
+        return self._loader.runtime
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        """Encode passages, several batches at a time."""
+        return self._encode(texts, self.spec.instructions.document, "throughput")
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        """Encode queries, one batch at a time on all cores."""
+        return self._encode(texts, self.spec.instructions.query, "latency")
+
+    def describe_tokens(self, text: str) -> Mapping[int, str]:
+        """`{token id: token}` of a query that can carry a lexical weight; empty without a lexical head."""
+        if "token_weights" not in self.spec.outputs:
+            return {}
+        (ids,) = self.tokenizer.encode([self.spec.instructions.query + text])
+        return {int(i): self.tokenizer.token(int(i)) for i in ids if int(i) not in self.spec.dropped_ids}
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The tokenizer, with truncation."""
+        if self._tokenizer is None:
+            self._tokenizer = self._loader.tokenizer()
+        return self._tokenizer
+
+    def _encode(self, texts: Sequence[str], instruction: str, mode: Mode) -> Encoded:
+        session = self.session(mode)
+        if instruction:
+            texts = [instruction + text for text in texts]
+        return self._gather(session.run(self.batches(texts)), len(texts))
+
+    def batches(self, texts: Sequence[str]) -> Iterator[TokenBatch]:
+        """The texts as the model gets them, tokenized and cut into batches as they are drawn."""
+        spec = self.spec
+        return token_batches(texts, self.tokenizer.encode, self._batch_tokens, spec.pad_id, spec.max_tokens)
+
+    def session(self, mode: Mode) -> Session:
+        """The loaded model."""
+        # A process that builds and then queries uses one loaded model for both: half the memory.
+        if found := self._sessions.get(mode) or self._sessions.get("throughput"):
+            return found
+        session = self._sessions[mode] = self._loader.session(mode)
+        return session

@@ -1,0 +1,1 @@
+"""What runs a transformer: OpenVINO and torch, batches, outputs."""
