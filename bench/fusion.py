@@ -24,9 +24,9 @@ from pipeline.config import Config, FusionSettings, SourceSettings
 from pipeline.evaluate.measures import mean, per_query
 from pipeline.evaluate.qrels import read_qrels
 from pipeline.evaluate.runs import beir_config
-from pipeline.query.batch import Query, Run, read_queries
+from pipeline.query.files.batch import Query, Run, read_queries
+from pipeline.query.fusion.trials import calibrate_index
 from pipeline.query.searcher import Index, open_index
-from pipeline.query.trials import calibrate_index
 
 MEASURE = "nDCG@10"
 METHODS = ("rrf", "minmax", "zscore", "theoretical", "auto")

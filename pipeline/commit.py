@@ -28,9 +28,9 @@ from pipeline.judging import Circumstances, Verdict, judged
 from pipeline.models.contract import Encoder
 from pipeline.outcome import BuildReport, IngestReport
 from pipeline.progress import ProgressFactory
-from pipeline.query.calibration import Calibration
+from pipeline.query.fusion.calibration import Calibration
+from pipeline.query.fusion.trials import calibrate_index, is_stale
 from pipeline.query.searcher import Index
-from pipeline.query.trials import calibrate_index, is_stale
 from pipeline.records import Fingerprint
 from pipeline.report.page import write
 from pipeline.report.record import chunk_lengths

@@ -38,7 +38,7 @@ ROOMS = {
     "openvino": {"models"},
     "httpx2": {"models"},
     "click": {"cli"},
-    "duckdb": {"query/filters.py"},
+    "duckdb": {"query/filter/masks.py"},
     "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},

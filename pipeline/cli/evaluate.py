@@ -17,7 +17,7 @@ from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.evaluate.runs import Evaluation
-    from pipeline.query.batch import Query
+    from pipeline.query.files.batch import Query
     from pipeline.query.searcher import Index
 
 _MODE = click.Choice(["dense", "lexical", "hybrid"])
@@ -115,7 +115,7 @@ def judged_index(
 ) -> Iterator[tuple[Index, list[Query], dict[str, dict[str, int]]]]:
     """An open index with judged queries: a throw-away one over a BEIR folder, or a built one."""
     from pipeline.evaluate.qrels import read_qrels
-    from pipeline.query.batch import read_queries
+    from pipeline.query.files.batch import read_queries
 
     folder = Path(beir_path) if beir_path else None
     if folder is None and (queries_path is None or qrels_path is None):

@@ -16,8 +16,8 @@ from pipeline.cli.common import Generation, Options, console
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
-    from pipeline.query.batch import Query
-    from pipeline.query.results import Add
+    from pipeline.query.files.batch import Query
+    from pipeline.query.files.results import Add
     from pipeline.query.searcher import Index
     from pipeline.records import Hit
 
@@ -118,7 +118,7 @@ def query(
 
 
 def _check_files(run_path: str | None, output: str | None, as_json: bool) -> None:
-    from pipeline.query.results import SUFFIXES
+    from pipeline.query.files.results import SUFFIXES
 
     if as_json and (run_path is not None or output is not None):
         raise click.UsageError("--json prints hits, --run and --output write them: give one or the other")
@@ -143,8 +143,8 @@ def _sinks(
     collapse: bool,
 ) -> list[Sink]:
     """What --run and --output write. A run ranks documents."""
-    from pipeline.query import results
-    from pipeline.query.batch import trec_lines
+    from pipeline.query.files import results
+    from pipeline.query.files.batch import trec_lines
     from pipeline.render import hit_tables
 
     def trec(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
@@ -197,7 +197,7 @@ class _Table:
 
 
 def _queries(text: str | None, batch: str | None) -> list[Query]:
-    from pipeline.query.batch import Query, parse_queries, read_queries, split_lines
+    from pipeline.query.files.batch import Query, parse_queries, read_queries, split_lines
 
     if batch is not None:
         if text is not None:

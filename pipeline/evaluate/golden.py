@@ -18,7 +18,7 @@ from pipeline.evaluate.qrels import Qrels, read_qrels
 from pipeline.evaluate.runs import System, run_queries
 from pipeline.index.segment import Segment
 from pipeline.progress import ProgressFactory, silent
-from pipeline.query.batch import Query, read_queries
+from pipeline.query.files.batch import Query, read_queries
 from pipeline.query.searcher import Index
 
 _BLOCK_ROWS = 16_384

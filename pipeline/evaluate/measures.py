@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.qrels import Qrels
-from pipeline.query.batch import Run
+from pipeline.query.files.batch import Run
 
 DEFAULT_MEASURES = ("nDCG@10", "R@100", "MRR@10")
 

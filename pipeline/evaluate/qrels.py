@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import EvaluationError
-from pipeline.query.batch import read_lines
+from pipeline.query.files.batch import read_lines
 
 Qrels = Mapping[str, Mapping[str, int]]
 

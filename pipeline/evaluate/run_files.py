@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import EvaluationError
 from pipeline.index import files
-from pipeline.query.batch import Run, from_run_id, read_lines, trec_lines
+from pipeline.query.files.batch import Run, from_run_id, read_lines, trec_lines
 
 
 def read_run(path: Path) -> dict[str, list[tuple[str, float]]]:

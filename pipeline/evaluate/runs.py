@@ -23,8 +23,8 @@ from pipeline.evaluate.measures import DEFAULT_MEASURES, check_measures, per_que
 from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
-from pipeline.query.batch import Query, Run
-from pipeline.query.choice import choose_fusion, named_fusion
+from pipeline.query.files.batch import Query, Run
+from pipeline.query.fusion.choice import choose_fusion, named_fusion
 from pipeline.query.rerank import NONE
 from pipeline.query.searcher import Index
 

@@ -19,10 +19,10 @@ from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.runs import HYBRID, Evaluation, System, evaluate, systems_of
 from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
-from pipeline.query.batch import Query
-from pipeline.query.calibration import Calibration
-from pipeline.query.fusion import METHODS, LegColumn, fuse
-from pipeline.query.pseudo_queries import seed_of
+from pipeline.query.files.batch import Query
+from pipeline.query.fusion.calibration import Calibration
+from pipeline.query.fusion.methods import METHODS, LegColumn, fuse
+from pipeline.query.fusion.pseudo_queries import seed_of
 from pipeline.query.searcher import Index
 from pipeline.query.snapshot import Ids
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.query.context import surroundings
-from pipeline.query.fusion import Float64, Fused, LegColumn
+from pipeline.query.fusion.methods import Float64, Fused, LegColumn
 from pipeline.query.rerank import Reranked
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Hit, LegScore, TokenMatch

@@ -10,9 +10,9 @@ import numpy as np
 from pipeline.config import FusionSettings
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Mask
-from pipeline.query.calibration import Calibration
-from pipeline.query.choice import choose_fusion
-from pipeline.query.fusion import Fused, LegColumn, fuse
+from pipeline.query.fusion.calibration import Calibration
+from pipeline.query.fusion.choice import choose_fusion
+from pipeline.query.fusion.methods import Fused, LegColumn, fuse
 from pipeline.query.hits import Ranked
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
 from pipeline.records import Float32, MultiVectors, SparseRows

@@ -21,8 +21,8 @@ from pipeline.errors import EncoderError, QueryError
 from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector import late_interaction
-from pipeline.query.choice import choose_fusion
-from pipeline.query.fusion import Float64, LegColumn, fuse
+from pipeline.query.fusion.choice import choose_fusion
+from pipeline.query.fusion.methods import Float64, LegColumn, fuse
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Float32, MultiVectors
 

@@ -19,7 +19,7 @@ from pipeline.index.lexical.search import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector import MULTIVECTOR_FILE
 from pipeline.index.segment import Mask, Segment
-from pipeline.query.filters import ChunkFilter
+from pipeline.query.filter.masks import ChunkFilter
 from pipeline.records import Chunk, Float32
 
 Ids = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ from pipeline.config import FusionSettings, QuerySettings, RerankSettings
 from pipeline.errors import EvaluationError, QueryError
 from pipeline.evaluate.report import as_record, named, per_query_lines
 from pipeline.evaluate.runs import evaluate, systems_of
-from pipeline.query.batch import Query
+from pipeline.query.files.batch import Query
 from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents
 from tests.models import tiny

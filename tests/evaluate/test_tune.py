@@ -16,7 +16,7 @@ from pipeline.evaluate.runs import System, evaluate
 from pipeline.evaluate.setting import setting_lines, write_setting
 from pipeline.evaluate.significance import Comparison
 from pipeline.evaluate.tune import Trial, split, tune
-from pipeline.query.batch import Query
+from pipeline.query.files.batch import Query
 from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents
 

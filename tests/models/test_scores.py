@@ -23,7 +23,7 @@ from pipeline.index.multivector import (
     write,
 )
 from pipeline.models.choose.encoder import load_encoder
-from pipeline.query.fusion import LegColumn, fuse
+from pipeline.query.fusion.methods import LegColumn, fuse
 from pipeline.records import Encoded, Float32, MultiVectors
 
 PASSAGES = [

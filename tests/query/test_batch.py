@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import QueryError
-from pipeline.query.batch import Query, as_run_id, from_run_id, parse_queries, read_queries, trec_lines
+from pipeline.query.files.batch import Query, as_run_id, from_run_id, parse_queries, read_queries, trec_lines
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.query.calibration import (
+from pipeline.query.fusion.calibration import (
     EVENNESS,
     LEAST_TRIALS,
     RIDGE,

@@ -15,9 +15,9 @@ import pytest
 
 from pipeline.errors import QueryError
 from pipeline.index.chunks import ChunkStore
-from pipeline.query.allowed import Limits, refusal
-from pipeline.query.filters import ChunkFilter
-from pipeline.query.functions import FUNCTIONS
+from pipeline.query.filter.allowed import Limits, refusal
+from pipeline.query.filter.functions import FUNCTIONS
+from pipeline.query.filter.masks import ChunkFilter
 
 PAGE = Path(__file__).parent.parent.parent / "docs/filters.md"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import QueryError
-from pipeline.query.calibration import Calibration, LegWeights
-from pipeline.query.fusion import METHODS, LegColumn, fuse, preset_weights, z_score
+from pipeline.query.fusion.calibration import Calibration, LegWeights
+from pipeline.query.fusion.methods import METHODS, LegColumn, fuse, preset_weights, z_score
 
 EMPTY = LegColumn("lexical", np.zeros(3), np.zeros(3, np.int64), 0.0, 0.0)
 CALIBRATION = Calibration(

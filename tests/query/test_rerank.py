@@ -14,8 +14,8 @@ from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import FusionSettings, RerankSettings, parse_config
 from pipeline.errors import ConfigError, EncoderError, QueryError
-from pipeline.query.batch import trec_lines
-from pipeline.query.fusion import LegColumn, fuse
+from pipeline.query.files.batch import trec_lines
+from pipeline.query.fusion.methods import LegColumn, fuse
 from pipeline.query.hits import Ranked
 from pipeline.query.rerank import choose_reranker, combine, leg_name
 from pipeline.query.searcher import Index, open_index

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from pipeline import builder
 from pipeline.cli import cli
 from pipeline.errors import QueryError
-from pipeline.query.fusion import METHODS
-from pipeline.query.results import lines_file
+from pipeline.query.files.results import lines_file
+from pipeline.query.fusion.methods import METHODS
 from tests.collection import config_for, write_documents
 
 Run = Callable[..., Result]

@@ -12,7 +12,7 @@ import pytest
 from pipeline import builder
 from pipeline.config import FusionSettings, QuerySettings
 from pipeline.errors import QueryError
-from pipeline.query.fusion import METHODS
+from pipeline.query.fusion.methods import METHODS
 from pipeline.query.ranking import EncodedQueries
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Hit, SparseRows

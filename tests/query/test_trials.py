@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline import builder
-from pipeline.query.calibration import LEAST_TRIALS, Calibration
-from pipeline.query.pseudo_queries import PseudoQuery
-from pipeline.query.searcher import Index, open_index
-from pipeline.query.trials import (
+from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration
+from pipeline.query.fusion.pseudo_queries import PseudoQuery
+from pipeline.query.fusion.trials import (
     MOST_TRIALS,
     PassageScorer,
     Sample,
@@ -23,6 +22,7 @@ from pipeline.query.trials import (
     sample,
     trials_wanted,
 )
+from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents
 
 SUBJECTS = ["river", "bridge", "engine", "garden", "teacher", "market", "winter", "forest", "doctor", "island"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.config import FusionSettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.index.manifest import Manifest
-from pipeline.query.fusion import METHODS, PRESETS, preset_weights, unknown
+from pipeline.query.fusion.methods import METHODS, PRESETS, preset_weights, unknown
 
 BGE_M3_PRESET = "m3-miracl"
 

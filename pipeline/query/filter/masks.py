@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from pipeline.errors import MissingDependencyError, QueryError
 from pipeline.index.chunks import ChunkStore
-from pipeline.query.allowed import DOCUMENTED, LIMITS, Limits
-from pipeline.query.conditions import (
+from pipeline.query.filter.allowed import DOCUMENTED, LIMITS, Limits
+from pipeline.query.filter.conditions import (
     ROW,
     TABLE,
     TOO_DEEP,
@@ -23,7 +23,7 @@ from pipeline.query.conditions import (
     statement,
     unreadable,
 )
-from pipeline.query.deadline import interrupted_after
+from pipeline.query.filter.deadline import interrupted_after
 
 Mask = npt.NDArray[np.bool_]
 _ROWS_AT_ONCE = 256  # DuckDB can be interrupted between such groups, and holds what is made of one in memory

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.errors import QueryError
 from pipeline.index import files
-from pipeline.query.batch import Query
+from pipeline.query.files.batch import Query
 from pipeline.records import Hit
 
 SUFFIXES = (".jsonl", ".parquet")

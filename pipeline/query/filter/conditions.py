@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.query.allowed import DOCUMENTED, Limits, refusal
-from pipeline.query.fusion import unknown
+from pipeline.query.filter.allowed import DOCUMENTED, Limits, refusal
+from pipeline.query.fusion.methods import unknown
 
 TABLE, ROW = "chunks", "__row"
 _BEFORE, _AFTER = f"SELECT {ROW} FROM {TABLE} WHERE (\n", "\n)"

@@ -12,7 +12,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.query.functions import CLASSES, FUNCTIONS, JOINING, PATHS, REPEATING, SPLITTING, TEXT_TYPES, TYPES
+from pipeline.query.filter.functions import (
+    CLASSES,
+    FUNCTIONS,
+    JOINING,
+    PATHS,
+    REPEATING,
+    SPLITTING,
+    TEXT_TYPES,
+    TYPES,
+)
 
 DOCUMENTED = "docs/filters.md lists what a condition may use"
 _COMPREHENSION = ["filter", "result"]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import QueryError
-from pipeline.query.calibration import Calibration
+from pipeline.query.fusion.calibration import Calibration
 
 Float64 = npt.NDArray[np.float64]
 

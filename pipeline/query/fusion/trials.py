@@ -12,8 +12,8 @@ import numpy as np
 
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Segment
-from pipeline.query.calibration import LEAST_TRIALS, Calibration, Trial, calibrate
-from pipeline.query.pseudo_queries import PseudoQuery, cut_window, seed_of
+from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration, Trial, calibrate
+from pipeline.query.fusion.pseudo_queries import PseudoQuery, cut_window, seed_of
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Float32, SparseRows
 

@@ -1,0 +1,1 @@
+"""Files of queries and files of hits."""

@@ -1,0 +1,1 @@
+"""Conditions on metadata: what they may say, and which chunks satisfy them."""

@@ -1,0 +1,1 @@
+"""Scores of several legs put together, and how that is chosen and calibrated."""
