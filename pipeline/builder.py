@@ -32,7 +32,7 @@ from pipeline.index.lexical import seismic_writer
 from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
-from pipeline.ingest.chunking import Chunker
+from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.ledger import Ledger, load_ledger
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections

@@ -17,8 +17,8 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from pipeline.errors import PipelineError
-from pipeline.ingest.decoding import UnreadableError
-from pipeline.ingest.fields import first_line
+from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.fields import first_line
 from pipeline.ingest.sources import describe_os_error
 from pipeline.records import Document
 

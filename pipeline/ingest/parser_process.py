@@ -26,8 +26,8 @@ from typing import IO, Any
 
 from pipeline.config import IngestSettings, SourceSettings
 from pipeline.errors import SourceError
-from pipeline.ingest.decoding import UnreadableError
-from pipeline.ingest.formats import read_file
+from pipeline.ingest.formats.by_suffix import read_file
+from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Found, Guard, refused, time_reason
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document

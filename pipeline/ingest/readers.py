@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.decoding import UnreadableError
-from pipeline.ingest.formats import FOREIGN, read_file
+from pipeline.ingest.formats.by_suffix import FOREIGN, read_file
+from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Guard, Outcome, one_line
 from pipeline.ingest.ledger import Contents, Ledger
 from pipeline.ingest.parser_process import ParserProcess

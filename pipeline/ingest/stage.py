@@ -15,7 +15,7 @@ from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
 from pipeline.index.segment import file_entry
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import LiveDocument
-from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Guard, one_line
 from pipeline.records import Chunk, Document, Fingerprint, Rejection
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pipeline.config import IngestSettings, SourceSettings, parse_config
-from pipeline.ingest.formats import read_file
+from pipeline.ingest.formats.by_suffix import read_file
 from pipeline.ingest.guard import Guard, Outcome
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.sources import SourceFile

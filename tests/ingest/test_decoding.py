@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.decoding import HEAD_BYTES, UnreadableError, choose_file_encoding, decode
+from pipeline.ingest.formats.decoding import HEAD_BYTES, UnreadableError, choose_file_encoding, decode
 
 KOREAN = "안녕하세요. 오늘은 검색 엔진을 만들어 봅시다. 색인은 밤마다 새로 만듭니다."
 JAPANESE = "今日は検索エンジンを作りましょう。索引は毎晩作り直します。"

@@ -19,10 +19,11 @@ import pytest
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError, PipelineError
-from pipeline.ingest import formats, parser_process
-from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest import parser_process
+from pipeline.ingest.formats import by_suffix as formats
+from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.opening import RegularFile, open_regular
 from pipeline.ingest.guard import Found
-from pipeline.ingest.opening import RegularFile, open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 from tests.ingest.conftest import Read, forever, outcomes

@@ -18,7 +18,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.ingest.formats import FOREIGN, READERS
+from pipeline.ingest.formats.by_suffix import FOREIGN, READERS
 from pipeline.ingest.guard import Outcome
 from pipeline.records import Document
 from tests.ingest.conftest import Read, outcomes

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from pipeline.errors import ConfigError, IndexStoreError
-from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Guard, TimeUpError
 from tests.ingest.conftest import forever, outcomes
 

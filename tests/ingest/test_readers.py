@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest import formats, lines
-from pipeline.ingest.fields import typed_cell
+from pipeline.ingest.formats import by_suffix as formats
+from pipeline.ingest.formats import lines
+from pipeline.ingest.formats.fields import typed_cell
 from pipeline.ingest.sources import SourceFile
 from tests.ingest.conftest import Read
 

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.decoding import UnreadableError, decode, normalise_newlines
-from pipeline.ingest.fields import first_line, refuse_oversize
+from pipeline.ingest.formats.decoding import UnreadableError, decode, normalise_newlines
+from pipeline.ingest.formats.fields import first_line, refuse_oversize
+from pipeline.ingest.formats.lines import max_bytes
+from pipeline.ingest.formats.whole import read_bytes
 from pipeline.ingest.guard import Found
-from pipeline.ingest.lines import max_bytes
 from pipeline.ingest.sources import SourceFile
-from pipeline.ingest.whole import read_bytes
 from pipeline.records import Document, MetadataValue
 
 INSTALL_DOCS = "pip install 'hybrid-pipeline[docs]'"

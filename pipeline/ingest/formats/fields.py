@@ -10,7 +10,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from pipeline.config import SourceSettings
-from pipeline.ingest.decoding import UnreadableError, normalise_newlines
+from pipeline.ingest.formats.decoding import UnreadableError, normalise_newlines
 from pipeline.records import Document, MetadataValue, Scalar
 
 ID_FIELDS = ("_id", "id", "doc_id")

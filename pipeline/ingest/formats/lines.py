@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.decoding import UnreadableError, choose_file_encoding
-from pipeline.ingest.fields import Columns, build_document, first_line, typed_cell
+from pipeline.ingest.formats.decoding import UnreadableError, choose_file_encoding
+from pipeline.ingest.formats.fields import Columns, build_document, first_line, typed_cell
+from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Found, refused
-from pipeline.ingest.opening import open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 

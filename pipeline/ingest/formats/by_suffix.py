@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.columnar import read_parquet
-from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.formats.columnar import read_parquet
+from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.lines import read_csv, read_jsonl
+from pipeline.ingest.formats.office import read_office
+from pipeline.ingest.formats.whole import read_markdown, read_text
 from pipeline.ingest.guard import Found
-from pipeline.ingest.lines import read_csv, read_jsonl
-from pipeline.ingest.office import read_office
 from pipeline.ingest.sources import DOCS_SUFFIXES, SUFFIXES, SourceFile
-from pipeline.ingest.whole import read_markdown, read_text
 
 Reader = Callable[[SourceFile, IngestSettings], Iterator[Found]]
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.decoding import UnreadableError
-from pipeline.ingest.fields import Columns, build_document, first_line
+from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.fields import Columns, build_document, first_line
+from pipeline.ingest.formats.lines import max_bytes
+from pipeline.ingest.formats.opening import BUFFER_BYTES, open_regular
 from pipeline.ingest.guard import Found
-from pipeline.ingest.lines import max_bytes
-from pipeline.ingest.opening import BUFFER_BYTES, open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 

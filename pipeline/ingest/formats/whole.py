@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.decoding import UnreadableError, decode
-from pipeline.ingest.fields import first_line, metadata_value
+from pipeline.ingest.formats.decoding import UnreadableError, decode
+from pipeline.ingest.formats.fields import first_line, metadata_value
+from pipeline.ingest.formats.lines import max_bytes
+from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Found
-from pipeline.ingest.lines import max_bytes
-from pipeline.ingest.opening import open_regular
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue
 

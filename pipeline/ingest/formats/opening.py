@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.ingest.decoding import UnreadableError
+from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.sources import NOT_REGULAR
 
 if TYPE_CHECKING:

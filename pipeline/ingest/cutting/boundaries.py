@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import regex
 
-from pipeline.ingest.markdown import Outline
+from pipeline.ingest.cutting.markdown import Outline
 
 HEADING = 1.3
 HEADING_STEP = 0.05

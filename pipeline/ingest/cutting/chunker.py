@@ -18,8 +18,8 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from pipeline.config import ChunkingSettings
-from pipeline.ingest.boundaries import HEADING, HEADING_STEP, Cuts, cuts_of, settle, weak_cut
-from pipeline.ingest.markdown import HeadingPath, Outline, outline
+from pipeline.ingest.cutting.boundaries import HEADING, HEADING_STEP, Cuts, cuts_of, settle, weak_cut
+from pipeline.ingest.cutting.markdown import HeadingPath, Outline, outline
 from pipeline.records import Chunk, Document, Fingerprint
 
 CHUNKER_VERSION = 1
