@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import builder
 from pipeline.config import Config, FusionSettings, SourceSettings
 from pipeline.evaluate.measures import mean, per_query
 from pipeline.evaluate.qrels import read_qrels
 from pipeline.evaluate.runs import beir_config
+from pipeline.job import build as builder
 from pipeline.query.files.batch import Query, Run, read_queries
 from pipeline.query.fusion.trials import calibrate_index
 from pipeline.query.searcher import Index, open_index

@@ -23,7 +23,7 @@ CHILD = """
 import sys
 if sys.argv[2] == "stub":
     import numpy as np
-    import pipeline.builder as builder
+    import pipeline.job.build as builder
     from pipeline.models.choose.encoder import load_encoder
     from pipeline.records import Encoded
 

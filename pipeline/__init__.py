@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.builder import BuildReport, build
     from pipeline.config import Config, load_config, parse_config
+    from pipeline.job.build import BuildReport, build
     from pipeline.query.searcher import Index, open_index
     from pipeline.records import Hit, LegScore
 
@@ -29,12 +29,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BuildReport": "pipeline.builder",
+    "BuildReport": "pipeline.job.build",
     "Config": "pipeline.config",
     "Hit": "pipeline.records",
     "Index": "pipeline.query.searcher",
     "LegScore": "pipeline.records",
-    "build": "pipeline.builder",
+    "build": "pipeline.job.build",
     "load_config": "pipeline.config",
     "open_index": "pipeline.query.searcher",
     "parse_config": "pipeline.config",

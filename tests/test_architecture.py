@@ -14,18 +14,12 @@ import pipeline
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
     {"records", "errors", "interruption", "progress", "wording", "__init__", "__main__"},
-    {"arguments", "forking", "npy", "stopwatch"},
+    {"arguments", "arrays", "forking"},
     {"config"},
-    {"starter"},
     {"index", "models"},
     {"ingest", "encode", "query"},
     {"evaluate"},
-    {"report"},
-    {"plan"},
-    {"judging"},
-    {"outcome"},
-    {"commit"},
-    {"builder"},
+    {"job"},
     {"render"},
     {"cli"},
 ]

@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 
 import pipeline
-from pipeline import builder
 from pipeline.arguments import shown
 from pipeline.config import Config, EncoderSettings, FusionSettings, QuerySettings, RerankSettings
 from pipeline.errors import ConfigError, PipelineError, QueryError
+from pipeline.job import build as builder
 from pipeline.progress import silent
 from pipeline.query.rerank import choose_reranker
 from pipeline.query.searcher import Index

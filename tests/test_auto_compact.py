@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.compact import wants_compaction
 from pipeline.index.upkeep.verify import verify
-from pipeline.report.record import load
+from pipeline.job import build as builder
+from pipeline.job.report.record import load
 from tests.collection import write_documents
 from tests.faults import stub
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder, commit
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, GateRefusedError, IndexStoreError
@@ -19,6 +18,8 @@ from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
+from pipeline.job import commit
 from pipeline.query.searcher import open_index
 from tests.faults import stub
 

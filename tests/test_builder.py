@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import (
     CorruptIndexError,
@@ -22,6 +21,7 @@ from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.ingest.ledger import LEDGER_FILE
 from pipeline.ingest.stage import IngestRun
+from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from pipeline.records import Rejection
 from tests.collection import TEXTS, config_for, write_documents

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.index import manifest as manifests
 from pipeline.index import store
+from pipeline.job import build as builder
 from tests.collection import TEXTS, config_for, write_documents
 from tests.command_line import refused, run
 

@@ -45,7 +45,7 @@ def test_ctrl_c_says_what_it_interrupted(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(searcher, "open_index", interrupted)
     result = run(tmp_path, "query", "x")
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
-    monkeypatch.setattr("pipeline.builder.build", interrupted)
+    monkeypatch.setattr("pipeline.job.build.build", interrupted)
     result = run(tmp_path, "build")
     assert (result.exit_code, result.stderr.startswith("interrupted: the live index is as it was")) == (130, True)
 

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.ingest import stage
 from pipeline.ingest.guard import time_reason
+from pipeline.job import build as builder
 from pipeline.records import Chunk, Document
 from tests.faults import stub
 from tests.ingest.conftest import forever

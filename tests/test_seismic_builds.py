@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config, EncoderSettings, FusionSettings
 from pipeline.encode.stage import segment_id
@@ -27,6 +26,7 @@ from pipeline.index.manifest import SegmentEntry
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.query import searcher
@@ -281,6 +281,6 @@ def test_verify_misses_a_file_that_the_entry_needs(tmp_path: Path) -> None:
 def test_dry_run_counts_it(tmp_path: Path) -> None:
     stub.write_texts(tmp_path, 0, 10)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.plan._mean_tokens", lambda *_: 10.0)
+        patch.setattr("pipeline.job.plan._mean_tokens", lambda *_: 10.0)
         sizes = [builder.plan(config_of(tmp_path, kind)).lexical_bytes for kind in ("exact", "seismic")]
     assert sizes == [10 * 10 * 16, 10 * 10 * 76]

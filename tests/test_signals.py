@@ -17,16 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder, interruption
+from pipeline import interruption
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
+from pipeline.job import build as builder
+from pipeline.job.report import failure
 from pipeline.query.searcher import open_index
-from pipeline.report import failure
 from tests.collection import config_for, write_documents
 
 SETTINGS = "index: index\nsources: [{path: documents}]\nencoder: {model: none}\nencode: {shard_chunks: 2}\n"
 STAGES = {
-    "ingest": ("pipeline.builder.Chunker.chunk", 5),
+    "ingest": ("pipeline.job.build.Chunker.chunk", 5),
     "encode": ("pipeline.index.staging.write_shard", 3),
     "commit": ("pipeline.index.candidate.discard", 1),
 }
@@ -191,7 +192,7 @@ def test_what_nohup_lets_a_build_ignore_stays_ignored(config: Config) -> None:
 @pytest.mark.parametrize("repeat", [60.0, 0.0])
 def test_a_second_signal_while_it_ends_gives_no_traceback(config: Config, repeat: float) -> None:
     """Neither right after the first, as `timeout` sends it, nor later, from someone who is impatient."""
-    ending = ("pipeline.report.failure._save", 1)
+    ending = ("pipeline.job.report.failure._save", 1)
     with waiting(config, STAGES["encode"], ending, repeat=repeat) as process:
         arrived(process)
         process.terminate()

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundError, IndexStoreError
-from pipeline.evaluate.gate import recorded_measures, recorded_refusals
 from pipeline.index import candidate, store
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
+from pipeline.job.gate import recorded_measures, recorded_refusals
 from pipeline.query.searcher import open_index
 from tests.collection import TEXTS, config_for, write_documents
 from tests.faults import stub
@@ -119,7 +119,7 @@ def test_the_next_build_supersedes_what_is_staged_and_encodes_nothing_twice(
     with monkeypatch.context() as patch:
         patch.setattr(stub.HashedEncoder, "encode_documents", lambda *_: pytest.fail("encoded again"))
         patch.setattr(stub.HashedEncoder, "encode_queries", original)
-        patch.setattr("pipeline.commit.is_stale", lambda *_: False)
+        patch.setattr("pipeline.job.commit.is_stale", lambda *_: False)
         refuse(config)
     write_documents(config.base / "documents", {"en/rollback.md": TEXTS["en/rollback.md"]})
     report = builder.build(config, note="mended")

@@ -14,7 +14,7 @@ from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
-    from pipeline.outcome import BuildReport
+    from pipeline.job.outcome import BuildReport
     from pipeline.records import Rejection
 
 _ALLOW_DELETES = click.option(
@@ -40,7 +40,7 @@ _NOTE = click.option(
 @click.argument("folder", default=".", metavar="[DIR]")
 def init(folder: str) -> None:
     """Write a commented starter configuration into DIR (default: here)."""
-    from pipeline.starter import write_starter
+    from pipeline.config.starter import write_starter
 
     path = write_starter(Path(folder))
     click.echo(f"wrote {path}; put documents into {path.parent / 'documents'} and run `pipeline build`")
@@ -54,7 +54,7 @@ def init(folder: str) -> None:
 @click.pass_obj
 def ingest(options: Options, full: bool, strict: bool, rehash: bool, allow_deletes: bool) -> None:
     """Read the sources and stage the chunks of new and changed documents."""
-    from pipeline import builder
+    from pipeline.job import build as builder
     from pipeline.render import build_lines
 
     report = builder.ingest(
@@ -78,7 +78,7 @@ def ingest(options: Options, full: bool, strict: bool, rehash: bool, allow_delet
 @click.pass_obj
 def encode(options: Options, allow_deletes: bool, note: str) -> None:
     """Encode what `ingest` staged and publish it as a new generation."""
-    from pipeline import builder
+    from pipeline.job import build as builder
 
     report = builder.encode(options.config(), allow_deletes=allow_deletes, note=note, progress=options.progress())
     _finish(options, report)
@@ -96,7 +96,7 @@ def build(
     options: Options, full: bool, strict: bool, rehash: bool, allow_deletes: bool, dry_run: bool, note: str
 ) -> None:
     """Bring the index up to date with its sources: ingest, encode, publish."""
-    from pipeline import builder
+    from pipeline.job import build as builder
 
     if dry_run:
         from pipeline.render import build_lines
@@ -125,7 +125,7 @@ def build(
 @click.pass_obj
 def publish(options: Options, force: bool) -> None:
     """Publish the staged generation that the gate refused: if it passes now, or with --force."""
-    from pipeline import builder
+    from pipeline.job import build as builder
 
     manifest = builder.publish(options.config(), force=force, progress=options.progress())
     options.say(

@@ -74,7 +74,7 @@ class Options:
         from pipeline.progress import silent
 
         if self.log_json or self.verbose:
-            from pipeline.stopwatch import Stopwatch
+            from pipeline.job.stopwatch import Stopwatch
 
             return Stopwatch(tell=logs.tell_stage)
         if self.quiet or not sys.stderr.isatty():

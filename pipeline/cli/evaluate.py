@@ -138,8 +138,8 @@ def judged_index(
 
 @contextlib.contextmanager
 def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) -> Iterator[Index]:
-    from pipeline.builder import build
     from pipeline.evaluate.runs import beir_config
+    from pipeline.job.build import build
     from pipeline.query.searcher import open_index
 
     config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked)

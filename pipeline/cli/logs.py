@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
-    from pipeline.stopwatch import StageTime
+    from pipeline.job.stopwatch import StageTime
 
 FIELDS = "fields"
 """Attribute of a log record that holds what stands beside its message."""

@@ -11,7 +11,7 @@ import click
 from pipeline.cli.common import Options, console
 
 if TYPE_CHECKING:
-    from pipeline.report.record import BuildRecord
+    from pipeline.job.report.record import BuildRecord
 
 
 @click.command()
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @click.pass_obj
 def report(options: Options, generation: int | None, show: bool, index_path: str | None, as_json: bool) -> None:
     """Tell what the last build, or that of generation N, did, and where its page is."""
+    from pipeline.job.report import failure
+    from pipeline.job.report.page import ensure_page
+    from pipeline.job.report.record import load, record_path
     from pipeline.render import report_tables
-    from pipeline.report import failure
-    from pipeline.report.page import ensure_page
-    from pipeline.report.record import load, record_path
 
     index = options.index_folder(index_path)
     failed = failure.load(index) if generation is None else None

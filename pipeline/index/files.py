@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipeline import npy
+from pipeline import arrays
 from pipeline.errors import CorruptIndexError
 
 _BLOCK = 1 << 20
@@ -113,7 +113,7 @@ def map_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray[
     """Map an .npy file of this type and number of dimensions, whose shape fits its size. Raises
     `CorruptIndexError`, and `MemoryError` if there is too little memory."""
     try:
-        array = npy.mapped(path)
+        array = arrays.mapped(path)
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise damage(error, f"{path}: cannot be read ({reason}); {MEND}") from None

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import npy
+from pipeline import arrays
 from pipeline.index import files, multivector
 from pipeline.index.chunks import LEXICAL_FILE, read_blocks
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA
@@ -100,7 +100,7 @@ class ShardRows(_FolderRows):
 
     def dense(self, rows: Ordinals) -> npt.NDArray[np.floating]:
         """Dense rows: float16 or float32 (len(rows), d)."""
-        stored: npt.NDArray[np.floating] = npy.mapped(self.folder / DENSE_FILE)
+        stored: npt.NDArray[np.floating] = arrays.mapped(self.folder / DENSE_FILE)
         return stored[rows]
 
 

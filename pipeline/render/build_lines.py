@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.evaluate.gate import recorded_measures
 from pipeline.index.manifest import Manifest
+from pipeline.job.gate import recorded_measures
 from pipeline.records import Rejection
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
     from pipeline.index.manifest import LexicalRecall
     from pipeline.index.staging import StagedIngest
-    from pipeline.outcome import BuildReport
-    from pipeline.plan import BuildPlan
+    from pipeline.job.outcome import BuildReport
+    from pipeline.job.plan import BuildPlan
 
 
 def report_line(report: BuildReport) -> str:

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.job.report.failure import Failure
+from pipeline.job.report.record import BuildRecord
+from pipeline.job.stopwatch import StageTime
 from pipeline.render.build_lines import recall_lines
-from pipeline.report.failure import Failure
-from pipeline.report.record import BuildRecord
-from pipeline.stopwatch import StageTime
 from pipeline.wording import counted, printable
 
 _REJECTIONS = 5

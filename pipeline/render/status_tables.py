@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.evaluate.gate import recorded_refusals
 from pipeline.index.manifest import Manifest
+from pipeline.job.gate import recorded_refusals
 from pipeline.render.build_lines import generation_record, size
 from pipeline.wording import counted, printable
 

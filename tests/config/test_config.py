@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pipeline.config import Config, load_config, parse_config
+from pipeline.config.starter import write_starter
 from pipeline.errors import ConfigError
-from pipeline.starter import write_starter
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config, EncoderSettings, SegmentSettings
 from pipeline.encode import pool as pools
 from pipeline.encode.pool import Pool
 from pipeline.errors import ConfigError, EncoderError
 from pipeline.index import staging
+from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from tests.collection import TEXTS, config_for, write_documents
 

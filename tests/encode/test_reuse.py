@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline import builder
 from pipeline.config import Config, EncoderSettings
 from pipeline.index import manifest as manifests
 from pipeline.index.segment import Segment
+from pipeline.job import build as builder
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.records import Chunk, Document, Encoded

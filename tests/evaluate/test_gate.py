@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.config import GateSettings, QuerySettings, parse_config
 from pipeline.errors import ConfigError
-from pipeline.evaluate.gate import Facts, judge
-from pipeline.evaluate.golden import load_golden
+from pipeline.job.gate import Facts, judge
+from pipeline.job.golden import load_golden
 
 
 def settings(**changes: Any) -> GateSettings:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import FusionSettings, QuerySettings, RerankSettings
 from pipeline.errors import EvaluationError, QueryError
 from pipeline.evaluate.report import as_record, named, per_query_lines
 from pipeline.evaluate.runs import evaluate, systems_of
+from pipeline.job import build as builder
 from pipeline.query.files.batch import Query
 from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import builder
 from pipeline.config import FusionSettings, load_config
 from pipeline.errors import ConfigError, EvaluationError
 from pipeline.evaluate.runs import System, evaluate
 from pipeline.evaluate.setting import setting_lines, write_setting
 from pipeline.evaluate.significance import Comparison
 from pipeline.evaluate.tune import Trial, split, tune
+from pipeline.job import build as builder
 from pipeline.query.files.batch import Query
 from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents

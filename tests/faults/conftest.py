@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.ingest import ledger
+from pipeline.job import build as builder
 from tests.faults import stub
 from tests.faults.walks import Walk
 

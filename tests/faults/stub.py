@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config, EncoderSettings, FusionSettings, parse_config
 from pipeline.errors import GateRefusedError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import SEGMENTS, file_entry
+from pipeline.job import build as builder
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.query import searcher

@@ -20,13 +20,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import EncoderError, GateRefusedError, IndexStoreError, SourceError
 from pipeline.index import candidate, store
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep import compact
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Document
 from tests.faults import stub

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.errors import CorruptIndexError, PipelineError
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.counts import count
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.schemas import chunks_to_table
 from pipeline.index.segment import SegmentShape, write_segment
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from pipeline.records import Chunk
 from tests.faults import processes, stub
 from tests.faults.calls import failing, watched

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pytest
 
 import pipeline
-from pipeline import builder
 from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index import multivector
@@ -28,6 +27,7 @@ from pipeline.index.dense import write as dense_writer
 from pipeline.index.manifest import DenseParameters
 from pipeline.index.multivector import Precision
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from pipeline.records import MultiVectors
 from tests.faults import processes, stub
 from tests.faults.counts import count, step

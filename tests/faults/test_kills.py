@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.calls import killing, watched
 from tests.faults.counts import count

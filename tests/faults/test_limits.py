@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import EncoderError
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from pipeline.records import Encoded, MultiVectors, SparseRows
 from tests.faults import processes, stub
 from tests.faults.counts import step

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from tests.faults import stub
 from tests.faults.calls import watched
 from tests.faults.counts import step

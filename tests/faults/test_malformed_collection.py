@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.index.upkeep.verify import verify
 from pipeline.ingest.readers import discover, read_documents
+from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from tests.faults import stub
 from tests.ingest import test_malformed as malformed

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.errors import IndexLockedError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from tests.faults import processes, stub
 from tests.faults.counts import count

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import IndexNotFoundError
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
-from pipeline.report.record import load
+from pipeline.job import build as builder
+from pipeline.job.report.record import load
 from tests.faults import processes, stub
 from tests.faults.calls import killing, watched
 from tests.faults.counts import step

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import QueryError
 from pipeline.index import chunks, store
+from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Chunk, Document, Hit
 from tests.collection import config_for

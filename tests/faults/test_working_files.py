@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
 from pipeline.index.upkeep.verify import verify
 from pipeline.ingest import ledger
+from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.counts import step
 from tests.faults.test_damage import damages

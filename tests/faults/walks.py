@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, IndexNotFoundError
 from pipeline.index import manifest as manifests
@@ -16,6 +15,7 @@ from pipeline.index import store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.calls import watched
 from tests.faults.counts import step

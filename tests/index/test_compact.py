@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError
@@ -24,6 +23,7 @@ from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.upkeep.compact import LiveRows, compact, everything, live_chunks, wants_compaction
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from pipeline.records import Encoded, Fingerprint, MultiVectors
 from tests.faults import stub

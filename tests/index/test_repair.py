@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.errors import CorruptIndexError, IndexLockedError
 from pipeline.index import manifest as manifests
@@ -19,6 +18,7 @@ from pipeline.index import store
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
 from tests.faults import stub
 
 

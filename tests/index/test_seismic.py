@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import builder
 from pipeline.config import FusionSettings
 from pipeline.errors import CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
@@ -20,6 +19,7 @@ from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.lexical.seismic import SEISMIC_FILE
 from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.segment import Segment
+from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from pipeline.records import SparseRows
 from tests.collection import TEXTS, config_for, write_documents

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.index import store
 from pipeline.ingest import ledger, readers
 from pipeline.ingest.ledger import LEDGER_FILE
 from pipeline.ingest.sources import SourceFile
+from pipeline.job import build as builder
 from tests.faults import stub
 
 LONG_AGO = 1_700_000_000_000_000_000

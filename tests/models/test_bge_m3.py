@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tiny
 
-from pipeline import builder
 from pipeline.config import EncoderSettings, load_config
 from pipeline.errors import ConfigError, EncoderError
+from pipeline.job import build as builder
 from pipeline.models.choose.encoder import MixedEncoder, chunk_tokenizer, load_encoder
 from pipeline.records import Encoded
 from tests.collection import write_documents

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.errors import EncoderError
+from pipeline.job import build as builder
 from tests.collection import config_for
 from tests.models.endpoint_server import DIMENSION, EndpointServer, Fault
 from tests.models.endpoint_server import running_fixture as running_fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Bm25Settings, EncoderSettings
 from pipeline.errors import IncompatibleIndexError, MissingDependencyError
+from pipeline.job import build as builder
 from pipeline.models.bm25.analyzer import Analyzer
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.bm25.korean import MorphemeCutter

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import tiny
 
-from pipeline import builder
 from pipeline.config import Config, EncoderSettings
 from pipeline.errors import IncompatibleIndexError
 from pipeline.index import store
 from pipeline.index.multivector import MULTIVECTOR_FILE
+from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from pipeline.records import Fingerprint
 from tests.collection import config_for, write_documents

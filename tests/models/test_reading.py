@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import plan
 from pipeline.config import WHOLE_PASSAGE_TOKENS, EncoderSettings, parse_config
+from pipeline.job import plan
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.reading import tokens_read
 from pipeline.records import Fingerprint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline import builder
 from pipeline.config import FusionSettings, QuerySettings
+from pipeline.job import build as builder
 from pipeline.query.ranking import WIDER
 from pipeline.query.searcher import Index, open_index
 from pipeline.query.snapshot import Ranking, Snapshot

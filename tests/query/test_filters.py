@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.errors import QueryError
+from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config, QuerySettings
 from pipeline.errors import IndexNotFoundError, QueryError
 from pipeline.index import store
 from pipeline.index.lexical import kernel
+from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Encoded
 from tests.collection import config_for, write_documents

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import builder
 from pipeline.config import FusionSettings, QuerySettings
+from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from tests.faults import stub
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import builder
 from pipeline.config import Config
 from pipeline.errors import IncompatibleIndexError
+from pipeline.job import build as builder
 from pipeline.query import searcher
 from pipeline.query.searcher import open_index
 from tests.faults import stub

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import FusionSettings, RerankSettings, parse_config
 from pipeline.errors import ConfigError, EncoderError, QueryError
+from pipeline.job import build as builder
 from pipeline.query.files.batch import trec_lines
 from pipeline.query.fusion.methods import LegColumn, fuse
 from pipeline.query.hits import Ranked

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.errors import QueryError
+from pipeline.job import build as builder
 from pipeline.query.files.results import lines_file
 from pipeline.query.fusion.methods import METHODS
 from tests.collection import config_for, write_documents

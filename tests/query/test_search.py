@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import builder
 from pipeline.config import FusionSettings, QuerySettings
 from pipeline.errors import QueryError
+from pipeline.job import build as builder
 from pipeline.query.fusion.methods import METHODS
 from pipeline.query.ranking import EncodedQueries
 from pipeline.query.searcher import Index, open_index

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import builder
 from pipeline.errors import QueryError
+from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from pipeline.query.thinning import Seen, shingles
 from pipeline.records import Hit

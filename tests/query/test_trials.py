@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from pipeline import builder
+from pipeline.job import build as builder
 from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration
 from pipeline.query.fusion.pseudo_queries import PseudoQuery
 from pipeline.query.fusion.trials import (

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline import builder
 from pipeline.cli.common import console
+from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Hit, LegScore
 from pipeline.render import hit_tables

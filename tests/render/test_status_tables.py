@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import GateRefusedError
 from pipeline.index import manifest as manifests
+from pipeline.job import build as builder
 from tests.faults import stub
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.encode import stage
@@ -23,8 +22,9 @@ from pipeline.errors import (
     RejectedDocumentsError,
 )
 from pipeline.index import store
-from pipeline.report import failure
-from pipeline.report.record import numbers
+from pipeline.job import build as builder
+from pipeline.job.report import failure
+from pipeline.job.report.record import numbers
 from tests.collection import config_for, write_documents
 from tests.faults import stub
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.report import plots
+from pipeline.job.report import plots
 
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 VALUES = st.floats(-1e9, 1e9, allow_nan=False)

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from pipeline import builder
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundError
+from pipeline.job import build as builder
+from pipeline.job.report.page import page, write
+from pipeline.job.report.record import BuildRecord, chunk_lengths, history, load, page_path, record_path
+from pipeline.job.stopwatch import StageTime, Stopwatch
 from pipeline.records import Rejection
-from pipeline.report.page import page, write
-from pipeline.report.record import BuildRecord, chunk_lengths, history, load, page_path, record_path
-from pipeline.stopwatch import StageTime, Stopwatch
 from tests.collection import TEXTS, config_for, write_documents
 from tests.faults import stub
 

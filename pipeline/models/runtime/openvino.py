@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipeline import npy
+from pipeline import arrays
 from pipeline.errors import ConfigError, EncoderError
 from pipeline.forking import ThreadsOf
 from pipeline.models.files import cache
@@ -77,7 +77,7 @@ class OpenVinoEncoder:
 
     def __init__(self, folder: Path, mode: Mode, outputs: Iterable[str], precision: str | None = None) -> None:
         try:
-            self._embeddings = npy.mapped(folder / EMBEDDINGS_FILE)
+            self._embeddings = arrays.mapped(folder / EMBEDDINGS_FILE)
             self._compiled = _compile(folder, mode, frozenset(outputs), usable_precision(precision))
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from pipeline.config import Config
 from pipeline.errors import IndexStoreError, PipelineError
-from pipeline.evaluate.gate import STATISTIC, Facts, judge, recorded_measures
-from pipeline.evaluate.golden import Golden, emptiness, measure
 from pipeline.index import store
 from pipeline.index.manifest import Manifest
+from pipeline.job.gate import STATISTIC, Facts, judge, recorded_measures
+from pipeline.job.golden import Golden, emptiness, measure
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory
 from pipeline.query.searcher import Index, open_index

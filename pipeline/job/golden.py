@@ -12,11 +12,11 @@ import numpy as np
 
 from pipeline.config import Expectation, GateSettings, QuerySettings
 from pipeline.errors import ConfigError, EvaluationError, QueryError
-from pipeline.evaluate.gate import EXPECTED
 from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
 from pipeline.evaluate.qrels import Qrels, read_qrels
 from pipeline.evaluate.runs import System, run_queries
 from pipeline.index.segment import Segment
+from pipeline.job.gate import EXPECTED
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.files.batch import Query, read_queries
 from pipeline.query.searcher import Index

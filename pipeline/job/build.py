@@ -10,10 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pipeline import commit
-from pipeline import plan as planning
 from pipeline.arguments import flag, flags, reporter, text
-from pipeline.commit import Wishes
 from pipeline.config import Config, configured
 from pipeline.encode import stage as encoding
 from pipeline.encode.reuse import take_inventory
@@ -24,8 +21,6 @@ from pipeline.errors import (
     IndexStoreError,
     RejectedDocumentsError,
 )
-from pipeline.evaluate.gate import recorded_refusals
-from pipeline.evaluate.golden import Golden, load_golden
 from pipeline.index import files, staging, store
 from pipeline.index import manifest as manifests
 from pipeline.index.lexical import seismic_writer
@@ -36,17 +31,22 @@ from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.ledger import Ledger, load_ledger
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
-from pipeline.judging import Circumstances, judged
+from pipeline.job import commit
+from pipeline.job import plan as planning
+from pipeline.job.commit import Wishes
+from pipeline.job.gate import recorded_refusals
+from pipeline.job.golden import Golden, load_golden
+from pipeline.job.judging import Circumstances, judged
+from pipeline.job.outcome import BuildReport, IngestReport
+from pipeline.job.plan import BuildPlan
+from pipeline.job.report import failure
+from pipeline.job.report.page import write
+from pipeline.job.report.record import load as load_record
+from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.contract import Encoder
-from pipeline.outcome import BuildReport, IngestReport
-from pipeline.plan import BuildPlan
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Fingerprint, Rejection
-from pipeline.report import failure
-from pipeline.report.page import write
-from pipeline.report.record import load as load_record
-from pipeline.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 

@@ -12,21 +12,21 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
+from hypothesis.extra import numpy as drawn
 
-from pipeline import npy
+from pipeline import arrays
 
 numbers = st.one_of(
-    arrays.integer_dtypes(), arrays.unsigned_integer_dtypes(), arrays.floating_dtypes(sizes=(16, 32, 64))
+    drawn.integer_dtypes(), drawn.unsigned_integer_dtypes(), drawn.floating_dtypes(sizes=(16, 32, 64))
 )
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @shared
-@given(arrays.arrays(numbers, arrays.array_shapes(min_dims=0, max_dims=3, min_side=0)))
+@given(drawn.arrays(numbers, drawn.array_shapes(min_dims=0, max_dims=3, min_side=0)))
 def test_what_numpy_writes_is_read(tmp_path: Path, array: npt.NDArray[np.generic]) -> None:
     np.save(tmp_path / "a.npy", array)
-    found = npy.mapped(tmp_path / "a.npy")
+    found = arrays.mapped(tmp_path / "a.npy")
     assert (found.dtype, found.shape, found.tobytes()) == (array.dtype, array.shape, array.tobytes())
     assert not found.flags.writeable
 
@@ -38,7 +38,7 @@ def test_another_header_is_refused_or_read_as_it_says(tmp_path: Path, place: int
     data = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "b.npy").write_bytes(data[:place] + change + data[place + len(change) :])
     try:
-        found = npy.mapped(tmp_path / "b.npy")
+        found = arrays.mapped(tmp_path / "b.npy")
     except ValueError:
         return
     assert np.array_equal(found, np.load(tmp_path / "b.npy"), equal_nan=found.dtype.kind == "f")
@@ -50,14 +50,14 @@ def test_another_header_is_refused_or_read_as_it_says(tmp_path: Path, place: int
 def test_what_we_never_write_is_refused(tmp_path: Path, array: npt.NDArray[np.generic]) -> None:
     np.save(tmp_path / "a.npy", array)
     with pytest.raises(ValueError, match="not the header"):
-        npy.mapped(tmp_path / "a.npy")
+        arrays.mapped(tmp_path / "a.npy")
 
 
 def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((1000, 10), np.float32))
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
     with pytest.raises(ValueError, match="1 bytes are missing"):
-        npy.mapped(tmp_path / "a.npy")
+        arrays.mapped(tmp_path / "a.npy")
 
 
 def test_threads_open_files_at_the_same_time(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_threads_open_files_at_the_same_time(tmp_path: Path) -> None:
     def work() -> None:
         try:
             for _ in range(200):
-                assert npy.mapped(tmp_path / "a.npy")[4] == 4
+                assert arrays.mapped(tmp_path / "a.npy")[4] == 4
         except BaseException as error:
             failed.append(error)
 

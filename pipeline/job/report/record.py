@@ -16,8 +16,8 @@ from pipeline.errors import CorruptIndexError, IndexNotFoundError
 from pipeline.index import files
 from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
+from pipeline.job.stopwatch import StageTime
 from pipeline.records import Rejection
-from pipeline.stopwatch import StageTime
 
 REPORTS = "reports"
 MOST_REJECTIONS = 500

@@ -9,13 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import outcome
-from pipeline import plan as planning
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.pool import Pool
 from pipeline.errors import GateRefusedError, IndexStoreError, SourceError
-from pipeline.evaluate.golden import Golden
 from pipeline.index import candidate, staging, store
 from pipeline.index import manifest as manifests
 from pipeline.index.dense.write import DenseChoice
@@ -24,17 +21,20 @@ from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
 from pipeline.index.upkeep import compact
-from pipeline.judging import Circumstances, Verdict, judged
+from pipeline.job import outcome
+from pipeline.job import plan as planning
+from pipeline.job.golden import Golden
+from pipeline.job.judging import Circumstances, Verdict, judged
+from pipeline.job.outcome import BuildReport, IngestReport
+from pipeline.job.report.page import write
+from pipeline.job.report.record import chunk_lengths
+from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.contract import Encoder
-from pipeline.outcome import BuildReport, IngestReport
 from pipeline.progress import ProgressFactory
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.trials import calibrate_index, is_stale
 from pipeline.query.searcher import Index
 from pipeline.records import Fingerprint
-from pipeline.report.page import write
-from pipeline.report.record import chunk_lengths
-from pipeline.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from pipeline import interruption
 from pipeline.errors import GateRefusedError
 from pipeline.index import files, store
 from pipeline.index import manifest as manifests
-from pipeline.report.page import failure_page
-from pipeline.report.record import REPORTS
-from pipeline.stopwatch import StageTime, Stopwatch, peak_memory
+from pipeline.job.report.page import failure_page
+from pipeline.job.report.record import REPORTS
+from pipeline.job.stopwatch import StageTime, Stopwatch, peak_memory
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from pipeline.report import plots
-from pipeline.report.record import BuildRecord, history, page_path, save
-from pipeline.stopwatch import StageTime
+from pipeline.job.report import plots
+from pipeline.job.report.record import BuildRecord, history, page_path, save
+from pipeline.job.stopwatch import StageTime
 
 log = logging.getLogger(__name__)
 

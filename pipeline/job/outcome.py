@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.encode.stage import EncodedParts
-from pipeline.evaluate.gate import recorded_measures
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
 from pipeline.index.staging import StagedIngest
-from pipeline.judging import Verdict
+from pipeline.job.gate import recorded_measures
+from pipeline.job.judging import Verdict
+from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
+from pipeline.job.stopwatch import Stopwatch, peak_memory
 from pipeline.records import Rejection
-from pipeline.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
-from pipeline.stopwatch import Stopwatch, peak_memory
 
 
 @dataclass(frozen=True, slots=True)

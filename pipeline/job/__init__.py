@@ -1,0 +1,1 @@
+"""The job that brings an index up to date: plan, ingest, encode, judge, publish, report."""
