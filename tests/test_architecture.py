@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import pipeline
+from tests import shape
 
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
@@ -68,6 +70,21 @@ def imports(path: Path, runtime_only: bool = True) -> set[str]:
 
     visit(ast.parse(path.read_text("utf-8")))
     return names
+
+
+def test_no_modules_import_each_other() -> None:
+    assert shape.circles(shape.import_graph()) == []
+
+
+def test_circles_are_seen() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+    assert shape.circles(graph) == [["a", "b", "c"], ["d", "e"]]
+
+
+def test_folders_are_small_and_their_files_have_names_of_their_own() -> None:
+    folders = Counter(path.parent for path in modules() if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in folders.items() if count > 13} == {}
+    assert [str(path) for path in modules() if path.stem == path.parent.name] == []
 
 
 def layer_of(name: str) -> int:

@@ -69,6 +69,10 @@ class FusionSettings(Settings):
         return self
 
 
+RERANK = "query.rerank"
+"""Where `RerankSettings` stand, for errors about them."""
+
+
 class RerankSettings(Settings):
     """What reads the best `top` chunks again.
 

@@ -1,4 +1,4 @@
-"""What every encoder offers, whatever runs underneath."""
+"""What every encoder and every reranker offers, whatever runs underneath."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pipeline.records import Encoded, Fingerprint
+from pipeline.records import Encoded, Fingerprint, Float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,17 @@ class Encoder(Protocol):
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """The readable form of each token id that `text` gives as a query."""
+
+
+class Reranker(Protocol):
+    """Scores passages for a query; one caller at a time."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where it computes; loads nothing."""
+
+    def score(self, query: str, passages: Sequence[str]) -> Float32:
+        """The model's logit for each passage, float32 (n,); higher is better. Raises `EncoderError`."""
 
 
 TokenCounter = Callable[[str], int]

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.query.context import surroundings
-from pipeline.query.fusion.methods import Float64, Fused, LegColumn
-from pipeline.query.rerank import Reranked
-from pipeline.query.snapshot import Ids, Snapshot
+from pipeline.query.ranked import Ranked, Reranked
+from pipeline.query.snapshot import Snapshot
 from pipeline.records import Hit, LegScore, TokenMatch
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One query's candidates.
-
-    `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first; `scores`: float64, one for each
-    id; `fused`: how they came about, `None` with a single leg; `query`: the lexical side's weighted tokens;
-    `reranked`: what became of those that were reranked, `None` without a reranker.
-    """
-
-    ids: Ids
-    order: Ids
-    scores: Float64
-    columns: tuple[LegColumn, ...]
-    fused: Fused | None
-    query: SparseQuery | None
-    reranked: Reranked | None = None
-
-    def first(self, k: int) -> Ranked:
-        """The best `k` of them."""
-        return dataclasses.replace(self, order=self.order[:k])
 
 
 def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None, context: int = 0) -> list[Hit]:

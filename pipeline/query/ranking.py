@@ -13,7 +13,7 @@ from pipeline.index.segment import Mask
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.choice import choose_fusion
 from pipeline.query.fusion.methods import Fused, LegColumn, fuse
-from pipeline.query.hits import Ranked
+from pipeline.query.ranked import Ranked
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
 from pipeline.records import Float32, MultiVectors, SparseRows
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.arguments import shown, whole
 from pipeline.config import EncoderSettings, FusionSettings, RerankSettings, checked_settings
@@ -23,35 +21,16 @@ from pipeline.index.manifest import Manifest
 from pipeline.index.multivector import late_interaction
 from pipeline.query.fusion.choice import choose_fusion
 from pipeline.query.fusion.methods import Float64, LegColumn, fuse
+from pipeline.query.ranked import Ranked, Reranked
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Float32, MultiVectors
 
 if TYPE_CHECKING:
-    from pipeline.models.choose.reranker import Reranker
-    from pipeline.models.contract import Encoder
-    from pipeline.query.hits import Ranked
+    from pipeline.models.contract import Encoder, Reranker
 
 NONE, MULTIVECTORS = "none", "multivectors"
 LEGS = {MULTIVECTORS: "multivector"}
 """Name of the leg that a reranker adds to a hit; `reranker` for every cross-encoder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reranked:
-    """What n chunks were scored on the second look, and what became of it.
-
-    `leg`: `multivector` or `reranker`. `columns`: position in the candidates → column here. `raw`: float64 (n,),
-    the reranker's scores; `ranks`: int64 (n,), 1-based, by them. `normalized`, `contributions`: float64
-    (legs + 1, n), the reranker last; contributions add up to the score. `weights`: one for each of their rows.
-    """
-
-    leg: str
-    columns: Mapping[int, int]
-    raw: Float64
-    ranks: npt.NDArray[np.int64]
-    normalized: Float64
-    contributions: Float64
-    weights: tuple[float, ...]
 
 
 def leg_name(model: str) -> str:

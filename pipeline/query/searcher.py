@@ -35,8 +35,9 @@ from pipeline.query.asked import (
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.choice import chosen_fusion
 from pipeline.query.fusion.pseudo_queries import dominant_script
-from pipeline.query.hits import Ranked, to_hits
+from pipeline.query.hits import to_hits
 from pipeline.query.openness import Openness
+from pipeline.query.ranked import Ranked
 from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
 from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
 from pipeline.query.snapshot import Snapshot

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from pipeline.query.hits import Ranked
+from pipeline.query.ranked import Ranked
 from pipeline.query.snapshot import Snapshot
 
 SHINGLE_CHARACTERS = 5

@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, EncoderError, QueryError
 from pipeline.job import build as builder
 from pipeline.query.files.batch import trec_lines
 from pipeline.query.fusion.methods import LegColumn, fuse
-from pipeline.query.hits import Ranked
+from pipeline.query.ranked import Ranked
 from pipeline.query.rerank import choose_reranker, combine, leg_name
 from pipeline.query.searcher import Index, open_index
 from tests.collection import config_for, write_documents

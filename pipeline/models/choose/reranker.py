@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from pipeline.config import RerankSettings
+from pipeline.config.search import RERANK
 from pipeline.errors import EncoderError
-from pipeline.models.contract import Runtime
-from pipeline.records import Float32
-
-SECTION = "query.rerank"
-
-
-class Reranker(Protocol):
-    """Scores passages for a query; one caller at a time."""
-
-    @property
-    def runtime(self) -> Runtime:
-        """Where it computes; loads nothing."""
-
-    def score(self, query: str, passages: Sequence[str]) -> Float32:
-        """The model's logit for each passage, float32 (n,); higher is better. Raises `EncoderError`."""
+from pipeline.models.contract import Reranker
 
 
 def load_reranker(settings: RerankSettings, base: Path = Path()) -> Reranker:
@@ -38,19 +23,19 @@ def load_reranker(settings: RerankSettings, base: Path = Path()) -> Reranker:
     from pipeline.models.files.locate import locate
 
     words = ("none", "multivectors")
-    model = locate(settings.model, settings.revision, base, key=f"{SECTION}.model", words=words)
+    model = locate(settings.model, settings.revision, base, key=f"{RERANK}.model", words=words)
     config = model.json("config.json")
     architectures = [str(name) for name in config.get("architectures") or []]
     if not (model.folder / "modules.json").exists() and not any(
         name.endswith("ForSequenceClassification") for name in architectures
     ):
         raise EncoderError(
-            f"{SECTION}.model={settings.model!r}: {model.folder} is no cross-encoder: its config.json names "
+            f"{RERANK}.model={settings.model!r}: {model.folder} is no cross-encoder: its config.json names "
             f"{', '.join(architectures) or 'no architecture'}; use one such as BAAI/bge-reranker-v2-m3"
         )
     if (labels := len(config.get("id2label") or [0])) != 1:
         raise EncoderError(
-            f"{SECTION}.model={settings.model!r}: {model.folder} gives {labels} scores a pair, not one; "
+            f"{RERANK}.model={settings.model!r}: {model.folder} gives {labels} scores a pair, not one; "
             "use a model that was trained for ranking"
         )
     from pipeline.models.local.cross_encoder import local_reranker

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import RerankSettings
+from pipeline.config.search import RERANK
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.forking import shared_property
-from pipeline.models.choose.reranker import SECTION, Reranker
-from pipeline.models.contract import Runtime
+from pipeline.models.contract import Reranker, Runtime
 from pipeline.models.files import cache
 from pipeline.models.files.locate import LocalModel
 from pipeline.models.files.tokenizer import TokenIds, load_tokenizer
@@ -47,12 +47,12 @@ def local_reranker(settings: RerankSettings, model: LocalModel) -> Reranker:
     if runtime == "openvino":
         if not is_graph:
             raise EncoderError(
-                f"{SECTION}.runtime: openvino cannot run {settings.model}: it is no BERT-family cross-encoder; "
-                f"set {SECTION}.runtime: sentence-transformers"
+                f"{RERANK}.runtime: openvino cannot run {settings.model}: it is no BERT-family cross-encoder; "
+                f"set {RERANK}.runtime: sentence-transformers"
             )
         if settings.device not in ("auto", "cpu"):
             raise EncoderError(
-                f"{SECTION}.runtime: openvino runs on the CPU, not on {device}; set {SECTION}.device: cpu"
+                f"{RERANK}.runtime: openvino runs on the CPU, not on {device}; set {RERANK}.device: cpu"
             )
         return GraphReranker(model, settings)
     if runtime == "flagembedding":
@@ -78,7 +78,7 @@ class GraphReranker:
         shape = TransformerShape.from_config(config, str(model.folder))
         self._model = model
         self._precision = None if settings.precision == "auto" else settings.precision
-        refuse_precision(self._precision, f"{SECTION}.precision")
+        refuse_precision(self._precision, f"{RERANK}.precision")
         self._max_tokens = min(settings.max_tokens, shape.max_positions)
         self._pad_id = int(config.get("pad_token_id") or 0)
         # A passage's tokens are of type 1 where the model knows types: rows of their own, below the vocabulary.
@@ -182,11 +182,11 @@ class LibraryReranker:
                 return self._loader(self._model, self._device, self._settings)
         except ImportError as error:
             raise MissingDependencyError(
-                f"{SECTION}.runtime: {self._library} cannot be imported ({error}); install it"
+                f"{RERANK}.runtime: {self._library} cannot be imported ({error}); install it"
             ) from error
         except Exception as error:  # safetensors and tokenizers raise errors of their own
             raise EncoderError(
-                f"{SECTION}.model={self._settings.model!r}: {self._library} cannot load {folder}: {reason(error)}; "
+                f"{RERANK}.model={self._settings.model!r}: {self._library} cannot load {folder}: {reason(error)}; "
                 "fetch the model again or choose another"
             ) from error
 
@@ -201,7 +201,7 @@ class LibraryReranker:
         except (RuntimeError, ValueError, MemoryError) as error:
             raise EncoderError(
                 f"{self._model.folder}: {self._library} failed on {len(passages)} passages: {reason(error)}; "
-                f"lower {SECTION}.top or {SECTION}.max_tokens"
+                f"lower {RERANK}.top or {RERANK}.max_tokens"
             ) from error
         scores = np.asarray(found, np.float32).reshape(-1)
         if scores.shape != (len(passages),) or not np.isfinite(scores).all():

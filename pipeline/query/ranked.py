@@ -1,0 +1,54 @@
+"""What a search found, as numbers: the candidates in their order, and how each came by its place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.index.lexical.search import SparseQuery
+from pipeline.query.fusion.methods import Float64, Fused, LegColumn
+from pipeline.query.snapshot import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """What n chunks were scored on the second look, and what became of it.
+
+    `leg`: `multivector` or `reranker`. `columns`: position in the candidates → column here. `raw`: float64 (n,),
+    the reranker's scores; `ranks`: int64 (n,), 1-based, by them. `normalized`, `contributions`: float64
+    (legs + 1, n), the reranker last; contributions add up to the score. `weights`: one for each of their rows.
+    """
+
+    leg: str
+    columns: Mapping[int, int]
+    raw: Float64
+    ranks: npt.NDArray[np.int64]
+    normalized: Float64
+    contributions: Float64
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One query's candidates.
+
+    `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first; `scores`: float64, one for each
+    id; `fused`: how they came about, `None` with a single leg; `query`: the lexical side's weighted tokens;
+    `reranked`: what became of those that were reranked, `None` without a reranker.
+    """
+
+    ids: Ids
+    order: Ids
+    scores: Float64
+    columns: tuple[LegColumn, ...]
+    fused: Fused | None
+    query: SparseQuery | None
+    reranked: Reranked | None = None
+
+    def first(self, k: int) -> Ranked:
+        """The best `k` of them."""
+        return dataclasses.replace(self, order=self.order[:k])
