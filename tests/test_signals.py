@@ -83,13 +83,19 @@ def waiting(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=(lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) if ignored else None,
+        preexec_fn=lambda: _listen(ignored),
     )
     with process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def _listen(ignored: bool) -> None:
+    """As a terminal starts a command, also where the tests themselves run under nohup or in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
 
 def arrived(process: subprocess.Popen[str]) -> list[int]:
