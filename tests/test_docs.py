@@ -11,7 +11,7 @@ import yaml
 from pipeline import parse_config
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "examples/README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -35,6 +35,20 @@ def test_every_configuration_shown_holds(name: str) -> None:
 @pytest.mark.parametrize("target", ["demo", "test", "check", "format", "bench", "help"])
 def test_the_makefile_has_what_the_documents_promise(target: str) -> None:
     assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+def test_the_architecture_names_what_is_there() -> None:
+    """A path is below the package or the project; a single folder or file name is somewhere in the package."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:[a-z_0-9]+/)+(?:[a-z_0-9]+\.py)?)", text))
+    assert len(named) > 50
+    known = {path.name for path in (ROOT / "pipeline").rglob("*")} | {"staging"}
+    for path in sorted(named):
+        alone = path.count("/") == 1 and path.endswith("/")
+        assert any((root / path).exists() for root in (ROOT, ROOT / "pipeline")) or (
+            alone and path[:-1] in known
+        ), path
+    assert set(re.findall(r"`([a-z_0-9]+\.py)", text)) <= known
 
 
 def test_the_sample_collection_holds_together() -> None:
