@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +27,8 @@ from tests.command_line import refused, run
         (("evaluate", "--queries", "y", "--qrels", "z", "--chunk"), "--chunk is for --beir"),
         (("tune", "--beir", "x", "--measure", "nDCGG@10"), "unknown measure 'nDCGG@10'"),
         (("tune", "--beir", "x", "--qrels", "y"), "--beir brings its own"),
-        (("build", "--quiet"), "--quiet stands in front of the command: `pipeline --quiet … build …`"),
-        (("query", "x", "--verbose"), "--verbose stands in front of the command: `pipeline --verbose … query …`"),
-        (("status", "--config", "a.yaml"), "--config stands in front of the command"),
+        (("status", "--config", "a.yaml"), "a.yaml: no such file"),
+        (("--config", "a.yaml", "build"), "a.yaml: no such file"),
         (("status", "--queit"), "No such option: --queit|No such option '--queit'"),
         (("build", "--note", "caf\udce9"), "is not valid UTF-8"),
     ],
@@ -35,6 +36,40 @@ from tests.command_line import refused, run
 def test_wrong_usage_is_told_at_once(tmp_path: Path, command: tuple[str, ...], says: str) -> None:
     refused(tmp_path, *command, code=2, says=says)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option", [("--quiet",), ("-q",), ("--verbose",), ("--log-json",), ("--config", "own.yaml")]
+)
+def test_shared_options_stand_before_a_command_or_after_it(tmp_path: Path, option: tuple[str, ...]) -> None:
+    write_documents(tmp_path / "documents")
+    for name in ("config.yaml", "own.yaml"):
+        (tmp_path / name).write_text(
+            f"index: {name}-index\nsources: [{{path: documents}}]\nencoder: {{model: none}}\n"
+        )
+    commands = [("build", "--full"), ("status",), ("query", "rank fusion", "-k", "2"), ("generations",)]
+    for command in commands:
+        plain = run(tmp_path, *command)
+        before, after = run(tmp_path, *option, *command), run(tmp_path, *command, *option)
+        between = run(tmp_path, command[0], *option, *command[1:])
+        seen = [_without_numbers(one.stdout + one.stderr) for one in (before, after, between)]
+        assert seen[0] == seen[1] == seen[2]
+        assert [one.exit_code for one in (before, after, between)] == [plain.exit_code] * 3
+    assert (tmp_path / "own.yaml-index").exists() == (option[0] == "--config")
+
+
+def _without_numbers(text: str) -> str:
+    """What differs between two builds of one collection: numbers, times and progress."""
+    return re.sub(r"\d+", "0", " ".join(text.split()))
+
+
+def test_quiet_and_verbose_mean_the_same_wherever_they_stand(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\nencoder: {model: none}\n")
+    assert run(tmp_path, "build", "--quiet").output == ""
+    assert "INFO pipeline" in run(tmp_path, "build", "--full", "-v").stderr
+    lines = run(tmp_path, "--verbose", "build", "--full", "--log-json").stderr.splitlines()
+    assert {json.loads(line)["level"] for line in lines} == {"info"}
 
 
 def test_ctrl_c_says_what_it_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

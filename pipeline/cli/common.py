@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
@@ -35,13 +36,29 @@ _KEPT = ": the live index is as it was and what is staged is kept; `pipeline {co
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options in front of the command. `config_named`: `config_path` was given, so it must be there."""
+    """The options that every command has. `config_named`: `config_path` was given, so it must be there."""
 
-    config_path: Path
-    quiet: bool
+    config_path: Path = Path("config.yaml")
+    quiet: bool = False
     log_json: bool = False
     config_named: bool = False
     verbose: bool = False
+
+    def with_option(self, name: str, value: Any) -> Options:
+        """These options and one more, by its name on the command line."""
+        match name:
+            case "config":
+                return dataclasses.replace(self, config_path=Path(value), config_named=True)
+            case "quiet":
+                return dataclasses.replace(self, quiet=True)
+            case "verbose":
+                return dataclasses.replace(self, verbose=True)
+        return dataclasses.replace(self, log_json=True)
+
+    @property
+    def level(self) -> int:
+        """The level from which this package logs."""
+        return logging.INFO if self.verbose else logging.ERROR if self.quiet else logging.WARNING
 
     def say(self, message: str, **fields: object) -> None:
         """Print what was done, or log it with fields beside it if logs are JSON; nothing if quiet."""
@@ -130,20 +147,45 @@ class Generation(click.ParamType[Any]):
             self.fail(f"{value!r} is neither a number nor `staged`", param, ctx)
 
 
+def shared_options() -> list[click.Option]:
+    """The options that stand before the command or after it, as one likes; what is given last counts."""
+
+    def take(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        known = ctx.find_object(Options)
+        options = known or Options()
+        if value:
+            options = options.with_option(str(parameter.name), value)
+        if options is not known:
+            ctx.obj = ctx.find_root().obj = options
+            logs.configure(options.log_json, options.level)
+
+    def flag(*names: str, explanation: str) -> click.Option:
+        return click.Option(names, is_flag=True, expose_value=False, callback=take, help=explanation)
+
+    return [
+        click.Option(
+            ("--config",),
+            metavar="FILE",
+            expose_value=False,
+            callback=take,
+            help="Configuration. Default: config.yaml",
+        ),
+        flag("--quiet", "-q", explanation="Print results and errors only: no progress, no summary."),
+        flag("--verbose", "-v", explanation="Log what is being done to standard error."),
+        flag("--log-json", explanation="Log to standard error, one JSON object a line; summaries too."),
+    ]
+
+
 class Commands(click.Group):
-    """Turns the package's errors into one line and an exit code."""
+    """Gives every command the shared options, and turns the package's errors into one line and an exit code."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.params.extend(shared_options())
+        super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except click.NoSuchOption as error:
-            own = [name for parameter in self.params for name in parameter.opts]
-            if error.ctx is ctx or error.option_name not in own:
-                raise
-            command = error.ctx.info_name if error.ctx else "COMMAND"
-            option = error.option_name
-            hint = f"{option} stands in front of the command: `pipeline {option} … {command} …`"
-            raise click.UsageError(hint, error.ctx) from None
         except errors.PipelineError as error:
             _fail(ctx, f"error: {error}", _exit_code(error))
         except OSError as error:
