@@ -1,0 +1,73 @@
+"""Indexes of every published format open, verify, search as they did, and take a build."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.config import Config, parse_config
+from pipeline.index.upkeep.verify import verify
+from pipeline.job import build as builder
+from pipeline.query.searcher import Index, open_index
+
+FORMATS = sorted(Path(__file__).parent.glob("format_*"))
+
+
+@pytest.fixture(params=FORMATS, ids=lambda folder: str(folder.name))
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    folder: Path = tmp_path / "copy"
+    shutil.copytree(request.param, folder)
+    return folder
+
+
+def config_of(folder: Path) -> Config:
+    return parse_config({"index": "index", "sources": [{"path": "documents"}]}, base=folder)
+
+
+def found(index: Index, folder: Path) -> dict[str, Any]:
+    """Hits and scores by the vectors that were kept; terms are analysed anew."""
+    expected = json.loads((folder / "expected.json").read_text("utf-8"))
+    encoded = dataclasses.replace(index.encode(expected["queries"]), dense=np.load(folder / "queries.npy"))
+    return {
+        legs: [
+            [
+                [index.snapshot.chunk(int(ranked.ids[place])).chunk_id, float(ranked.scores[place])]
+                for place in ranked.order
+            ]
+            for ranked in index.rank_encoded(encoded, 5, legs.split("+"))
+        ]
+        for legs in expected["hits"]
+    }
+
+
+def test_it_opens_verifies_and_gives_the_same_hits_and_scores(kept: Path) -> None:
+    assert verify(kept / "index", deep=True).problems == ()
+    expected = json.loads((kept / "expected.json").read_text("utf-8"))["hits"]
+    with open_index(kept / "index") as index:
+        now = found(index, kept)
+    assert now.keys() == expected.keys() == {"dense", "lexical", "dense+lexical"}
+    for legs, rankings in expected.items():
+        for ranking, before in zip(now[legs], rankings, strict=True):
+            assert [chunk_id for chunk_id, _ in ranking] == [chunk_id for chunk_id, _ in before]
+            # Sums in float64 may round differently where NumPy has other vector instructions.
+            assert [score for _, score in ranking] == pytest.approx([score for _, score in before], rel=1e-6)
+    with open_index(kept / "index", generation=1) as first:
+        assert any(hit.doc_id == "en/old.md" for hit in first.search("an old page", 3))
+
+
+def test_it_takes_a_build(kept: Path) -> None:
+    (kept / "documents/en/later.md").write_text("# Later\n\nA page of the third build about quagmires.")
+    before = {path.name for path in (kept / "index/segments").iterdir()}
+    report = builder.build(config_of(kept))
+    assert (report.added, report.changed, report.deleted) == (1, 0, 0)
+    assert before < {path.name for path in (kept / "index/segments").iterdir()}, "what was built is kept"
+    assert verify(kept / "index", deep=True).problems == ()
+    with open_index(kept / "index") as index:
+        assert index.search("quagmires", 1)[0].doc_id == "en/later.md"
+        assert index.manifest.chunks == 8
