@@ -5,7 +5,7 @@ weights are those under which the targets are most likely: a candidate's score i
 probability of being the target the softmax over all candidates (a conditional logit). Slopes are not negative.
 Many windows say nothing about the rest of their passage; a target may therefore also be any candidate with equal
 probability, so that such trials don't count. Few trials are pulled
-towards even slopes. What was tried and what it gave: docs/adr/0003-fusion.md.
+towards even slopes. What was tried and what it gave: docs/experiments/fusion.md.
 """
 
 from __future__ import annotations
