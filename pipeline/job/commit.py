@@ -58,7 +58,7 @@ def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker
 def encode_and_publish(
     config: Config, encoder: Encoder, report: IngestReport, watch: Stopwatch, wishes: Wishes
 ) -> BuildReport:
-    """Encode what is staged and publish it. Call with the lock held. Raises what `builder.encode` raises."""
+    """Encode what is staged and publish it. Call with the lock held. Raises what `job.build.encode` raises."""
     index, staged = config.index_path, report.staged
     live = None if staged.full else store.live_manifest(index)
     base = manifests.live_number(index)
