@@ -17,6 +17,7 @@ from pipeline.errors import EncoderError
 T = TypeVar("T")
 
 _forks = 0
+"""How many forks lie between this process and the one that imported this module first."""
 
 
 def _forked() -> None:
@@ -25,11 +26,6 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-
-
-def forks() -> int:
-    """How many forks lie between this process and the one that imported this module first."""
-    return _forks
 
 
 class Lock:
