@@ -16,7 +16,7 @@ import numpy as np
 from tutorial import QUERY, TEXTS, Ranking, arguments, dense_ranking
 
 from pipeline.config import EncoderSettings
-from pipeline.index.multivector import late_interaction
+from pipeline.index.multivector.search import late_interaction
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.records import SparseRows
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import arrays
-from pipeline.index import files, multivector
+from pipeline.index import files
 from pipeline.index.chunks import LEXICAL_FILE, read_blocks
+from pipeline.index.multivector import search as multivector
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA
 from pipeline.index.segment import Segment
 from pipeline.index.staging import DENSE_FILE

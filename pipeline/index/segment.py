@@ -19,7 +19,7 @@ import pyarrow as pa
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.forking import shared_property
 from pipeline.index import chunks as chunk_files
-from pipeline.index import files, locks, multivector
+from pipeline.index import files, locks
 from pipeline.index.dense import search as dense
 from pipeline.index.dense import write as dense_writer
 from pipeline.index.dense.write import DenseChoice
@@ -28,6 +28,7 @@ from pipeline.index.lexical import search as lexical
 from pipeline.index.lexical.seismic import SeismicIndex
 from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import DenseParameters, FileEntry, SegmentEntry
+from pipeline.index.multivector import search as multivector
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_sparse
 from pipeline.records import Float32
 

@@ -27,10 +27,11 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import files, multivector
+from pipeline.index import files
 from pipeline.index.chunks import LEXICAL_FILE
 from pipeline.index.manifest import FileEntry, digest
-from pipeline.index.multivector import Precision
+from pipeline.index.multivector import search as multivector
+from pipeline.index.multivector.search import Precision
 from pipeline.index.schemas import sparse_to_table
 from pipeline.records import Encoded, Fingerprint
 

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from pipeline.config import WHOLE_PASSAGE_TOKENS, Config
 from pipeline.encode import stage as encoding
 from pipeline.errors import IndexStoreError
-from pipeline.index import multivector, staging, store
+from pipeline.index import staging, store
 from pipeline.index.manifest import Manifest
+from pipeline.index.multivector import search as multivector
 from pipeline.index.staging import StagedIngest
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.reading import tokens_read

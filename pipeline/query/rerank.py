@@ -18,7 +18,7 @@ from pipeline.config import EncoderSettings, FusionSettings, RerankSettings, che
 from pipeline.errors import EncoderError, QueryError
 from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
-from pipeline.index.multivector import late_interaction
+from pipeline.index.multivector.search import late_interaction
 from pipeline.query.fusion.choice import choose_fusion
 from pipeline.query.fusion.methods import Float64, LegColumn, fuse
 from pipeline.query.ranked import Ranked, Reranked

@@ -17,7 +17,7 @@ from pipeline.forking import PerProcess, shared_property
 from pipeline.index.dense import batch as dense_batch
 from pipeline.index.lexical.search import Saturation, SparseQuery
 from pipeline.index.manifest import Manifest
-from pipeline.index.multivector import MULTIVECTOR_FILE
+from pipeline.index.multivector.search import MULTIVECTOR_FILE
 from pipeline.index.segment import Mask, Segment
 from pipeline.query.filter.masks import ChunkFilter
 from pipeline.records import Chunk, Float32

@@ -21,11 +21,11 @@ import pytest
 import pipeline
 from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
-from pipeline.index import multivector
 from pipeline.index.dense import search as dense
 from pipeline.index.dense import write as dense_writer
 from pipeline.index.manifest import DenseParameters
-from pipeline.index.multivector import Precision
+from pipeline.index.multivector import search as multivector
+from pipeline.index.multivector.search import Precision
 from pipeline.index.upkeep.verify import verify
 from pipeline.job import build as builder
 from pipeline.records import MultiVectors

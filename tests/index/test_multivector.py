@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import multivector
-from pipeline.index.multivector import MultiVectorIndex, Precision, late_interaction
+from pipeline.index.multivector import search as multivector
+from pipeline.index.multivector.search import MultiVectorIndex, Precision, late_interaction
 from pipeline.records import MultiVectors
 
 

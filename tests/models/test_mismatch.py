@@ -12,7 +12,7 @@ import tiny
 from pipeline.config import Config, EncoderSettings
 from pipeline.errors import IncompatibleIndexError
 from pipeline.index import store
-from pipeline.index.multivector import MULTIVECTOR_FILE
+from pipeline.index.multivector.search import MULTIVECTOR_FILE
 from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from pipeline.records import Fingerprint

@@ -14,7 +14,7 @@ import pytest
 import tiny
 
 from pipeline.config import EncoderSettings
-from pipeline.index.multivector import (
+from pipeline.index.multivector.search import (
     MULTIVECTOR_FILE,
     MultiVectorIndex,
     Precision,

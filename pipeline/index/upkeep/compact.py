@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.index import files, multivector, store
+from pipeline.index import files, store
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE, lexical_blocks, read_blocks
 from pipeline.index.dense.write import AUTO, DenseChoice
 from pipeline.index.lexical import seismic_writer
 from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import LexicalRecall, Manifest, SegmentEntry
+from pipeline.index.multivector import search as multivector
 from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import Segment, SegmentShape, write_segment
 from pipeline.progress import ProgressFactory, silent

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import CorruptIndexError
-from pipeline.index import files, multivector
+from pipeline.index import files
 from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, lexical_blocks, read_blocks
 from pipeline.index.dense import search as dense
 from pipeline.index.dense import write as dense_writer
 from pipeline.index.lexical import postings, seismic
 from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.multivector import search as multivector
 from pipeline.index.schemas import CHUNK_SCHEMA, table_to_sparse, text_hash
 from pipeline.index.segment import SEGMENTS
 

@@ -1,0 +1,1 @@
+"""Multi-vectors: a vector for every token of a chunk."""
