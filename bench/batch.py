@@ -16,7 +16,7 @@ import numpy as np
 from search import write_collection
 from stores import Data, open_pipeline
 
-from pipeline.query.ranking import EncodedQueries
+from pipeline.query.legs.contract import EncodedQueries
 from pipeline.records import SparseRows
 
 TOP = 10

@@ -19,8 +19,9 @@ from search import percentiles
 from pipeline.index import manifest
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical import kernel
+from pipeline.index.rows import SegmentShape
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
-from pipeline.index.segment import SegmentShape, write_segment
+from pipeline.index.segment import write_segment
 from pipeline.records import SparseRows
 
 if TYPE_CHECKING:
@@ -83,18 +84,18 @@ class Source:
                 schema=CHUNK_SCHEMA,
             )
 
-    def dense_blocks(self) -> Iterator[Any]:
+    def blocks(self, name: str, rows: Any) -> Iterator[Any]:
+        return self._vectors() if name == "dense" else self._weights()
+
+    def _vectors(self) -> Iterator[Any]:
         return (self.data.vectors[block.start : block.stop] for block in self._blocks())
 
-    def lexical_tables(self) -> Iterator[pa.Table]:
+    def _weights(self) -> Iterator[pa.Table]:
         for block in self._blocks():
             rows = [self.data.rows.row(i) for i in block]
             yield pa.table(
                 {"token_ids": [r[0] for r in rows], "weights": [r[1] for r in rows]}, schema=LEXICAL_SCHEMA
             )
-
-    def multivector_batches(self) -> Iterator[pa.RecordBatch]:
-        return iter(())
 
 
 def open_pipeline(data: Data, folder: Path) -> Index:
@@ -131,7 +132,7 @@ def open_pipeline(data: Data, folder: Path) -> Index:
 
 
 def pipeline(data: Data, folder: Path) -> Modes:
-    from pipeline.query.ranking import EncodedQueries
+    from pipeline.query.legs.contract import EncodedQueries
 
     index = open_pipeline(data, folder)
     asked = []

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import names
+
 Scalar = str | int | float | bool | None
 MetadataValue = Scalar | list[Scalar]
 Metadata = Mapping[str, MetadataValue]
@@ -226,14 +228,14 @@ class Hit:
     @property
     def dense(self) -> LegScore | None:
         """The dense component, or `None` if it was not computed."""
-        return self.legs.get("dense")
+        return self.legs.get(names.DENSE)
 
     @property
     def lexical(self) -> LegScore | None:
         """The lexical component, or `None` if it was not computed."""
-        return self.legs.get("lexical")
+        return self.legs.get(names.LEXICAL)
 
     @property
     def reranker(self) -> LegScore | None:
         """The reranker's component, or `None` if it did not look at this chunk."""
-        return self.legs.get("reranker") or self.legs.get("multivector")
+        return self.legs.get(names.RERANKER) or self.legs.get(names.MULTIVECTOR)

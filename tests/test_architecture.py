@@ -15,6 +15,7 @@ from tests import shape
 
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
+    {"names"},
     {"records", "errors", "interruption", "progress", "wording", "__init__", "__main__"},
     {"arguments", "arrays", "forking"},
     {"config"},

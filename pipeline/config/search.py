@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipeline import names
 from pipeline.config.problems import in_words, nearest
 from pipeline.errors import ConfigError
-
-LEGS = ("dense", "lexical", "multivector")
 
 
 class Settings(BaseModel):
@@ -62,8 +61,9 @@ class FusionSettings(Settings):
     @model_validator(mode="after")
     def _weights_are_of_legs(self) -> FusionSettings:
         for leg, weight in self.weights.items():
-            if leg not in LEGS:
-                raise ValueError(f"query.fusion.weights: there is no leg `{leg}`; {nearest(leg, LEGS)}")
+            known = (*names.legs(), names.MULTIVECTOR)
+            if leg not in known:
+                raise ValueError(f"query.fusion.weights: there is no leg `{leg}`; {nearest(leg, known)}")
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"query.fusion.weights.{leg}={weight:g} must be zero or more")
         return self
@@ -103,7 +103,7 @@ class RerankSettings(Settings):
 
 class QuerySettings(Settings):
     k: int = Field(default=10, ge=1)
-    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    mode: names.Mode = names.HYBRID
     depth: int = Field(default=100, ge=1)
     fusion: FusionSettings = FusionSettings()
     rerank: RerankSettings = RerankSettings()

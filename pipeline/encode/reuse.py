@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
 from pipeline.index.chunks import CHUNKS_FILE
-from pipeline.index.dense.search import INDEX_FILE
 from pipeline.index.files import make_folder
-from pipeline.index.gathering import Ordinals, Placement
+from pipeline.index.gathering import Placement
 from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.registry import components
+from pipeline.index.rows import Ordinals, SegmentShape
 from pipeline.index.segment import SEGMENTS, Segment
 from pipeline.index.staging import StagedIngest, TextHashes
 from pipeline.records import Fingerprint
@@ -106,13 +107,13 @@ def take_inventory(
     place: Path,
     staged: StagedIngest,
     prints: Sequence[Fingerprint],
-    dense_kind: str,
+    shape: SegmentShape,
     index: Path,
     live: Manifest | None,
 ) -> Inventory:
     """What is staged below `place`, and what of it finished shards and the live segments of `index` have encoded.
 
-    A live segment with a damaged file is not copied from. Nor is one whose dense rows are rounded more than the new
+    A live segment with a damaged file is not copied from. Nor is one whose rows are rounded more than the new
     segments' will be: a rebuild must give what a build from scratch gives.
     """
     inventory = Inventory.of([staging.ingest_folder(place) / part.name for part in staged.parts])
@@ -123,13 +124,13 @@ def take_inventory(
         if not inventory.missing:
             break
         try:
-            _add_segment(inventory, index, entry, staging.dense_type(dense_kind))
+            _add_segment(inventory, index, entry, shape)
         except CorruptIndexError as error:
             log.warning("texts are encoded again rather than copied from a damaged segment: %s", error)
     return inventory
 
 
-def _add_segment(inventory: Inventory, index: Path, entry: SegmentEntry, row_type: np.dtype[np.floating]) -> None:
+def _add_segment(inventory: Inventory, index: Path, entry: SegmentEntry, shape: SegmentShape) -> None:
     deleted = Segment(index, entry, verify=False).deleted
     ordinals = np.arange(entry.chunks) if deleted is None else np.flatnonzero(~deleted)
     hashes = staging.text_hashes(index / SEGMENTS / entry.segment_id / CHUNKS_FILE)
@@ -139,8 +140,8 @@ def _add_segment(inventory: Inventory, index: Path, entry: SegmentEntry, row_typ
     if not len(keys):
         return
     segment = Segment(index, entry)  # checksums compared: damage must not get one of its own
-    has_dense = (segment.folder / INDEX_FILE).exists()
-    if not has_dense or segment.dense.rows.dtype.itemsize >= row_type.itemsize:
+    stored = [part.rows for part in components() if part.rows is not None and segment.place.has(part.file_names[0])]
+    if all(rows.is_good_enough(segment.place, shape) for rows in stored):
         inventory.add(segment, keys, ordinals[rows])
 
 

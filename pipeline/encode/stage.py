@@ -11,16 +11,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline import names
 from pipeline.config import SegmentSettings
 from pipeline.encode.reuse import take_inventory, write_jobs
 from pipeline.errors import EncoderError
 from pipeline.index import staging
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.gathering import GatheredSource, Placement
-from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
+from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
+from pipeline.index.registry import identities, settled
+from pipeline.index.rows import SegmentShape
 from pipeline.index.schemas import text_hash
-from pipeline.index.segment import SegmentShape, write_segment
+from pipeline.index.segment import write_segment
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder
@@ -48,9 +51,9 @@ class EncodedParts:
 
 def fingerprints(encoder: Encoder, settings: SegmentSettings) -> dict[str, Fingerprint]:
     """Fingerprints of what is stored, by part: `dense`, `lexical`, `multivector`."""
-    parts = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}
+    parts = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
     if encoder.gives_multivectors:
-        parts["multivector"] = Fingerprint.of(precision=settings.multivectors)
+        parts[names.MULTIVECTOR] = Fingerprint.of(precision=settings.multivectors)
     return {part: fingerprint for part, fingerprint in parts.items() if fingerprint is not None}
 
 
@@ -67,7 +70,7 @@ def encode_shard(texts: Path, shard: Path, encoder: Encoder, settings: SegmentSe
     check_encoded(encoded, len(rows), encoder)
     hashes = np.array([text_hash(text) for text in rows], "S16")
     prints = list(fingerprints(encoder, settings).values())
-    staging.write_shard(shard, encoded, hashes, prints, settings.dense, settings.multivectors)
+    staging.write_shard(shard, encoded, hashes, prints, shape(encoder, settings))
     return len(rows)
 
 
@@ -125,7 +128,7 @@ def encode_staged(
     it happens here, shard by shard.
     """
     prints = list(fingerprints(encoder, settings).values())
-    inventory = take_inventory(index, staged, prints, settings.dense, index, live)
+    inventory = take_inventory(index, staged, prints, shape(encoder, settings), index, live)
 
     def one_by_one(tasks: Sequence[tuple[Path, Path]]) -> Iterator[int]:
         for number, (texts, shard) in enumerate(tasks):
@@ -156,8 +159,7 @@ def write_segments(
     used as it stands.
     """
     existing = known_segments(index)
-    wanted = DenseChoice(settings.dense, settings.recall_target)
-    lexical = LexicalChoice(settings.lexical, settings.recall_target)
+    wanted = shape(encoder, settings)
     folder = staging.ingest_folder(index)
     prints = list(fingerprints(encoder, settings).values())
     entries = []
@@ -167,36 +169,35 @@ def write_segments(
             paths = tuple(folder / part.name for part in parts)
             count = sum(pq.read_metadata(path).num_rows for path in paths)
             source = GatheredSource(paths, encoded.placement.part(done, done + count))
-            dense = wanted.settled(count, staged.chunks + others)
-            identity = segment_id(parts, prints, dense, lexical)
+            chosen = settled(wanted, count, staged.chunks + others)
+            identity = segment_id(parts, prints, chosen)
             entry = existing.get(identity)
             if entry is None or not is_sound(index, entry):
-                entry = write_segment(index, identity, source, _shape(encoder, dense, lexical))
+                entry = write_segment(index, identity, source, chosen)
                 size = sum(file.size for file in entry.files) / 1e6
-                log.info("segment %s: %d chunks, %.1f MB, dense %s", identity[:12], count, size, dense.kind)
+                log.info("segment %s: %d chunks, %.1f MB, dense %s", identity[:12], count, size, chosen.dense.kind)
             entries.append(entry)
             done += count
             bar.update(count)
     return entries
 
 
-def _shape(encoder: Encoder, dense: DenseChoice, lexical: LexicalChoice) -> SegmentShape:
+def shape(encoder: Encoder, settings: SegmentSettings) -> SegmentShape:
+    """Return what the segments of this encoder have, and how they are stored."""
     return SegmentShape(
         dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
-        dense=dense,
+        dense=DenseChoice(settings.dense, settings.recall_target),
         has_lexical=encoder.lexical_fingerprint is not None,
         has_multivectors=encoder.gives_multivectors,
-        lexical=lexical,
+        lexical=LexicalChoice(settings.lexical, settings.recall_target),
+        precision=settings.multivectors,
     )
 
 
-def segment_id(
-    parts: Sequence[FileEntry], prints: Sequence[Fingerprint], dense: DenseChoice, lexical: LexicalChoice = EXACT
-) -> str:
+def segment_id(parts: Sequence[FileEntry], prints: Sequence[Fingerprint], shape: SegmentShape) -> str:
     """Hash of a segment's inputs: its chunks, the encoder's fingerprints and the index types."""
     digest = hashlib.blake2b(digest_size=16)
-    approximate = [lexical.identity] if lexical.identity else []
-    for text in [*(part.checksum for part in parts), *(f.digest for f in prints), dense.identity, *approximate]:
+    for text in [*(part.checksum for part in parts), *(f.digest for f in prints), *identities(shape)]:
         digest.update(f"{len(text)}:{text}".encode())
     return digest.hexdigest()
 

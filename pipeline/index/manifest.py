@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -62,6 +63,10 @@ class SeismicParameters:
     recall: float
 
 
+SearchParameters = DenseParameters | SeismicParameters
+"""How an approximate index is searched."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
     """A segment as one generation sees it.
@@ -76,6 +81,12 @@ class SegmentEntry:
     deleted_chunks: int = 0
     dense: DenseParameters | None = None
     lexical: SeismicParameters | None = None
+
+    def with_parameters(self, found: SearchParameters) -> SegmentEntry:
+        """Return the entry with how an approximate index of it is searched."""
+        if isinstance(found, DenseParameters):
+            return dataclasses.replace(self, dense=found)
+        return dataclasses.replace(self, lexical=found)
 
 
 @dataclass(frozen=True, slots=True)

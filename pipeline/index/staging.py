@@ -18,7 +18,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,18 +27,15 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import CorruptIndexError
 from pipeline.index import files
-from pipeline.index.chunks import LEXICAL_FILE
 from pipeline.index.manifest import FileEntry, digest
-from pipeline.index.multivector import search as multivector
-from pipeline.index.multivector.search import Precision
-from pipeline.index.schemas import sparse_to_table
+from pipeline.index.registry import components
+from pipeline.index.rows import SegmentShape
 from pipeline.records import Encoded, Fingerprint
 
 STAGING = "staging"
 _SUMMARY = "ingest.json"
 _SHARD_SUMMARY = "shard.json"
 _HASHES = "text-hashes.npy"
-DENSE_FILE = "dense.npy"
 
 TextHashes = npt.NDArray[np.bytes_]
 """BLAKE2b-128 of texts: S16 (n,)."""
@@ -173,29 +169,15 @@ def shard_hashes(shard: Path) -> TextHashes:
     return np.ascontiguousarray(rows).view("S16")[:, 0] if len(rows) else np.zeros(0, "S16")
 
 
-def dense_type(dense_kind: str) -> np.dtype[np.floating[Any]]:
-    """The type in which a segment of this FAISS kind keeps its rows."""
-    return np.dtype(np.float32 if dense_kind == "Flat" else np.float16)
-
-
 def write_shard(
-    shard: Path,
-    encoded: Encoded,
-    hashes: TextHashes,
-    fingerprints: Sequence[Fingerprint],
-    dense_kind: str = "auto",
-    multivectors: Precision = "int8",
+    shard: Path, encoded: Encoded, hashes: TextHashes, fingerprints: Sequence[Fingerprint], shape: SegmentShape
 ) -> None:
-    """Write encoded texts, all or nothing; dense rows and multi-vectors as the segment will store them."""
+    """Write encoded texts, all or nothing, as a segment of this shape will store them."""
     with files.new_folder(shard) as folder:
         np.save(folder / _HASHES, hashes.view(np.uint8).reshape(len(hashes), -1), allow_pickle=False)
-        if encoded.dense is not None:
-            np.save(folder / DENSE_FILE, encoded.dense.astype(dense_type(dense_kind)), allow_pickle=False)
-        if encoded.lexical is not None:
-            pq.write_table(sparse_to_table(encoded.lexical), folder / LEXICAL_FILE, compression="zstd")
-        if encoded.multivectors is not None:
-            batches = (multivector.to_batch(rows, multivectors) for rows in multivector.split(encoded.multivectors))
-            multivector.write(folder / multivector.MULTIVECTOR_FILE, batches)
+        for component in components():
+            if component.rows is not None:
+                component.rows.stage(folder, encoded, shape)
         summary = {
             "fingerprints": [fingerprint.digest for fingerprint in fingerprints],
             "files": {path.name: files.checksum(path) for path in sorted(folder.iterdir())},

@@ -184,7 +184,8 @@ def plan(
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         prints = list(encoding.fingerprints(encoder, config.segments).values())
         live = None if full else store.live_manifest(config.index_path)
-        missing = take_inventory(folder, staged, prints, config.segments.dense, config.index_path, live).missing
+        shape = encoding.shape(encoder, config.segments)
+        missing = take_inventory(folder, staged, prints, shape, config.index_path, live).missing
         return planning.estimate(config, folder, staged, missing, rejections, encoder, tokenizer)
 
 

@@ -18,6 +18,7 @@ from pipeline.index import manifest as manifests
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
+from pipeline.index.registry import stored
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
 from pipeline.index.upkeep import compact
@@ -50,7 +51,7 @@ class Wishes:
 
 def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
     """Refuse to add to an index what another encoder or chunker makes. Raises `IncompatibleIndexError`."""
-    current: dict[str, Fingerprint | None] = dict.fromkeys(("dense", "lexical", "multivector"))
+    current: dict[str, Fingerprint | None] = dict.fromkeys(stored())
     current.update(encoding.fingerprints(encoder, config.segments), chunker=chunker)
     manifests.check_fingerprints(config.index_path, live, current)
 

@@ -15,6 +15,8 @@ from pipeline.errors import ConfigError, EvaluationError, QueryError
 from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
 from pipeline.evaluate.qrels import Qrels, read_qrels
 from pipeline.evaluate.runs import System, run_queries
+from pipeline.index.dense.component import DENSE
+from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.segment import Segment
 from pipeline.job.gate import EXPECTED
 from pipeline.progress import ProgressFactory, silent
@@ -120,13 +122,12 @@ def emptiness(segments: Sequence[Segment], only: Collection[str]) -> Emptiness:
         if segment.entry.segment_id not in only:
             continue
         alive = np.ones(segment.chunks, np.bool_) if segment.deleted is None else ~segment.deleted
-        names = {file.name for file in segment.entry.files}
         chunks += int(alive.sum())
-        if "dense.faiss" in names:
+        if segment.place.has(DENSE.file_names[0]):
             for start in range(0, segment.chunks, _BLOCK_ROWS):
                 rows = slice(start, min(start + _BLOCK_ROWS, segment.chunks))
-                norms = np.linalg.norm(segment.dense.vectors(rows), axis=1)
+                norms = np.linalg.norm(segment.open(DENSE).vectors(rows), axis=1)
                 vectors += int((~(norms >= _EMPTY_NORM) & alive[rows]).sum())
-        if "lengths.npy" in names:
-            lexical += int((~(segment.inverted.lengths > 0) & alive).sum())
+        if segment.place.has(LEXICAL.file_names[0]):
+            lexical += int((~(segment.open(LEXICAL).lengths > 0) & alive).sum())
     return Emptiness(chunks, vectors, lexical)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline import names
 from pipeline.config import Config
 from pipeline.errors import IndexStoreError, PipelineError
 from pipeline.index import store
@@ -107,7 +108,7 @@ def _live_measures(config: Config, encoder: Encoder, live: Manifest, golden: Gol
         return recorded_measures(live)
     if not (golden.queries or golden.expect):
         return None
-    legs = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}
+    legs = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
     same = all(live.fingerprint(leg) == fingerprint for leg, fingerprint in legs.items())
     try:
         if same:

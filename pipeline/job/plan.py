@@ -12,12 +12,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipeline import names
 from pipeline.config import WHOLE_PASSAGE_TOKENS, Config
 from pipeline.encode import stage as encoding
 from pipeline.errors import IndexStoreError
 from pipeline.index import staging, store
+from pipeline.index.component import Volume
+from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.manifest import Manifest
-from pipeline.index.multivector import search as multivector
+from pipeline.index.multivector.component import MULTIVECTORS
+from pipeline.index.registry import components, stored
 from pipeline.index.staging import StagedIngest
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.reading import tokens_read
@@ -28,8 +32,6 @@ log = logging.getLogger(__name__)
 
 _SAMPLED_CHUNKS = 512
 _MUCH_BYTES = 1_000_000_000
-_LEXICAL_BYTES_PER_TOKEN = 16
-_SEISMIC_BYTES_PER_TOKEN = 60
 _MEASURABLE_CHUNKS = 64
 """A build that encodes fewer chunks than this spends its time on loading the model and says little of the rate."""
 
@@ -97,11 +99,9 @@ def estimate(
     `missing`: the number of texts that have to be encoded.
     """
     mean = _mean_tokens(index, staged, tokenizer)
-    row_bytes = {"Flat": 4}.get(config.segments.dense, 2) * (encoder.dimension or 0)
-    stored_tokens = round(mean * staged.chunks)
-    token_bytes = _LEXICAL_BYTES_PER_TOKEN
-    if config.segments.lexical == "seismic":
-        token_bytes += _SEISMIC_BYTES_PER_TOKEN
+    volume = _volume(config, staged, encoder, round(mean * staged.chunks))
+    shape = encoding.shape(encoder, config.segments)
+    sizes = {part.name: part.estimated_bytes(volume, shape) for part in components()}
     return BuildPlan(
         added=staged.added,
         changed=staged.changed,
@@ -111,9 +111,9 @@ def estimate(
         chunks=missing,
         reused_chunks=staged.chunks - missing,
         tokens=round(mean * missing),
-        dense_bytes=staged.chunks * row_bytes,
-        lexical_bytes=stored_tokens * token_bytes if encoder.lexical_fingerprint is not None else 0,
-        multivector_bytes=stored_tokens * _token_bytes(config, encoder),
+        dense_bytes=sizes[names.DENSE],
+        lexical_bytes=sizes[names.LEXICAL] + sizes[SEISMIC.name],
+        multivector_bytes=sizes[names.MULTIVECTOR],
         rejections=rejections,
         rate=known_rate(config, encoder),
         refusal=deletion_refusal(staged, config.max_delete_ratio),
@@ -124,7 +124,9 @@ def announce_multivectors(config: Config, index: Path, staged: StagedIngest, enc
     """Log how much disk the multi-vectors of what is staged below `index` will take; a warning from 1 GB on."""
     if encoder.gives_multivectors and staged.chunks:
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
-        size = _mean_tokens(index, staged, tokenizer) * staged.chunks * _token_bytes(config, encoder)
+        tokens = round(_mean_tokens(index, staged, tokenizer) * staged.chunks)
+        volume = _volume(config, staged, encoder, tokens)
+        size = MULTIVECTORS.estimated_bytes(volume, encoding.shape(encoder, config.segments))
         level = logging.WARNING if size >= _MUCH_BYTES else logging.INFO
         log.log(
             level, "multi-vectors of %s chunks will take about %.2f GB of disk", f"{staged.chunks:,}", size / 1e9
@@ -155,12 +157,13 @@ def _mean_tokens(index: Path, staged: StagedIngest, tokenizer: Any) -> float:
     return sum(len(encoding.ids) for encoding in tokenizer.encode_batch(sample)) / max(len(sample), 1)
 
 
-def _token_bytes(config: Config, encoder: Encoder) -> int:
+def _volume(config: Config, staged: StagedIngest, encoder: Encoder, tokens: int) -> Volume:
+    dimension = encoder.dimension or 0
     if not encoder.gives_multivectors:
-        return 0
+        return Volume(staged.chunks, tokens, dimension, 0)
     if config.encoder.truncate_dim:  # cuts dense vectors only
         encoder = load_encoder(config.encoder.model_copy(update={"truncate_dim": None}), base=config.base)
-    return multivector.bytes_per_token(encoder.dimension or 0, config.segments.multivectors)
+    return Volume(staged.chunks, tokens, dimension, encoder.dimension or 0)
 
 
 def deletion_refusal(staged: StagedIngest, max_delete_ratio: float) -> str | None:
@@ -192,7 +195,7 @@ def known_rate(config: Config, encoder: Encoder) -> EncodingRate | None:
     if live is None or "encoding" not in live.statistics:
         return None
     prints = encoding.fingerprints(encoder, config.segments)
-    if any(live.fingerprint(part) != prints.get(part) for part in ("dense", "lexical", "multivector")):
+    if any(live.fingerprint(part) != prints.get(part) for part in stored()):
         return None
     rate = EncodingRate(**live.statistics["encoding"])
     return rate if rate.chunks_per_second > 0 else None

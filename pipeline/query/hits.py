@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from pipeline.index.lexical.search import SparseQuery
 from pipeline.query.context import surroundings
-from pipeline.query.ranked import Ranked, Reranked
+from pipeline.query.ranked import Ranked, Reranked, Side
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import Hit, LegScore, TokenMatch
 
@@ -38,7 +37,7 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
                 metadata=chunk.metadata,
                 source=chunk.source,
                 legs=legs,
-                matches=_matches(snapshot, ranked.query, number, tokens) if tokens is not None else (),
+                matches=_matches(ranked.sides, number, tokens) if tokens is not None else (),
                 before=around[0],
                 after=around[1],
             )
@@ -76,15 +75,5 @@ def _reranked_leg(reranked: Reranked, row: int, position: int, score: float, ran
     return LegScore(score, rank, float(normalized), reranked.weights[row], float(contribution))
 
 
-def _matches(
-    snapshot: Snapshot, query: SparseQuery | None, number: int, tokens: Mapping[int, str]
-) -> tuple[TokenMatch, ...]:
-    if query is None:
-        return ()
-    added = snapshot.lexical_contributions(query, number)
-    matches = [
-        TokenMatch(tokens.get(int(token), f"token {token}"), float(weight), float(part / weight), float(part))
-        for token, weight, part in zip(query.token_ids, query.weights, added, strict=True)
-        if part > 0
-    ]
-    return tuple(sorted(matches, key=lambda match: (-match.contribution, match.token)))
+def _matches(sides: Sequence[Side], number: int, tokens: Mapping[int, str]) -> tuple[TokenMatch, ...]:
+    return tuple(match for side in sides for match in side.leg.matches(side.query, number, tokens))

@@ -5,13 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.index.lexical.search import SparseQuery
 from pipeline.query.fusion.methods import Float64, Fused, LegColumn
+from pipeline.query.legs.contract import Leg
 from pipeline.query.snapshot import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A leg, and one query as it searches for it (`Leg.prepare`)."""
+
+    leg: Leg[Any]
+    query: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +46,7 @@ class Ranked:
     """One query's candidates.
 
     `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first; `scores`: float64, one for each
-    id; `fused`: how they came about, `None` with a single leg; `query`: the lexical side's weighted tokens;
+    id; `fused`: how they came about, `None` with a single leg; `sides`: the legs with their queries;
     `reranked`: what became of those that were reranked, `None` without a reranker.
     """
 
@@ -46,7 +55,7 @@ class Ranked:
     scores: Float64
     columns: tuple[LegColumn, ...]
     fused: Fused | None
-    query: SparseQuery | None
+    sides: tuple[Side, ...]
     reranked: Reranked | None = None
 
     def first(self, k: int) -> Ranked:

@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.config import FusionSettings
-from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Mask
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.choice import choose_fusion
 from pipeline.query.fusion.methods import Fused, LegColumn, fuse
-from pipeline.query.ranked import Ranked
+from pipeline.query.legs.contract import EncodedQueries, Leg
+from pipeline.query.ranked import Ranked, Side
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
-from pipeline.records import Float32, MultiVectors, SparseRows
 
 WIDER = 4
 """For hits beyond `depth` an approximate leg is asked for this many times as many until it is enough."""
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedQueries:
-    """Queries ready to be ranked. `dense`: float32 (n, d); `lexical`: n sparse rows; `scripts`: of each text.
-
-    `multivectors`: n ragged rows, if the index's encoder gives them.
-    """
-
-    texts: tuple[str, ...]
-    dense: Float32 | None
-    lexical: SparseRows | None
-    multivectors: MultiVectors | None
-    scripts: tuple[str, ...]
-
-    def query_vectors(self, i: int) -> Float32 | None:
-        """Token-level vectors of query `i`, float32 (tokens, d), if the encoder gave them."""
-        rows = self.multivectors
-        return None if rows is None else rows.vectors[int(rows.offsets[i]) : int(rows.offsets[i + 1])]
-
-
-@dataclass(frozen=True, slots=True)
 class FirstStage:
     """How candidates are found and fused. `depth`: how many of each leg's best the fusion ranks."""
 
-    legs: tuple[str, ...]
+    legs: tuple[Leg[Any], ...]
     depth: int
     fusion: FusionSettings
     calibration: Calibration | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the legs."""
+        return tuple(leg.name for leg in self.legs)
 
 
 def rank_queries(
@@ -59,52 +45,42 @@ def rank_queries(
 ) -> list[Ranked]:
     """All candidates of each query in order, the legs' best `wanted` (at least `stage.depth`)."""
     fusion = stage.fusion
-    method, weights = choose_fusion(fusion, snapshot.manifest, stage.legs)
-    rankings: dict[str, list[Ranking]] = {}
-    sparse: list[SparseQuery] = []
-    if "dense" in stage.legs and queries.dense is not None:
-        dense = queries.dense
-        rankings["dense"] = _found(snapshot, "dense", lambda n: snapshot.dense(dense, n, kept), stage.depth, wanted)
-    if "lexical" in stage.legs and queries.lexical is not None:
-        sparse = [snapshot.weigh(*queries.lexical.row(i)) for i in range(len(queries.lexical))]
-        rankings["lexical"] = _found(
-            snapshot, "lexical", lambda n: snapshot.lexical_many(sparse, n, kept), stage.depth, wanted
-        )
+    method, weights = choose_fusion(fusion, snapshot.manifest, stage.names)
+    prepared = [(leg, leg.prepare(queries)) for leg in stage.legs]
+    asked = [(leg, each) for leg, each in prepared if each is not None]
+    rankings = [_found(leg, each, stage.depth, wanted, (snapshot.manifest.chunks, kept)) for leg, each in asked]
     results = []
     for i, script in enumerate(queries.scripts):
-        ids, columns, best_ranks = _columns(
-            snapshot,
-            {leg: ranking[i] for leg, ranking in rankings.items()},
-            queries.dense[i] if queries.dense is not None else None,
-            sparse[i] if sparse else None,
-            stage.depth,
-            bounded=method in ("auto", "theoretical"),
-        )
+        sides = tuple(Side(leg, each[i]) for leg, each in asked)
+        found = [ranking[i] for ranking in rankings]
+        ids, columns, best_ranks = _columns(sides, found, stage.depth, bounded=method in ("auto", "theoretical"))
         fused = None
         if len(columns) > 1:
             known = stage.calibration
             fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
         scores = columns[0].scores if fused is None else fused.scores
         order = _order(snapshot, ids, columns, best_ranks, fused, stage.depth)
-        results.append(Ranked(ids, order, scores, tuple(columns), fused, sparse[i] if sparse else None))
+        results.append(Ranked(ids, order, scores, tuple(columns), fused, sides))
     return results
 
 
 def _found(
-    snapshot: Snapshot, leg: str, search: Callable[[int], list[Ranking]], depth: int, wanted: int
+    leg: Leg[Any], queries: Sequence[Any], depth: int, wanted: int, among: tuple[int, Sequence[Mask] | None]
 ) -> list[Ranking]:
     """The leg's best `wanted` (at least `depth`) of each query, of which the first do not depend on `wanted`.
 
-    A wider approximate search finds other chunks even among the best. So the best `depth` are searched for alone,
-    and wider searches, by steps that are the same for every `wanted`, only add to the end.
+    `among`: how many chunks there are, and which may be found. A wider approximate search finds other chunks even
+    among the best. So the best `depth` are searched for alone, and wider searches, by steps that are the same for
+    every `wanted`, only add to the end.
     """
-    if snapshot.is_exact(leg):
-        return search(wanted)
-    found = search(depth)
+    chunks, kept = among
+    if leg.is_exact:
+        return leg.candidates(queries, wanted, kept)
+    found = leg.candidates(queries, depth, kept)
     reach = depth
-    while reach < min(wanted, snapshot.manifest.chunks):
+    while reach < min(wanted, chunks):
         reach *= WIDER
-        found = [_continued(*pair) for pair in zip(found, search(reach), strict=True)]
+        found = [_continued(*pair) for pair in zip(found, leg.candidates(queries, reach, kept), strict=True)]
     return [Ranking(one.ids[:wanted], one.scores[:wanted]) for one in found]
 
 
@@ -116,35 +92,27 @@ def _continued(first: Ranking, wider: Ranking) -> Ranking:
 
 
 def _columns(
-    snapshot: Snapshot,
-    rankings: Mapping[str, Ranking],
-    dense: Float32 | None,
-    lexical: SparseQuery | None,
-    depth: int,
-    bounded: bool,
+    sides: Sequence[Side], rankings: Sequence[Ranking], depth: int, bounded: bool
 ) -> tuple[Ids, list[LegColumn], Ids]:
     """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
-    union = np.unique(np.concatenate([ranking.ids for ranking in rankings.values()]))
+    union = np.unique(np.concatenate([ranking.ids for ranking in rankings]))
     columns = []
     best_ranks = np.full(len(union), np.iinfo(np.int64).max)
-    for leg, ranking in rankings.items():
+    for side, ranking in zip(sides, rankings, strict=True):
         places = np.searchsorted(union, ranking.ids)
         scores = np.zeros(len(union))
         scores[places] = ranking.scores  # exact, the same bits that scoring them again would give
         unknown = np.ones(len(union), np.bool_)
         unknown[places] = False
-        if leg == "dense" and dense is not None:
-            scores[unknown] = snapshot.dense_scores(dense, union[unknown])
-        elif lexical is not None:
-            scores[unknown] = snapshot.lexical_scores(lexical, union[unknown])
+        scores[unknown] = side.leg.scores(side.query, union[unknown])
         best_ranks[places] = np.minimum(best_ranks[places], np.arange(1, len(places) + 1))
         ranks = np.zeros(len(union), np.int64)
         ranks[places[:depth]] = np.arange(1, len(places[:depth]) + 1)
         best = ranking.scores[:depth].astype(np.float64)
-        matches_fewer = leg == "lexical" and len(best) < depth
+        matches_fewer = not side.leg.scores_all and len(best) < depth
         floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
-        bound = snapshot.lexical_bound(lexical) if bounded and leg == "lexical" and lexical else 0.0
-        columns.append(LegColumn(leg, scores, ranks, float(best[0]) if len(best) else 0.0, floor, bound))
+        bound = side.leg.bound(side.query) if bounded else 0.0
+        columns.append(LegColumn(side.leg.name, scores, ranks, float(best[0]) if len(best) else 0.0, floor, bound))
     return union, columns, best_ranks
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline import names
 from pipeline.arguments import shown, whole
 from pipeline.config import EncoderSettings, FusionSettings, RerankSettings, checked_settings
 from pipeline.errors import EncoderError, QueryError
@@ -21,6 +22,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.search import late_interaction
 from pipeline.query.fusion.choice import choose_fusion
 from pipeline.query.fusion.methods import Float64, LegColumn, fuse
+from pipeline.query.legs.multivectors import are_stored, late_interaction_of
 from pipeline.query.ranked import Ranked, Reranked
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Float32, MultiVectors
@@ -29,13 +31,13 @@ if TYPE_CHECKING:
     from pipeline.models.contract import Encoder, Reranker
 
 NONE, MULTIVECTORS = "none", "multivectors"
-LEGS = {MULTIVECTORS: "multivector"}
+LEGS = {MULTIVECTORS: names.MULTIVECTOR}
 """Name of the leg that a reranker adds to a hit; `reranker` for every cross-encoder."""
 
 
 def leg_name(model: str) -> str:
     """The leg that reranking by this model adds."""
-    return LEGS.get(model, "reranker")
+    return LEGS.get(model, names.RERANKER)
 
 
 def choose_reranker(settings: RerankSettings, rerank: object, top: object) -> RerankSettings:
@@ -158,8 +160,8 @@ class SecondLook:
     def _late_interaction(self, text: str, vectors: Float32 | None, ids: Ids) -> Float32:
         if vectors is None:
             vectors = _known(self._multivector_encoder.get().encode_queries([text]).multivectors).vectors
-        if self._snapshot.has_multivectors:
-            return self._snapshot.late_interaction(vectors, ids)
+        if are_stored(self._snapshot):
+            return late_interaction_of(self._snapshot, vectors, ids)
         passages = self._multivector_encoder.get().encode_documents(self._snapshot.texts(ids)).multivectors
         return late_interaction(vectors, _known(passages))
 

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 
+from pipeline import names
 from pipeline.arguments import file_path, flag, shown, whole
 from pipeline.config import EncoderSettings, QuerySettings, RerankSettings, checked_settings
 from pipeline.errors import QueryError
@@ -36,9 +37,11 @@ from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.choice import chosen_fusion
 from pipeline.query.fusion.pseudo_queries import dominant_script
 from pipeline.query.hits import to_hits
+from pipeline.query.legs.contract import EncodedQueries, Leg
+from pipeline.query.legs.registry import open_legs
 from pipeline.query.openness import Openness
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
+from pipeline.query.ranking import FirstStage, rank_queries
 from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.thinning import thin
@@ -83,6 +86,7 @@ class Index:
         self.encoder = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(lambda: encoder)
         self.settings = settings
         self.snapshot = Snapshot(path, manifest, verify)
+        self._legs = open_legs(self.snapshot)
         self._open = Openness(
             f"{path}: this index was closed; open it again with `open_index`", self.snapshot.close
         )
@@ -135,7 +139,12 @@ class Index:
     @property
     def legs(self) -> tuple[str, ...]:
         """The legs this index can search."""
-        return tuple(leg for leg in ("dense", "lexical") if self.manifest.fingerprint(leg) is not None)
+        return tuple(self._legs)
+
+    def leg(self, name: str) -> Leg[Any]:
+        """One of the legs this index can search. Raises `QueryError`."""
+        (name,) = known_legs(self.path, self.legs, (name,))
+        return self._legs[name]
 
     def search(
         self, text: str, k: int | None = None, mode: str | None = None, **options: Unpack[SearchOptions]
@@ -251,7 +260,7 @@ class Index:
         k = hits_wanted(self.settings.k if k is None else k)
         chosen = known_legs(self.path, self.legs, legs)
         fusion = chosen_fusion(self.settings.fusion, fusion)
-        stage = FirstStage(chosen, self.settings.depth, fusion, self._calibration)
+        stage = FirstStage(tuple(self._legs[leg] for leg in chosen), self.settings.depth, fusion, self._calibration)
         collapse, where, distinct = narrowing(collapse, where, distinct)
         second = None if rerank is None else choose_reranker(self.settings.rerank, rerank, None)
         if second and second.model == NONE:
@@ -294,7 +303,7 @@ class Index:
                 positions,
                 np.array([known[number] for number in ids.tolist()], np.float64),
                 leg_name(settings.model),
-                weights=joint_weights(settings, stage.fusion, self.manifest, stage.legs),
+                weights=joint_weights(settings, stage.fusion, self.manifest, stage.names),
                 blend=settings.blend or 0.0,
             ),
         )
@@ -351,5 +360,5 @@ def _reopened(
 
 
 def _check_encoder(folder: Path, manifest: Manifest, encoder: Encoder) -> None:
-    legs = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}
+    legs = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
     manifests.check_fingerprints(folder, manifest, legs)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import names
 from pipeline.query.searcher import Index
 from pipeline.query.snippet import snippet
 from pipeline.records import Hit, LegScore
@@ -41,7 +42,7 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
         field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
     }
     record["metadata"] = dict(hit.metadata)
-    for leg in dict.fromkeys(("dense", "lexical", *hit.legs)):
+    for leg in dict.fromkeys((*names.LEGS, *hit.legs)):
         score = hit.legs.get(leg)
         values = {} if score is None else dataclasses.asdict(score)
         record[leg] = {name: value for name, value in values.items() if value is not None or name == "rank"} or None

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline import names
 from pipeline.index.manifest import Manifest
 from pipeline.job.gate import recorded_refusals
 from pipeline.render.build_lines import generation_record, size
@@ -36,8 +37,8 @@ def status_record(
                 "segment_id": entry.segment_id,
                 "chunks": entry.chunks,
                 "deleted_chunks": entry.deleted_chunks,
-                "dense": dataclasses.asdict(entry.dense) if entry.dense else None,
-                "lexical": dataclasses.asdict(entry.lexical) if entry.lexical else None,
+                names.DENSE: dataclasses.asdict(entry.dense) if entry.dense else None,
+                names.LEXICAL: dataclasses.asdict(entry.lexical) if entry.lexical else None,
                 "files": {file.name: file.size for file in entry.files},
             }
             for entry in manifest.segments
@@ -80,15 +81,15 @@ def status_table(console: Console, record: Mapping[str, Any]) -> None:
     )
     for line in waiting_lines(record):
         console.print(f"  {escape(line)}")
-    table = Table("segment", "chunks", "deleted", "dense", "lexical", "files")
+    table = Table("segment", "chunks", "deleted", *names.LEGS, "files")
     for entry in record["segments"]:
         files = "\n".join(f"{name} {size(count)}" for name, count in entry["files"].items())
         table.add_row(
             entry["segment_id"][:12],
             f"{entry['chunks']:,}",
             f"{entry['deleted_chunks']:,}",
-            _dense(entry["dense"]) if "dense.faiss" in entry["files"] else "",
-            _lexical(entry["lexical"]) if "postings.arrow" in entry["files"] else "",
+            _dense(entry[names.DENSE]) if "dense.faiss" in entry["files"] else "",
+            _lexical(entry[names.LEXICAL]) if "postings.arrow" in entry["files"] else "",
             files,
         )
     console.print(table)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config, EncoderSettings
 from pipeline.index import manifest as manifests
+from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.segment import Segment
 from pipeline.job import build as builder
 from pipeline.models.bm25.encoder import Bm25Encoder
@@ -91,7 +92,9 @@ def vectors(config: Config) -> dict[str, list[list[float]]]:
         for ordinal in np.flatnonzero(
             ~(segment.deleted if segment.deleted is not None else np.zeros(entry.chunks, bool))
         ):
-            result[segment.store.chunk_ids[ordinal]] = segment.multivectors.vectors([ordinal]).vectors.tolist()
+            result[segment.store.chunk_ids[ordinal]] = (
+                segment.open(MULTIVECTORS).vectors([ordinal]).vectors.tolist()
+            )
     return result
 
 

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.index.dense.write import DenseChoice
+from pipeline.index.rows import SegmentShape
 from pipeline.index.schemas import chunks_to_table
-from pipeline.index.segment import SegmentShape, write_segment
+from pipeline.index.segment import write_segment
 from pipeline.index.upkeep.verify import verify
 from pipeline.job import build as builder
 from pipeline.records import Chunk
@@ -72,7 +73,7 @@ def test_faiss_files_that_may_not_grow(base: Path, kind: str) -> None:
             text = [Chunk(f"d{i}#0", f"d{i}", 0, 0, 1, "x") for i in range(self.count)]
             yield chunks_to_table(text)
 
-        def dense_blocks(self) -> Iterator[np.ndarray]:
+        def blocks(self, *_: object) -> Iterator[np.ndarray]:
             rows = np.random.default_rng(0).standard_normal((self.count, 300)).astype(np.float32)
             yield rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.index.dense.write import AUTO
+from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import SegmentEntry
+from pipeline.index.rows import SegmentShape
 from pipeline.index.schemas import chunks_to_table, sparse_to_table
-from pipeline.index.segment import Segment, SegmentShape, write_segment
+from pipeline.index.segment import Segment, write_segment
 from pipeline.records import Chunk, SparseRows
 
 COUNT = 3000
@@ -36,7 +38,7 @@ class Lexical:
     def chunk_tables(self) -> Iterator[pa.Table]:
         yield chunks_to_table([Chunk(f"{i}#0", f"{i}", 0, 0, 1, "x") for i in range(self.count)])
 
-    def lexical_tables(self) -> Iterator[pa.Table]:
+    def blocks(self, *_: object) -> Iterator[pa.Table]:
         for start in range(0, self.count, 700):
             part = range(start, min(start + 700, self.count))
             yield sparse_to_table(SparseRows.from_dicts([dict(zip(*self.rows.row(i), strict=True)) for i in part]))
@@ -76,5 +78,5 @@ QUERIES = range(3, COUNT, 151)
 
 
 def exact(segment: Segment, query: SparseQuery, depth: int, excluded: Any = None) -> tuple[list[int], bytes]:
-    ordinals, scores = segment.inverted.search(query, depth, excluded, None)
+    ordinals, scores = segment.open(LEXICAL).search(query, depth, excluded, None)
     return ordinals.tolist(), scores.tobytes()

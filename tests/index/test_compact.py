@@ -18,8 +18,11 @@ from pipeline.config import Config
 from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
+from pipeline.index.dense.component import DENSE
 from pipeline.index.dense.write import DenseChoice
+from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
+from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.segment import Segment
 from pipeline.index.upkeep.compact import LiveRows, compact, everything, live_chunks, wants_compaction
 from pipeline.index.upkeep.verify import verify
@@ -139,7 +142,7 @@ def test_multivectors_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             segment = Segment(config.index_path, entry)
             for ordinal, chunk_id in enumerate(segment.store.chunk_ids):
                 if segment.deleted is None or not segment.deleted[ordinal]:
-                    found[chunk_id] = segment.multivectors.vectors([ordinal]).vectors.tobytes()
+                    found[chunk_id] = segment.open(MULTIVECTORS).vectors([ordinal]).vectors.tobytes()
         return found
 
     before = stored()
@@ -154,8 +157,8 @@ def test_live_rows_count_what_they_give(tmp_path: Path) -> None:
     source = LiveRows(tuple(Segment(config.index_path, entry) for entry in live.segments))
     assert source.count == live.chunks
     assert sum(table.num_rows for table in source.chunk_tables()) == live.chunks
-    assert sum(len(block) for block in source.dense_blocks()) == live.chunks
-    assert sum(table.num_rows for table in source.lexical_tables()) == live.chunks
+    assert sum(len(block) for block in source.blocks(DENSE.name, DENSE.rows)) == live.chunks
+    assert sum(table.num_rows for table in source.blocks(LEXICAL.name, LEXICAL.rows)) == live.chunks
 
 
 def manifest_of(sizes: list[tuple[int, int]]) -> Manifest:

@@ -15,11 +15,13 @@ from pipeline.config import FusionSettings
 from pipeline.errors import CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
 from pipeline.index.lexical import seismic, seismic_writer
+from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.lexical.seismic import SEISMIC_FILE
 from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.segment import Segment
 from pipeline.job import build as builder
+from pipeline.query.legs.lexical import search_segment
 from pipeline.query.searcher import open_index
 from pipeline.records import SparseRows
 from tests.collection import TEXTS, config_for, write_documents
@@ -42,7 +44,7 @@ def segment(built: Built) -> Segment:
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch, segment: Segment) -> None:
     """From here on the postings may score candidates but not search."""
-    monkeypatch.setattr(segment.inverted, "search", lambda *_: pytest.fail("read all postings"))
+    monkeypatch.setattr(segment.open(LEXICAL), "search", lambda *_: pytest.fail("read all postings"))
 
 
 def dense_matrix(rows: SparseRows) -> np.ndarray:
@@ -71,7 +73,7 @@ def test_the_recorded_recall_is_the_share_of_the_ten_best_rows_that_are_proposed
         scores = matrix[:, kept] @ matrix[i, kept]
         scores[i] = -1
         query = SparseQuery(VOCABULARY[kept], matrix[i, kept].astype(np.float32))
-        found = index.candidates(segment.inverted, query, 128, parameters.query_cut, parameters.heap_factor)
+        found = index.candidates(segment.open(LEXICAL), query, 128, parameters.query_cut, parameters.heap_factor)
         shares.append(len(set(np.argsort(-scores)[:10].tolist()) & set(found.tolist())) / 10)
     assert np.mean(shares) == pytest.approx(parameters.recall, abs=2e-3)
 
@@ -79,11 +81,11 @@ def test_the_recorded_recall_is_the_share_of_the_ten_best_rows_that_are_proposed
 def test_scores_are_the_bits_of_the_exact_leg(
     built: Built, segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = [segment.inverted.search(built.query(i), COUNT, None, None) for i in QUERIES]
+    expected = [segment.open(LEXICAL).search(built.query(i), COUNT, None, None) for i in QUERIES]
     forbid_reading(monkeypatch, segment)
     shares = []
     for i, (all_ordinals, all_scores) in zip(QUERIES, expected, strict=True):
-        ordinals, scores = segment.search_lexical(built.query(i), 100, None, None)
+        ordinals, scores = search_segment(segment, built.query(i), 100, None, None)
         assert len(ordinals) >= 100
         bits = dict(zip(all_ordinals.tolist(), all_scores.view(np.uint32).tolist(), strict=True))
         assert [bits[o] for o in ordinals.tolist()] == scores.view(np.uint32).tolist()
@@ -94,9 +96,9 @@ def test_scores_are_the_bits_of_the_exact_leg(
 
 def test_the_first_hits_do_not_depend_on_how_many_are_wanted(built: Built, segment: Segment) -> None:
     for i in QUERIES:
-        full = segment.search_lexical(built.query(i), 100, None, None)[0].tolist()
+        full = search_segment(segment, built.query(i), 100, None, None)[0].tolist()
         for depth in (1, 10, 50):
-            assert segment.search_lexical(built.query(i), depth, None, None)[0].tolist() == full[:depth]
+            assert search_segment(segment, built.query(i), depth, None, None)[0].tolist() == full[:depth]
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 150, 749, 1500, 2700, COUNT - 1])
@@ -105,10 +107,10 @@ def test_a_filter_is_never_short_of_what_it_keeps(built: Built, segment: Segment
     mask[np.random.default_rng(3).permutation(COUNT)[:kept]] = False
     for i in QUERIES:
         reference, _ = exact(segment, built.query(i), 20, mask)
-        ordinals, scores = segment.search_lexical(built.query(i), 20, mask, None)
+        ordinals, scores = search_segment(segment, built.query(i), 20, mask, None)
         assert len(ordinals) >= min(20, len(reference))
         assert not mask[ordinals].any()
-        assert scores.tobytes() == segment.inverted.scores(built.query(i), ordinals, None).tobytes()
+        assert scores.tobytes() == segment.open(LEXICAL).scores(built.query(i), ordinals, None).tobytes()
         if kept < COUNT // 4:
             assert ordinals.tolist() == reference
 
@@ -117,19 +119,19 @@ def test_a_filter_that_drops_all_candidates_is_served_by_the_postings(built: Bui
     """It keeps most chunks, and none of those that any search for the query would propose first."""
     query = built.query(3)
     mask = np.zeros(COUNT, np.bool_)
-    mask[segment.inverted.search(query, 600, None, None)[0]] = True
-    ordinals, scores = segment.search_lexical(query, 50, mask, None)
+    mask[segment.open(LEXICAL).search(query, 600, None, None)[0]] = True
+    ordinals, scores = search_segment(segment, query, 50, mask, None)
     assert (ordinals.tolist(), scores.tobytes()) == exact(segment, query, 50, mask)
     assert len(ordinals) >= 50
 
 
 def test_queries_that_match_little_or_nothing(built: Built, segment: Segment) -> None:
     unknown = np.setdiff1d(np.arange(1, 4, dtype=np.uint64), VOCABULARY)
-    counts = segment.inverted.document_frequencies(VOCABULARY, None)
+    counts = segment.open(LEXICAL).document_frequencies(VOCABULARY, None)
     rare = VOCABULARY[[int(np.argmin(np.where(counts > 0, counts, COUNT)))]]
     for token_ids in (unknown, np.zeros(0, np.uint64), rare):
         query = SparseQuery(token_ids, np.ones(len(token_ids), np.float32))
-        ordinals, scores = segment.search_lexical(query, 100, None, None)
+        ordinals, scores = search_segment(segment, query, 100, None, None)
         assert (ordinals.tolist(), scores.tobytes()) == exact(segment, query, 100)
 
 
@@ -138,7 +140,7 @@ def test_bm25_never_asks_it(built: Built, segment: Segment, monkeypatch: pytest.
 
     monkeypatch.setattr(seismic.SeismicIndex, "search", lambda *_: pytest.fail("asked"))
     saturation = Saturation(1.2, np.ones(COUNT, np.float32))
-    assert len(segment.search_lexical(built.query(3), 10, None, saturation)[0]) >= 10
+    assert len(search_segment(segment, built.query(3), 10, None, saturation)[0]) >= 10
 
 
 def test_threads_load_it_once(built: Built, segment: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,11 +155,11 @@ def test_threads_load_it_once(built: Built, segment: Segment, monkeypatch: pytes
             return library.load(path)
 
     monkeypatch.setattr(seismic, "library", lambda: Counting)
-    _ = segment.inverted
+    _ = segment.open(LEXICAL)
 
     def search(i: int) -> int:
         meeting.wait()
-        return len(segment.search_lexical(built.query(i), 100, None, None)[0])
+        return len(search_segment(segment, built.query(i), 100, None, None)[0])
 
     with ThreadPoolExecutor(4) as pool:
         assert min(pool.map(search, [3, 5, 7, 11])) >= 100
@@ -170,7 +172,7 @@ def test_without_the_package_the_exact_leg_answers(
     monkeypatch.setitem(sys.modules, "seismic", None)
     seismic._warn_once.cache_clear()
     for i in QUERIES:
-        ordinals, scores = segment.search_lexical(built.query(i), 10, None, None)
+        ordinals, scores = search_segment(segment, built.query(i), 10, None, None)
         assert (ordinals.tolist(), scores.tobytes()) == exact(segment, built.query(i), 10)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "pip install 'hybrid-pipeline[seismic]'" in caplog.text
@@ -186,7 +188,7 @@ def test_a_file_of_another_version_is_not_loaded(
     monkeypatch.setattr(seismic, "version", lambda: "0.5.99")
     monkeypatch.setattr(seismic.SeismicIndex, "_load", lambda *_: pytest.fail("loaded"))
     seismic._warn_once.cache_clear()
-    ordinals, scores = segment.search_lexical(built.query(3), 10, None, None)
+    ordinals, scores = search_segment(segment, built.query(3), 10, None, None)
     assert (ordinals.tolist(), scores.tobytes()) == exact(segment, built.query(3), 10)
     assert "0.5.99 is installed; `pipeline repair` rebuilds it" in caplog.text
 
@@ -209,7 +211,7 @@ def test_panics_are_translated_and_interrupts_get_through(
     built: Built, segment: Segment, monkeypatch: pytest.MonkeyPatch, raised: BaseException, seen: type, where: str
 ) -> None:
     class Fake:
-        len, dim = COUNT, len(segment.inverted.vocabulary())
+        len, dim = COUNT, len(segment.open(LEXICAL).vocabulary())
 
         @classmethod
         def load(cls, _: str) -> Fake:
@@ -222,7 +224,7 @@ def test_panics_are_translated_and_interrupts_get_through(
 
     monkeypatch.setattr(seismic, "library", lambda: Fake)
     with pytest.raises(seen):
-        segment.search_lexical(built.query(3), 10, None, None)
+        search_segment(segment, built.query(3), 10, None, None)
 
 
 def test_a_build_with_the_lexical_weights_of_bge_m3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from pipeline.errors import ConfigError, CorruptIndexError, IndexStoreError
 from pipeline.index.lexical import seismic, seismic_writer
+from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.lexical.seismic import SEISMIC_FILE
 from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.segment import SEGMENTS, Segment
+from pipeline.query.legs.lexical import search_segment
 from pipeline.records import SparseRows
 from tests.index.learned import COUNT, Built, learned_rows, write
 
@@ -43,11 +45,11 @@ def test_a_cut_file_is_corrupt(built: Built, tmp_path: Path, size: int) -> None:
     path.write_bytes(path.read_bytes()[:size])
     segment = Segment(tmp_path, dataclasses.replace(entry, files=()))
     with pytest.raises(CorruptIndexError, match=rf"{SEISMIC_FILE}: .*pipeline repair"):
-        segment.search_lexical(built.query(3), 10, None, None)
+        search_segment(segment, built.query(3), 10, None, None)
     assert seismic.load_failure(path) is not None
     path.unlink()
     with pytest.raises(CorruptIndexError, match=SEISMIC_FILE):
-        segment.search_lexical(built.query(3), 10, None, None)
+        search_segment(segment, built.query(3), 10, None, None)
 
 
 def test_a_file_of_another_segment_is_corrupt(built: Built, tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_a_file_of_another_segment_is_corrupt(built: Built, tmp_path: Path) -> N
     path.write_bytes((built.index / SEGMENTS / built.entry.segment_id / SEISMIC_FILE).read_bytes())
     segment = Segment(tmp_path, dataclasses.replace(other, files=()))
     with pytest.raises(CorruptIndexError, match=f"holds {COUNT} chunks"):
-        segment.search_lexical(built.query(3), 10, None, None)
+        search_segment(segment, built.query(3), 10, None, None)
 
 
 def test_what_ends_the_other_process_is_a_reason(tmp_path: Path) -> None:
@@ -96,4 +98,4 @@ def test_a_lone_row_and_huge_weights(tmp_path: Path) -> None:
     assert entry.lexical.recall == 1.0
     index = seismic.SeismicIndex(tmp_path / SEGMENTS / entry.segment_id, entry.lexical)
     query = SparseQuery(np.array([7], np.uint64), np.ones(1, np.float32))
-    assert index.candidates(Segment(tmp_path, entry).inverted, query, 10, 4, 1.0).tolist() == [0]
+    assert index.candidates(Segment(tmp_path, entry).open(LEXICAL), query, 10, 4, 1.0).tolist() == [0]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
 from pipeline.config import FusionSettings, QuerySettings
 from pipeline.job import build as builder
+from pipeline.query.legs.contract import Leg
+from pipeline.query.legs.lexical import LexicalLeg
 from pipeline.query.ranking import WIDER
 from pipeline.query.searcher import Index, open_index
-from pipeline.query.snapshot import Ranking, Snapshot
+from pipeline.query.snapshot import Ranking
 from tests.collection import config_for, write_documents
 from tests.query.test_search import WORDS
 
@@ -39,39 +44,39 @@ def test_the_first_hits_do_not_depend_on_k(index: Index, method: str, mode: str)
         assert index.search(text, 10, mode, fusion=fusion, collapse=True) == documents[:10]
 
 
-@pytest.mark.parametrize("leg", ["dense", "lexical_many"])
+@pytest.mark.parametrize("leg", ["dense", "lexical"])
 def test_a_search_that_finds_others_each_time_adds_to_the_end(
     index: Index, leg: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    search = getattr(Snapshot, leg)
+    kind = type(index.leg(leg))
+    search = kind.candidates
 
-    def shifting(snapshot: Snapshot, queries: object, depth: int, kept: object = None) -> list[Ranking]:
+    def shifting(own: Leg[Any], queries: Sequence[Any], depth: int, kept: object = None) -> list[Ranking]:
         asked.append(depth)
-        return [Ranking(one.ids[len(asked) :], one.scores[len(asked) :]) for one in search(snapshot, queries, 300)]
+        return [Ranking(one.ids[len(asked) :], one.scores[len(asked) :]) for one in search(own, queries, 300)]
 
-    monkeypatch.setattr(Snapshot, leg, shifting)
-    monkeypatch.setattr(Snapshot, "is_exact", lambda *_: False)
-    mode = leg.partition("_")[0]
-    first = index.search("leg rank", DEPTH, mode)
+    monkeypatch.setattr(kind, "candidates", shifting)
+    monkeypatch.setattr(kind, "is_exact", False)
+    first = index.search("leg rank", DEPTH, leg)
     asked.clear()
-    assert index.search("leg rank", 100, mode)[:DEPTH] == first
+    assert index.search("leg rank", 100, leg)[:DEPTH] == first
     assert asked == [DEPTH, DEPTH * WIDER, DEPTH * WIDER**2]
 
 
 def test_an_exact_leg_is_searched_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    search = Snapshot.lexical_many
+    search = LexicalLeg.candidates
 
-    def counted(snapshot: Snapshot, queries: object, depth: int, kept: object = None) -> list[Ranking]:
+    def counted(own: LexicalLeg, queries: Sequence[Any], depth: int, kept: object = None) -> list[Ranking]:
         asked.append(depth)
-        return search(snapshot, queries, depth)
+        return search(own, queries, depth)
 
-    monkeypatch.setattr(Snapshot, "lexical_many", counted)
+    monkeypatch.setattr(LexicalLeg, "candidates", counted)
     index.search("leg rank", 100)
     assert asked == [100]
 
 
 def test_the_snapshot_knows_which_leg_is_approximate(index: Index) -> None:
-    assert not index.snapshot.is_exact("dense")
-    assert index.snapshot.is_exact("lexical")
+    assert not index.leg("dense").is_exact
+    assert index.leg("lexical").is_exact

@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError, EncoderError, QueryError
 from pipeline.job import build as builder
 from pipeline.query.files.batch import trec_lines
 from pipeline.query.fusion.methods import LegColumn, fuse
+from pipeline.query.legs.multivectors import are_stored
 from pipeline.query.ranked import Ranked
 from pipeline.query.rerank import choose_reranker, combine, leg_name
 from pipeline.query.searcher import Index, open_index
@@ -102,7 +103,7 @@ def test_multivectors_against_colbert_score(m3: Path, tmp_path: Path, stored: st
     from FlagEmbedding import BGEM3FlagModel
 
     index = m3_index(tmp_path, m3, stored)
-    assert index.snapshot.has_multivectors == (stored is not None)
+    assert are_stored(index.snapshot) == (stored is not None)
     hits = index.search(QUESTION, 40, rerank="multivectors", rerank_top=10, explain=True)
     library = BGEM3FlagModel(str(m3), use_fp16=False, devices=["cpu"])
     outputs = {"return_dense": True, "return_sparse": True, "return_colbert_vecs": True}

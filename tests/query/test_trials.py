@@ -14,7 +14,6 @@ from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration
 from pipeline.query.fusion.pseudo_queries import PseudoQuery
 from pipeline.query.fusion.trials import (
     MOST_TRIALS,
-    PassageScorer,
     Sample,
     balanced,
     calibrate_index,
@@ -98,15 +97,13 @@ def test_another_seed_draws_other_chunks(index: Index) -> None:
 
 def test_a_passage_scores_as_if_it_stood_in_the_index(index: Index) -> None:
     texts = [index.snapshot.chunk(number).text for number in range(20)]
-    passages = index.encoder.encode_documents(texts).lexical
-    queries = index.encode(["the river of number 7", "검색 결과 3번"]).lexical
-    assert passages is not None
+    passages = index.encoder.encode_documents(texts)
+    leg = index.leg("lexical")
+    queries = leg.prepare(index.encode(["the river of number 7", "검색 결과 3번"]))
     assert queries is not None
-    scorer = PassageScorer(index.snapshot)
-    for row in range(2):
-        query = index.snapshot.weigh(*queries.row(row))
-        expected = index.snapshot.lexical_scores(query, np.arange(20))
-        assert [scorer.score(query, passages, i) for i in range(20)] == pytest.approx(expected, rel=1e-5)
+    for query in queries:
+        expected = leg.scores(query, np.arange(20))
+        assert [leg.passage_score(query, passages, i) for i in range(20)] == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_index_with_one_leg_has_nothing_to_fuse() -> None:

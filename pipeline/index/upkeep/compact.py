@@ -19,16 +19,19 @@ import pyarrow as pa
 
 from pipeline.index import files, store
 from pipeline.index import manifest as manifests
-from pipeline.index.chunks import CHUNKS_FILE, lexical_blocks, read_blocks
+from pipeline.index.chunks import CHUNKS_FILE, read_blocks
+from pipeline.index.dense.component import DENSE
 from pipeline.index.dense.write import AUTO, DenseChoice
 from pipeline.index.lexical import seismic_writer
+from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import LexicalRecall, Manifest, SegmentEntry
-from pipeline.index.multivector import search as multivector
+from pipeline.index.multivector.component import MULTIVECTORS
+from pipeline.index.registry import components, identities, settled
+from pipeline.index.rows import SegmentShape, StoredRows
 from pipeline.index.schemas import CHUNK_SCHEMA
-from pipeline.index.segment import Segment, SegmentShape, write_segment
+from pipeline.index.segment import Segment, write_segment
 from pipeline.progress import ProgressFactory, silent
-from pipeline.records import Float32
 
 Group = tuple[SegmentEntry, ...]
 """Segments to be merged into one."""
@@ -71,40 +74,31 @@ class LiveRows:
         for segment in self.segments:
             yield from _alive(segment, read_blocks(segment.folder / CHUNKS_FILE, CHUNK_SCHEMA, _BLOCK_ROWS))
 
-    def dense_blocks(self) -> Iterator[Float32]:
-        """Blocks of dense rows; fp16 as float32 and back is exact."""
+    def blocks(self, name: str, rows: StoredRows[Any]) -> Iterator[Any]:
+        """Blocks of a component's rows. `name`: the component's."""
         for segment in self.segments:
-            alive = _mask(segment)
-            for start in range(0, segment.chunks, _BLOCK_ROWS):
-                block = slice(start, min(start + _BLOCK_ROWS, segment.chunks))
-                yield segment.dense.vectors(block)[alive[block]]
-
-    def lexical_tables(self) -> Iterator[pa.Table]:
-        """Tables of `LEXICAL_SCHEMA`."""
-        for segment in self.segments:
-            yield from _alive(segment, lexical_blocks(segment.folder))
-
-    def multivector_batches(self) -> Iterator[pa.RecordBatch]:
-        """Record batches of the multi-vector file."""
-        for segment in self.segments:
-            yield from _alive(segment, multivector.read_batches(segment.folder / multivector.MULTIVECTOR_FILE))
+            yield from _alive(segment, rows.blocks(segment.place))
 
 
 def _mask(segment: Segment) -> npt.NDArray[np.bool_]:
     return np.ones(segment.chunks, np.bool_) if segment.deleted is None else ~segment.deleted
 
 
-def _alive(segment: Segment, tables: Iterable[Any]) -> Iterator[Any]:
-    """The live rows of tables or record batches that hold the segment's rows in order."""
+def _alive(segment: Segment, blocks: Iterable[Any]) -> Iterator[Any]:
+    """The live rows of arrays, tables or record batches that hold the segment's rows in order."""
     alive = _mask(segment)
     done = 0
-    for table in tables:
+    for block in blocks:
+        kept = alive[done : done + len(block)]
+        done += len(kept)
+        if isinstance(block, np.ndarray):
+            yield block[kept]
+            continue
         try:
-            table.validate(full=True)
+            block.validate(full=True)
         except pa.ArrowException as error:
             raise files.damage(error, f"{segment.folder}: cannot be merged ({error})") from None
-        yield table.filter(pa.array(alive[done : done + table.num_rows]))
-        done += table.num_rows
+        yield block.filter(pa.array(kept))
 
 
 def wants_compaction(manifest: Manifest, max_chunks: int = MAX_CHUNKS) -> list[Group]:
@@ -237,19 +231,16 @@ def _merge(
     lexical: LexicalChoice,
     known: dict[str, SegmentEntry],
 ) -> SegmentEntry:
-    has_dense = manifest.fingerprint("dense") is not None
-    chosen = dense.settled(source.count, manifest.chunks)
-    unrounded = has_dense and any(segment.dense.rows.dtype == np.float32 for segment in source.segments)
-    if unrounded and dense.kind == "auto" and chosen.kind == "SQfp16":
-        chosen = DenseChoice("Flat")  # fp16 would round what was stored in full
-    shape = SegmentShape(
-        dimension=manifest.dimension if has_dense else None,
-        dense=chosen,
-        has_lexical=manifest.fingerprint("lexical") is not None,
-        has_multivectors=manifest.fingerprint("multivector") is not None,
+    has = {component.name: manifest.fingerprint(component.name) is not None for component in components()}
+    wanted = SegmentShape(
+        dimension=manifest.dimension if has[DENSE.name] else None,
+        dense=dense,
+        has_lexical=has[LEXICAL.name],
+        has_multivectors=has[MULTIVECTORS.name],
         lexical=lexical,
     )
-    identity = _segment_id(source.segments, f"{chosen.identity} {lexical.identity}".strip())
+    shape = settled(wanted, source.count, manifest.chunks, [segment.place for segment in source.segments])
+    identity = _segment_id(source.segments, " ".join(identities(shape)))
     entry = known.get(identity)
     if entry is not None and store.is_sound(index, entry):
         return entry

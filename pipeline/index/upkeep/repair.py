@@ -17,19 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import MissingDependencyError
 from pipeline.index import files, store
 from pipeline.index import manifest as manifests
-from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE, ChunkStore
-from pipeline.index.dense import search as dense
-from pipeline.index.dense import write as dense_writer
+from pipeline.index.chunks import CHUNKS_FILE, ChunkStore
 from pipeline.index.dense.write import AUTO, DenseChoice
-from pipeline.index.lexical import seismic, seismic_writer
-from pipeline.index.lexical.postings import LENGTHS_FILE, POSTINGS_FILE
-from pipeline.index.lexical.seismic import SEISMIC_FILE
-from pipeline.index.manifest import Manifest, SegmentEntry, SeismicParameters
+from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.registry import components
+from pipeline.index.rows import Place
 from pipeline.index.segment import SEGMENTS, file_entry
-from pipeline.index.upkeep.consistency import derive_lexical
 from pipeline.index.upkeep.verify import damaged_files, segment_file
 
 _FULL = "`pipeline build --full` encodes everything again; `pipeline rollback` if an earlier generation is sound"
@@ -124,20 +119,17 @@ def _publish(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note
 def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
     folder = index / SEGMENTS / entry.segment_id
     damaged = damaged_files(index, entry)
-    if entry.lexical is not None and SEISMIC_FILE not in damaged:
-        damaged |= _unreadable(folder / SEISMIC_FILE, entry.lexical)
+    for component in components():
+        damaged |= component.unusable(Place(folder, entry, frozenset(damaged)))
     if not damaged or not folder.is_dir() or folder.is_symlink():
         return _Mended(entry, (), damaged)
     with files.scratch_folder(index / SEGMENTS) as scratch:
-        tuned = _rebuild(folder, scratch, entry, damaged.keys(), choice)
-        written_by = entry.lexical and entry.lexical.library
-        other_library = tuned.lexical is not None and tuned.lexical.library != written_by
+        tuned, misread = _rebuild(Place(folder, entry, frozenset(damaged)), scratch, choice)
         rebuilt = sorted(damaged.keys() & {path.name for path in scratch.iterdir()})
         recorded = {file.name: file.checksum for file in entry.files}
         differing = []
         for name in rebuilt:
-            same = files.checksum(scratch / name) == recorded[name]
-            if same and not (name == SEISMIC_FILE and other_library):
+            if files.checksum(scratch / name) == recorded[name] and name not in misread:
                 files.replace_file(scratch / name, folder / name)
             else:
                 differing.append(name)
@@ -149,35 +141,17 @@ def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
     return _Mended(entry, tuple(name for name in rebuilt if name not in lost), lost)
 
 
-def _unreadable(path: Path, parameters: SeismicParameters) -> dict[str, str]:
-    """Why the installed library cannot use a file that is as it was written; nothing where none is installed."""
-    try:
-        other = seismic.version() != parameters.library
-    except MissingDependencyError:
-        return {}
-    reason = seismic.unusable(parameters) if other else seismic.load_failure(path)
-    return {} if reason is None else {path.name: reason}
+def _rebuild(place: Place, scratch: Path, choice: DenseChoice) -> tuple[SegmentEntry, set[str]]:
+    """Write into `scratch` what of the damaged files can be derived.
 
-
-def _rebuild(
-    folder: Path, scratch: Path, entry: SegmentEntry, damaged: Iterable[str], choice: DenseChoice
-) -> SegmentEntry:
-    """Write into `scratch` what of the damaged files can be derived. Returns the entry with how to search them."""
-    wanted = set(damaged)
-    names = {file.name for file in entry.files}
-    if wanted & {POSTINGS_FILE, LENGTHS_FILE, SEISMIC_FILE} and LEXICAL_FILE in names - wanted:
-        derive_lexical(folder, scratch)
-        if SEISMIC_FILE in wanted:
-            approximate = seismic_writer.write(folder, scratch, entry.chunks, choice.recall_target)
-            entry = dataclasses.replace(entry, lexical=approximate)
-    if dense.INDEX_FILE not in wanted or dense.ROWS_FILE not in names - wanted:
-        return entry
-    rows = files.read_array(folder / dense.ROWS_FILE, np.float16, 2)
-    kind = entry.dense.kind if entry.dense else choice.settled(len(rows)).kind
-    blocks = (rows[start : start + 16_384].astype(np.float32) for start in range(0, len(rows), 16_384))
-    dense_writer.write(scratch, kind, rows.shape[1], len(rows), blocks)
-    tuned = dense_writer.tune(scratch, kind, len(rows), choice.recall_target)
-    return dataclasses.replace(entry, dense=tuned)
+    Returns the entry with how to search them, and the names of files that the old entry does not tell how to read.
+    """
+    entry, misread = place.entry, set[str]()
+    for component in components():
+        entry = component.rebuild(dataclasses.replace(place, entry=entry), scratch, choice)
+        if not component.reads_alike(place.entry, entry):
+            misread.update(component.file_names)
+    return entry, misread
 
 
 def _copy_with(index: Path, entry: SegmentEntry, scratch: Path, fresh: Sequence[str]) -> SegmentEntry:

@@ -10,11 +10,9 @@ from typing import Literal
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError
 from pipeline.index import candidate, files
 from pipeline.index import manifest as manifests
-from pipeline.index.chunks import CHUNKS_FILE, LEXICAL_FILE
-from pipeline.index.dense.search import INDEX_FILE
-from pipeline.index.lexical.postings import LENGTHS_FILE, POSTINGS_FILE
-from pipeline.index.lexical.seismic import SEISMIC_FILE
+from pipeline.index.chunks import CHUNKS_FILE
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
+from pipeline.index.registry import components
 from pipeline.index.segment import SEGMENTS
 from pipeline.index.staging import STAGING
 from pipeline.index.upkeep import consistency
@@ -117,11 +115,5 @@ def _damage(path: Path, entry: FileEntry) -> str | None:
 def _absent(manifest: Manifest, entry: SegmentEntry) -> Iterator[str]:
     """Files that a segment of this generation cannot do without and that its entry does not name."""
     names: Collection[str] = {file.name for file in entry.files}
-    needed = [CHUNKS_FILE]
-    if manifest.fingerprint("dense") is not None:
-        needed.append(INDEX_FILE)
-    if manifest.fingerprint("lexical") is not None:
-        needed += [LEXICAL_FILE, POSTINGS_FILE, LENGTHS_FILE]
-    if entry.lexical is not None:
-        needed.append(SEISMIC_FILE)
+    needed = [CHUNKS_FILE, *(name for part in components() for name in part.needed(manifest, entry))]
     return (name for name in needed if name not in names)

@@ -30,6 +30,20 @@ FOREIGN = DOCS_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""
 
 
+def register_reader(suffix: str, reader: Reader) -> None:
+    """Let this process read files of another kind, such as `.srt`. Raises `ValueError` if there is a reader."""
+    if suffix in READERS or not suffix.startswith("."):
+        raise ValueError(f"{suffix}: give a suffix with its dot that has no reader yet")
+    READERS[suffix] = reader
+    SUFFIXES.add(suffix)
+
+
+def unregister_reader(suffix: str) -> None:
+    """Take an added reader away again."""
+    del READERS[suffix]
+    SUFFIXES.remove(suffix)
+
+
 def read_file(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """The documents of a file, each yet to be made. Raises `UnreadableError`, and whatever its parser raises."""
     if file.problem is not None:

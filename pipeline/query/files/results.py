@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline import names
 from pipeline.errors import QueryError
 from pipeline.index import files
 from pipeline.query.files.batch import Query
 from pipeline.records import Hit
 
 SUFFIXES = (".jsonl", ".parquet")
-LEGS = ("dense", "lexical", "multivector", "reranker")
+LEGS = (*names.LEGS, names.MULTIVECTOR, names.RERANKER)
 SCHEMA = pa.schema(
     [
         ("query_id", pa.string()),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline import names
 from pipeline.config import FusionSettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.index.manifest import Manifest
-from pipeline.query.fusion.methods import METHODS, PRESETS, preset_weights, unknown
+from pipeline.query.fusion.methods import PRESETS, known_methods, preset_weights, unknown
 
 BGE_M3_PRESET = "m3-miracl"
 
@@ -48,12 +49,12 @@ def named_fusion(settings: FusionSettings, name: str) -> FusionSettings:
         return settings
     if name in PRESETS:
         return settings.model_copy(update={"method": "auto", "preset": name, "weights": {}})
-    if name not in METHODS:
-        raise QueryError(unknown("fusion", name, (*METHODS, *sorted(PRESETS))))
+    if name not in known_methods():
+        raise QueryError(unknown("fusion", name, (*known_methods(), *sorted(PRESETS))))
     return settings.model_copy(update={"method": name, "preset": None, "weights": {}})
 
 
 def _is_bge_m3(manifest: Manifest) -> bool:
-    dense, lexical = (manifest.fingerprints.get(leg, {}) for leg in ("dense", "lexical"))
+    dense, lexical = (manifest.fingerprints.get(leg, {}) for leg in names.LEGS)
     same = all(dense.get(field) == lexical.get(field) for field in ("model", "revision"))
     return lexical.get("kind") == "bge-m3" and same

@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import QueryError
+from pipeline.names import DENSE, LEXICAL, MULTIVECTOR
 from pipeline.query.fusion.calibration import Calibration
 
 Float64 = npt.NDArray[np.float64]
 
-COSINE_LEGS = frozenset({"dense", "multivector"})
+COSINE_LEGS = frozenset({DENSE, MULTIVECTOR})
 """Legs whose scores are cosines, or means of cosines: in -1…1 whatever the collection."""
 
 SIGMAS = 3.0
@@ -30,12 +31,12 @@ SIGMAS = 3.0
 
 PRESETS: Mapping[str, Mapping[frozenset[str], Mapping[str, float]]] = {
     "m3-miracl": {
-        frozenset({"dense", "lexical", "multivector"}): {"dense": 1.0, "lexical": 0.3, "multivector": 1.0},
-        frozenset({"dense", "lexical"}): {"dense": 1.0, "lexical": 0.3},
+        frozenset({DENSE, LEXICAL, MULTIVECTOR}): {DENSE: 1.0, LEXICAL: 0.3, MULTIVECTOR: 1.0},
+        frozenset({DENSE, LEXICAL}): {DENSE: 1.0, LEXICAL: 0.3},
     },
     "m3-mldr": {
-        frozenset({"dense", "lexical", "multivector"}): {"dense": 0.15, "lexical": 0.5, "multivector": 0.35},
-        frozenset({"dense", "lexical"}): {"dense": 0.2, "lexical": 0.8},
+        frozenset({DENSE, LEXICAL, MULTIVECTOR}): {DENSE: 0.15, LEXICAL: 0.5, MULTIVECTOR: 0.35},
+        frozenset({DENSE, LEXICAL}): {DENSE: 0.2, LEXICAL: 0.8},
     },
 }
 """Weights on raw BGE-M3 scores, by the legs there are (arXiv 2402.03216, section 4 and appendix)."""
@@ -121,7 +122,7 @@ def theoretical(leg: LegColumn) -> Float64:
     return leg.scores / leg.bound if leg.bound > 0 else np.zeros(len(leg.scores))
 
 
-_NORMALIZATIONS: Mapping[str, Callable[[LegColumn], Float64]] = {
+_NORMALIZATIONS: dict[str, Callable[[LegColumn], Float64]] = {
     "weighted": raw,
     "minmax": min_max,
     "zscore": z_score,
@@ -129,6 +130,27 @@ _NORMALIZATIONS: Mapping[str, Callable[[LegColumn], Float64]] = {
     "theoretical": theoretical,
 }
 METHODS = ("auto", "dbsf", "minmax", "rrf", "theoretical", "weighted", "zscore")
+"""What settings may name."""
+
+
+def register_method(name: str, normalize: Callable[[LegColumn], Float64]) -> None:
+    """Add a method to those that a search may name. `normalize`: makes a leg's scores comparable, float64 (m,).
+
+    Raises `ValueError` if the name is taken.
+    """
+    if name in known_methods() or name in PRESETS:
+        raise ValueError(f"{name}: there is such a fusion method or preset already")
+    _NORMALIZATIONS[name] = normalize
+
+
+def unregister_method(name: str) -> None:
+    """Take an added method away again."""
+    del _NORMALIZATIONS[name]
+
+
+def known_methods() -> tuple[str, ...]:
+    """Return the names of all methods, in order."""
+    return tuple(sorted({*METHODS, *_NORMALIZATIONS}))
 
 
 def preset_weights(preset: str, legs: Sequence[str]) -> dict[str, float]:
@@ -151,7 +173,7 @@ def fuse(
     calibration: Calibration | None = None,
     script: str = "",
 ) -> Fused:
-    """Fuse the legs of one query by one of `METHODS`; a leg without a weight weighs 1.
+    """Fuse the legs of one query by one of `known_methods`; a leg without a weight weighs 1.
 
     Weights are divided by their sum, except for `rrf`. `auto` takes the calibrated weights for queries in `script`
     (`pseudo_queries.dominant_script` of the query) and multiplies them by the ones given; where these legs were not
@@ -169,7 +191,7 @@ def fuse(
     if method == "auto":
         return _auto(legs, chosen, calibration, script)
     if method not in _NORMALIZATIONS:
-        raise QueryError(unknown("fusion", method, METHODS))
+        raise QueryError(unknown("fusion", method, known_methods()))
     return _fused(np.array([_NORMALIZATIONS[method](leg) for leg in legs]), chosen / chosen.sum())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 from collections.abc import Iterator, Sequence
@@ -10,12 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Segment
 from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration, Trial, calibrate
 from pipeline.query.fusion.pseudo_queries import PseudoQuery, cut_window, seed_of
 from pipeline.query.snapshot import Ids, Snapshot
-from pipeline.records import Float32, SparseRows
 
 if TYPE_CHECKING:
     from pipeline.query.searcher import Index
@@ -110,16 +109,16 @@ def _trials(index: Index, samples: Sequence[Sample]) -> Iterator[Trial]:
     snapshot = index.snapshot
     queries = index.encode([one.query.text for one in samples])
     passages = index.encoder.encode_documents([one.query.passage for one in samples])
-    if queries.dense is None or queries.lexical is None or passages.dense is None or passages.lexical is None:
+    legs = [index.leg(name) for name in index.legs]
+    prepared = [each for leg in legs if (each := leg.prepare(queries)) is not None]
+    if len(prepared) < len(legs):
         return
-    scorer = PassageScorer(snapshot)
-    dense = snapshot.dense(queries.dense, DEPTH)
+    rankings = [leg.candidates(each, DEPTH) for leg, each in zip(legs, prepared, strict=True)]
     for i, one in enumerate(samples):
-        query = snapshot.weigh(*queries.lexical.row(i))
-        ids = np.union1d(dense[i].ids, snapshot.lexical(query, DEPTH).ids)
-        ids = _others(snapshot, ids, one.number)
-        scores = np.array([snapshot.dense_scores(queries.dense[i], ids), snapshot.lexical_scores(query, ids)])
-        target = [float(queries.dense[i] @ passages.dense[i]), scorer.score(query, passages.lexical, i)]
+        ids = _others(snapshot, functools.reduce(np.union1d, [ranking[i].ids for ranking in rankings]), one.number)
+        sides = [(leg, each[i]) for leg, each in zip(legs, prepared, strict=True)]
+        scores = np.array([leg.scores(query, ids) for leg, query in sides])
+        target = [leg.passage_score(query, passages, i) for leg, query in sides]
         yield Trial(one.query.script, np.column_stack([scores, target]), len(ids))
 
 
@@ -127,31 +126,3 @@ def _others(snapshot: Snapshot, ids: Ids, number: int) -> Ids:
     """Without the chunks of the same document: overlaps repeat the window, and neighbours may answer as well."""
     doc_id = snapshot.doc_id(number)
     return np.array([other for other in ids.tolist() if snapshot.doc_id(other) != doc_id], np.int64)
-
-
-class PassageScorer:
-    """Lexical scores of passages that are not in the index, with the index's statistics."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._parameters = snapshot.manifest.lexical
-        self._mean_length = 1.0
-        if self._parameters.kind == "bm25":
-            total = sum(_live_length(segment) for segment in snapshot.segments)
-            self._mean_length = total / max(snapshot.manifest.chunks, 1) or 1.0
-
-    def score(self, query: SparseQuery, passages: SparseRows, row: int) -> float:
-        """What the passage would score if it stood in the index (idf and mean length as they are)."""
-        token_ids, stored = passages.row(row)
-        _, in_query, in_passage = np.intersect1d(query.token_ids, token_ids, return_indices=True)
-        document: Float32 = stored[in_passage]
-        if self._parameters.kind == "bm25":
-            k1, b = self._parameters.k1, self._parameters.b
-            norm = k1 * (1 - b + b * float(stored.sum(dtype=np.float64)) / self._mean_length)
-            document = document * (k1 + 1) / (document + norm)
-        return float(query.weights[in_query] @ document)
-
-
-def _live_length(segment: Segment) -> float:
-    lengths = segment.inverted.lengths
-    alive = lengths if segment.deleted is None else lengths[~segment.deleted]
-    return float(alive.sum(dtype=np.float64))

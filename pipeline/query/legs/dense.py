@@ -1,0 +1,66 @@
+"""The dense leg: inner products of L2-normalised vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline import names
+from pipeline.index.dense import batch
+from pipeline.index.dense.component import DENSE
+from pipeline.index.segment import Mask, Segment
+from pipeline.query.legs.contract import EncodedQueries, Leg
+from pipeline.query.snapshot import Float64, Ids, Ranking, Snapshot
+from pipeline.records import Encoded, Float32
+
+
+class DenseLeg(Leg[Float32]):
+    """A query is a vector: float32 (d,)."""
+
+    name = names.DENSE
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every segment's rows are scanned."""
+        return all(DENSE.is_scanned(segment.entry) for segment in self._snapshot.segments)
+
+    def prepare(self, queries: EncodedQueries) -> list[Float32] | None:
+        """Return the vectors."""
+        return None if queries.dense is None else list(queries.dense)
+
+    def candidates(
+        self, queries: Sequence[Float32], depth: int, kept: Sequence[Mask] | None = None
+    ) -> list[Ranking]:
+        """Find the best `depth` chunks of each query."""
+        snapshot, vectors = self._snapshot, np.stack(queries) if len(queries) else np.zeros((0, 0), np.float32)
+        parts = [
+            self._search(segment, vectors, depth, excluded)
+            for segment, excluded in zip(snapshot.segments, snapshot.excluded(kept), strict=True)
+        ]
+        return [snapshot.merged([part[i] for part in parts], depth) for i in range(len(queries))]
+
+    def _search(
+        self, segment: Segment, queries: Float32, depth: int, excluded: Mask | None
+    ) -> list[tuple[Ids, Float32]]:
+        dense, pool = segment.open(DENSE), self._snapshot.pool
+        if len(queries) < batch.WORTH_A_PRODUCT or not DENSE.is_scanned(segment.entry):
+            return dense.search(queries, depth, excluded, pool)
+        found = batch.candidates(dense.rows, queries, min(depth, segment.chunks), excluded)
+        pairs = zip(queries, found, strict=True)
+        return list(pool.map(lambda pair: (pair[1], dense.scores(*pair)), pairs))
+
+    def scores(self, query: Float32, ids: Ids) -> Float64:
+        """Return exact inner products with given chunks."""
+        result = np.zeros(len(ids), np.float64)
+        for number, inside, ordinals in self._snapshot.by_segment(ids):
+            result[inside] = self._snapshot.segments[number].open(DENSE).scores(query, ordinals)
+        return result
+
+    def passage_score(self, query: Float32, passages: Encoded, row: int) -> float:
+        """Return the inner product with a passage."""
+        assert passages.dense is not None
+        return float(query @ passages.dense[row])
