@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import names
 from pipeline.config import Config, IngestSettings
 from pipeline.index import files
+from pipeline.index import manifest as manifests
 from pipeline.index import registry as component_registry
 from pipeline.index.chunks import CHUNKS_FILE, read_blocks
 from pipeline.index.component import Component, Finding, SegmentSource
@@ -18,17 +20,22 @@ from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.rows import Place, SegmentShape
 from pipeline.index.schemas import CHUNK_SCHEMA
-from pipeline.index.segment import Mask
+from pipeline.index.segment import SEGMENTS, Mask
+from pipeline.index.upkeep.compact import compact
+from pipeline.index.upkeep.repair import repair
+from pipeline.index.upkeep.verify import verify
 from pipeline.ingest.formats import by_suffix
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile
+from pipeline.job.build import build
 from pipeline.query.fusion import methods
 from pipeline.query.fusion.methods import Float64, LegColumn
 from pipeline.query.legs import registry as leg_registry
 from pipeline.query.legs.contract import EncodedQueries, Leg
+from pipeline.query.searcher import Index, open_index
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
 from pipeline.records import Document, Encoded, Fingerprint, Float32
-from tests.collection import config_for
+from tests.collection import config_for, write_documents
 
 COUNTS_FILE = "letters.npy"
 DIMENSION = 16

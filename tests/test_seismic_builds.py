@@ -23,6 +23,7 @@ from pipeline.index.lexical import seismic
 from pipeline.index.lexical.seismic import SEISMIC_FILE
 from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import SegmentEntry
+from pipeline.index.rows import SegmentShape
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
@@ -156,8 +157,9 @@ def test_a_change_of_mind_keeps_old_segments_and_their_names(tmp_path: Path) -> 
 
 
 def test_only_the_approximate_kind_is_in_a_segments_name() -> None:
-    assert segment_id([], [], AUTO) == segment_id([], [], AUTO, EXACT) != segment_id([], [], AUTO, APPROXIMATE)
-    assert segment_id([], [], AUTO) == "ff1d2bb32f636cd2e87b2667221c1b77"
+    exact, approximate = (SegmentShape(None, AUTO, True, lexical=choice) for choice in (EXACT, APPROXIMATE))
+    assert segment_id([], [], exact) != segment_id([], [], approximate)
+    assert segment_id([], [], exact) == "ff1d2bb32f636cd2e87b2667221c1b77"
 
 
 def test_the_recall_is_printed_reported_and_shown(tmp_path: Path) -> None:
