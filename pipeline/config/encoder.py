@@ -11,9 +11,9 @@ from pipeline.config.search import EndpointSection, Settings
 
 EMBEDDED, AUTO, BM25, NONE = "embedded", "auto", "bm25", "none"
 DENSE_WORDS = (EMBEDDED, NONE)
-"""What `encoder.model` may say instead of naming a model."""
+"""What `encoder.model` may say instead of naming a model; `none` is nothing, the others are `Builtin`."""
 LEXICAL_WORDS = (AUTO, BM25, NONE)
-"""What `encoder.lexical` may say instead of naming a model."""
+"""The same of `encoder.lexical`."""
 
 
 @dataclass(frozen=True, slots=True)
