@@ -13,7 +13,7 @@ from pipeline.cli.common import Options, console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.models.choose.catalog import EncoderKind, Package, Resolution, Side
+    from pipeline.models.choose.catalog import EncoderKind, Package, Resolution, ResolvedSide
 
 
 @click.command()
@@ -76,7 +76,7 @@ def _lines(resolution: Resolution) -> list[str]:
     return lines
 
 
-def _side(side: Side, resolution: Resolution) -> list[str]:
+def _side(side: ResolvedSide, resolution: Resolution) -> list[str]:
     runtime = side.runtime
     lines = [f"{side.leg}: {side.kind}{f', {side.model}' if side.model not in ('', side.kind) else ''}"]
     lines.append(f"  runtime            {runtime.name} on {runtime.device}, {runtime.precision}")

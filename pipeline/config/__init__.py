@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.arguments import file_path, shown, text
+from pipeline.config.encoder import Bm25Settings, EncoderSettings, Local
 from pipeline.config.problems import checked_settings, in_words, load_yaml, nearest
 from pipeline.config.search import (
     EndpointSection,
@@ -120,49 +121,6 @@ class ChunkingSettings(Settings):
         return self
 
 
-class Bm25Settings(Settings):
-    """`korean`: words in Hangul become syllable bigrams, or morphemes (the extra `korean`)."""
-
-    k1: float = Field(default=1.2, ge=0)
-    b: float = Field(default=0.75, ge=0, le=1)
-    stemmer: str | None = "english"
-    korean: Literal["bigrams", "morphemes"] = "bigrams"
-
-
-class EncoderSettings(Settings):
-    """What encodes.
-
-    `model`: `embedded`, a hub id, a folder, or `none` for a lexical index. `lexical`: `auto` (the model's own
-    lexical head if it has one, else BM25), `bm25`, `none`, or the id or folder of a sparse encoder or a BGE-M3.
-    `query_instruction` and `document_instruction` are put, verbatim, before each text; unset, the model's own are
-    used. `task`: what an instruct model is told to do. `endpoint` serves `model`, `lexical_endpoint` `lexical`.
-    """
-
-    model: str = Field(default="embedded", min_length=1)
-    kind: Literal["auto", "bge-m3", "sentence-transformers"] = "auto"
-    revision: str | None = None
-    lexical: str = Field(default="auto", min_length=1)
-    multivectors: bool = False
-    runtime: Literal["auto", "openvino", "torch", "flagembedding", "sentence-transformers"] = "auto"
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["auto", "f32", "bf16", "f16"] = "auto"
-    max_tokens: int | None = Field(default=None, ge=3)
-    truncate_dim: int | None = Field(default=None, ge=1)
-    query_instruction: str | None = None
-    document_instruction: str | None = None
-    task: str | None = None
-    trust_remote_code: bool = False
-    endpoint: EndpointSection | None = None
-    lexical_endpoint: EndpointSection | None = None
-    bm25: Bm25Settings = Bm25Settings()
-
-    @model_validator(mode="after")
-    def _gives_something(self) -> EncoderSettings:
-        if self.model == self.lexical == "none":
-            raise ValueError("encoder.model and encoder.lexical are both `none`: there is nothing to index")
-        return self
-
-
 class EncodeSettings(Settings):
     """`devices`: one process for each encodes; none: everything happens here, on `encoder.device`.
 
@@ -208,9 +166,8 @@ class Config(Settings):
     @model_validator(mode="after")
     def _devices_that_the_encoder_uses(self) -> Config:
         encoder = self.encoder
-        local_dense = encoder.model not in ("embedded", "none") and encoder.endpoint is None
-        local_lexical = encoder.lexical not in ("auto", "bm25", "none") and encoder.lexical_endpoint is None
-        if not self.encode.devices or local_dense or local_lexical:
+        loads_a_model = any(isinstance(side, Local) for side in (encoder.dense_side, encoder.lexical_side))
+        if not self.encode.devices or loads_a_model:
             return self
         if encoder.endpoint is not None or encoder.lexical_endpoint is not None:
             raise ValueError(

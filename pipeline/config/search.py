@@ -71,6 +71,8 @@ class FusionSettings(Settings):
 
 RERANK = "query.rerank"
 """Where `RerankSettings` stand, for errors about them."""
+RERANKER_WORDS = ("none", "multivectors")
+"""What `query.rerank.model` may say instead of naming a cross-encoder."""
 
 
 class RerankSettings(Settings):
@@ -94,7 +96,7 @@ class RerankSettings(Settings):
 
     @model_validator(mode="after")
     def _endpoint_serves_a_cross_encoder(self) -> RerankSettings:
-        if self.endpoint is not None and self.model in ("none", "multivectors"):
+        if self.endpoint is not None and self.model in RERANKER_WORDS:
             raise ValueError(
                 f"query.rerank.endpoint serves a cross-encoder, and query.rerank.model is {self.model}"
             )

@@ -30,6 +30,7 @@ from pipeline.config import EncoderSettings, SegmentSettings
 from pipeline.encode.stage import encode_shard
 from pipeline.errors import EncoderError, PipelineError
 from pipeline.models.choose.encoder import load_encoder
+from pipeline.models.choose.kinds import resolve
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ class Pool:
         process fails, dies or takes too long; by then all the others are stopped, and the shards they finished are
         kept.
         """
-        if self.encoder.model in ("embedded", "none") and len(self.devices) > 1 and set(self.devices) == {"cpu"}:
+        on_cpu = len(self.devices) > 1 and set(self.devices) == {"cpu"}
+        if on_cpu and resolve(self.encoder).uses_all_cores:
             log.warning("encode.devices: one process already uses all cores for this encoder; more gain nothing")
         waiting = list(reversed(list(enumerate(tasks))))
         with contextlib.ExitStack() as stack:

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline import names
 from pipeline.arguments import shown, whole
 from pipeline.config import EncoderSettings, FusionSettings, RerankSettings, checked_settings
+from pipeline.config.search import RERANKER_WORDS
 from pipeline.errors import EncoderError, QueryError
 from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
@@ -30,7 +31,7 @@ from pipeline.records import Float32, MultiVectors
 if TYPE_CHECKING:
     from pipeline.models.contract import Encoder, Reranker
 
-NONE, MULTIVECTORS = "none", "multivectors"
+NONE, MULTIVECTORS = RERANKER_WORDS
 LEGS = {MULTIVECTORS: names.MULTIVECTOR}
 """Name of the leg that a reranker adds to a hit; `reranker` for every cross-encoder."""
 

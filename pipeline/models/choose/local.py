@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import EncoderSettings
+from pipeline.config.encoder import LEXICAL_WORDS, EncoderSettings, Local
 from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.contract import Encoder
 from pipeline.models.files.instructions import Instructions, resolve_instructions
@@ -38,7 +38,6 @@ from pipeline.records import Fingerprint
 logger = logging.getLogger(__name__)
 
 _BGE_M3_FILES = tuple(f"{head}.pt" for head in BGE_M3_HEADS)
-_NO_MODEL = ("auto", "bm25", "none")
 
 
 def model_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder:
@@ -56,7 +55,7 @@ def model_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | Non
         raise EncoderError(
             "encoder.runtime: sentence-transformers gives dense vectors only; set encoder.kind as well"
         )
-    lexical = settings.lexical == "auto" or _is_lexical_too(settings, model, base)
+    lexical = settings.prefers_own_weights or _is_lexical_too(settings, model, base)
     wanted = {"dense": True, "token_weights": lexical, "token_vectors": settings.multivectors}
     return _bge_m3(
         model,
@@ -96,7 +95,7 @@ def lexical_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | N
             )
         )
     if options.runtime == "sentence-transformers":
-        if not _has_local_dense(settings):
+        if not isinstance(settings.dense_side, Local):
             raise EncoderError(f"encoder.runtime: sentence-transformers cannot run {key}, which is a BGE-M3")
         options = _options(settings.model_copy(update={"runtime": "auto"}), batch_tokens)
     saved = resolve_instructions(model.names, model.json("config_sentence_transformers.json"))
@@ -109,14 +108,15 @@ def model_kind(settings: EncoderSettings, base: Path) -> str:
     return _kind(settings, _locate(settings, base))
 
 
-def missing_downloads(settings: EncoderSettings, base: Path) -> list[str]:
-    """The hub models of `settings` that are not whole on this machine, so that the first use downloads them."""
-    wanted: list[tuple[str, str | None, str]] = []
-    if _has_local_dense(settings):
-        wanted.append((settings.model, settings.revision, settings.kind))
-    if settings.lexical not in _NO_MODEL and settings.lexical_endpoint is None:
-        wanted.append((settings.lexical, None, "auto"))
-    return [name for name, revision, kind in wanted if not is_present(name, revision, base, _needs(name, kind))]
+def missing_model(settings: EncoderSettings, base: Path) -> list[str]:
+    """`settings.model`, if it is a hub model that is not whole on this machine."""
+    needs = _needs(settings.model, settings.kind)
+    return [] if is_present(settings.model, settings.revision, base, needs) else [settings.model]
+
+
+def missing_lexical_model(settings: EncoderSettings, base: Path) -> list[str]:
+    """`settings.lexical`, if it is a hub model that is not whole on this machine."""
+    return [] if is_present(settings.lexical, None, base, _needs(settings.lexical)) else [settings.lexical]
 
 
 def model_tokenizer(settings: EncoderSettings, base: Path) -> Any:
@@ -136,8 +136,8 @@ def _locate(settings: EncoderSettings, base: Path) -> LocalModel:
 
 def _locate_lexical(settings: EncoderSettings, base: Path) -> LocalModel:
     _refuse_address(settings.lexical, "encoder.lexical", "encoder.lexical_endpoint")
-    words = ("auto", "bm25", "none")
-    return locate(settings.lexical, None, base, _needs(settings.lexical), key="encoder.lexical", words=words)
+    needs = _needs(settings.lexical)
+    return locate(settings.lexical, None, base, needs, key="encoder.lexical", words=LEXICAL_WORDS)
 
 
 def _refuse_address(name: str, key: str, endpoint: str) -> None:
@@ -151,12 +151,8 @@ def _needs(name: str, kind: str = "auto") -> tuple[str, ...]:
     return _BGE_M3_FILES if kind == "bge-m3" or name == "BAAI/bge-m3" else ()
 
 
-def _has_local_dense(settings: EncoderSettings) -> bool:
-    return settings.model not in ("embedded", "none") and settings.endpoint is None
-
-
 def _is_lexical_too(settings: EncoderSettings, model: LocalModel, base: Path) -> bool:
-    if settings.lexical in _NO_MODEL or settings.lexical_endpoint is not None:
+    if not isinstance(settings.lexical_side, Local):
         return False
     folder = base / Path(settings.lexical).expanduser()
     return settings.lexical == settings.model or folder.resolve() == model.folder.resolve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config import RerankSettings
-from pipeline.config.search import RERANK
+from pipeline.config.search import RERANK, RERANKER_WORDS
 from pipeline.errors import EncoderError
 from pipeline.models.contract import Reranker
 
@@ -22,8 +22,7 @@ def load_reranker(settings: RerankSettings, base: Path = Path()) -> Reranker:
         return endpoint_reranker(settings, settings.endpoint)
     from pipeline.models.files.locate import locate
 
-    words = ("none", "multivectors")
-    model = locate(settings.model, settings.revision, base, key=f"{RERANK}.model", words=words)
+    model = locate(settings.model, settings.revision, base, key=f"{RERANK}.model", words=RERANKER_WORDS)
     config = model.json("config.json")
     architectures = [str(name) for name in config.get("architectures") or []]
     if not (model.folder / "modules.json").exists() and not any(

@@ -18,6 +18,7 @@ from typing import Any
 import xxhash
 
 from pipeline.arguments import file_path
+from pipeline.config.encoder import DENSE_WORDS
 from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
 from pipeline.models.files import cache
 
@@ -81,7 +82,7 @@ def locate(
     base: Path = Path(),
     needs: tuple[str, ...] = (),
     key: str = "encoder.model",
-    words: tuple[str, ...] = ("embedded", "none"),
+    words: tuple[str, ...] = DENSE_WORDS,
 ) -> LocalModel:
     """The files of a hub id or of a folder (relative to `base`).
 
