@@ -39,11 +39,6 @@ def flag(name: str, value: object, wrong: type[PipelineError] = ConfigError) -> 
     raise wrong(f"{name}={shown(value)}: give True or False")
 
 
-def flags(**given: object) -> tuple[bool, ...]:
-    """Several flags, in the order they are given."""
-    return tuple(flag(name, value) for name, value in given.items())
-
-
 def whole(name: str, value: object, meant: str, wrong: type[PipelineError] = ConfigError) -> int:
     """A whole number of at most 64 bits, which True is not. `meant`: what to give."""
     if isinstance(value, Integral) and not isinstance(value, bool) and -_HUGE <= int(value) < _HUGE:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -84,9 +84,15 @@ def jobs(config: Config) -> dict[str, Call]:
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
-    """Their names; `search` passes its options on to `search_many`."""
-    names = [name for name in inspect.signature(function).parameters if name != "self"]
-    return [*names[:-1], *parameters(Index.search_many)[3:]] if "options" in names else names
+    """Their names, and those of the keywords that a function takes as a `TypedDict`."""
+    names: list[str] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            (keywords,) = get_args(get_type_hints(function)[name])
+            names += keywords.__annotations__
+        elif name != "self":
+            names.append(name)
+    return names
 
 
 def outcome(function: Callable[..., Any], given: Mapping[str, Any]) -> Exception | None:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.compact import wants_compaction
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from pipeline.job.report.record import load
 from tests.collection import write_documents
 from tests.faults import stub
 
 NIGHTS = 16
-
-
-@pytest.fixture(autouse=True)
-def _stub() -> Iterator[None]:
-    with stub.patched():
-        yield
 
 
 def test_segments_are_merged_eight_at_a_time_and_answers_stay(tmp_path: Path) -> None:
@@ -33,7 +23,7 @@ def test_segments_are_merged_eight_at_a_time_and_answers_stay(tmp_path: Path) ->
     for night in range(1, NIGHTS + 1):
         write_documents(tmp_path / "documents", {f"{night}.txt": f"Night {night} brings apples and pears."})
         for config in (merged, piled):
-            builder.build(config)
+            stub.build(config)
         found = [manifests.load(config.index_path, night).segments for config in (merged, piled)]
         counts.append(tuple(map(len, found)))
     cycle = [1, 2, 3, 4, 5, 6, 7]
@@ -45,9 +35,9 @@ def test_segments_are_merged_eight_at_a_time_and_answers_stay(tmp_path: Path) ->
 def test_what_is_mostly_deleted_is_dropped_in_the_same_commit(tmp_path: Path) -> None:
     config = stub.stub_config(tmp_path, segments={"max_chunks": 1000, "dense": "auto"})
     stub.write_texts(tmp_path, 0, count=10)
-    builder.build(config)
+    stub.build(config)
     stub.write_texts(tmp_path, 4, count=10)
-    builder.build(config)
+    stub.build(config)
     live = manifests.load(config.index_path, 2)
     assert manifests.generations(config.index_path) == [1, 2]
     assert sum(entry.deleted_chunks for entry in live.segments) == 0

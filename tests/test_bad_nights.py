@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +17,8 @@ from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from pipeline.job import commit
-from pipeline.query.searcher import open_index
 from tests.faults import stub
-
-
-@pytest.fixture(autouse=True)
-def _stub() -> Iterator[None]:
-    with stub.patched():
-        yield
 
 
 def write(base: Path, name: str, *records: tuple[str, str]) -> None:
@@ -62,13 +53,13 @@ ONE, TWO = ("one", "apples"), ("two", "pears")
 def test_what_stands_in_another_file_now_survives_that_file(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE, TWO)
     config = config_for(tmp_path, gate={"max_reject_ratio": 1.0})
-    builder.build(config)
+    stub.build(config)
     (tmp_path / "sources/a.jsonl").rename(tmp_path / "sources/b.jsonl")
-    report = builder.build(config)
+    report = stub.build(config)
     assert (report.published, report.changed, report.encoded_chunks) == (True, 2, 0)
     assert {document.source for document in live(config).values()} == {"sources/b.jsonl"}
     (tmp_path / "sources/b.jsonl").write_bytes(b"\0 broken")
-    report = builder.build(config)
+    report = stub.build(config)
     assert (report.published, len(report.rejections)) == (False, 1)
     assert live(config).keys() == {"one", "two"}
 
@@ -77,38 +68,38 @@ def test_dropping_damage_takes_out_only_what_is_live_in_it(tmp_path: Path) -> No
     records = [(f"d{i}", f"text {i}") for i in range(6)]
     write(tmp_path, "a.jsonl", *records)
     config = config_for(tmp_path)
-    builder.build(config)
+    stub.build(config)
     write(tmp_path, "a.jsonl", ("d0", "edited"), *records[1:])
-    builder.build(config)
+    stub.build(config)
     spoil(config, "dense.faiss", 6)
     report = repair(config.index_path, drop_damaged=True)
     assert (report.published, report.dropped, report.lost) == (True, ("d1", "d2", "d3", "d4", "d5"), ())
     assert live(config).keys() == {"d0"}
-    assert builder.build(config).added == 5
+    assert stub.build(config).added == 5
     assert verify(config.index_path, deep=True).ok
 
 
 def test_damage_is_not_carried_on(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE, TWO)
     config = config_for(tmp_path)
-    builder.build(config)
+    stub.build(config)
     spoil(config, "dense.faiss", 2)
     write(tmp_path, "b.jsonl", ("three", "plums"))
     with pytest.raises(CorruptIndexError, match=r"dense\.faiss: its checksum does not match"):
-        builder.build(config)
+        stub.build(config)
     assert manifests.generations(config.index_path) == [1]
 
 
 def test_a_kind_that_needs_training_takes_a_small_night(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", *((f"d{i}", f"text {i}") for i in range(40)))
     config = config_for(tmp_path, segments={"dense": "IVF8,SQ8"})
-    builder.build(config)
+    stub.build(config)
     write(tmp_path, "b.jsonl", ("new", "one document more"))
-    assert builder.build(config).added == 1
+    assert stub.build(config).added == 1
     large, small = manifests.load(config.index_path, 2).segments
     assert large.dense is not None
     assert small.dense is None
-    with open_index(config.index_path, settings=config.query) as index:
+    with stub.open_index(config.index_path, settings=config.query) as index:
         assert index.search("one document more", 1, "dense")[0].doc_id == "new"
     assert verify(config.index_path, deep=True).ok
 
@@ -116,7 +107,7 @@ def test_a_kind_that_needs_training_takes_a_small_night(tmp_path: Path) -> None:
 def test_deep_measures_an_approximate_index_of_other_rows(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", *((f"d{i}", f"text {i}") for i in range(200)))
     config = config_for(tmp_path, segments={"dense": "IVF8,SQ8"})
-    builder.build(config)
+    stub.build(config)
     path = next(config.index_path.glob("segments/*/dense-rows.npy"))
     rows = np.load(path)
     np.save(path, rows[np.random.default_rng(0).permutation(len(rows))])
@@ -131,10 +122,10 @@ def test_a_held_segment_is_not_written_over(tmp_path: Path) -> None:
 
     def rebuild(*records: tuple[str, str]) -> None:
         write(tmp_path, "a.jsonl", *records)
-        builder.build(config, full=True)
+        stub.build(config, full=True)
 
     rebuild(ONE)
-    with open_index(config.index_path, settings=config.query) as reader:
+    with stub.open_index(config.index_path, settings=config.query) as reader:
         rebuild(TWO)
         rebuild(ONE)
         rebuild(("three", "plums"))
@@ -144,21 +135,21 @@ def test_a_held_segment_is_not_written_over(tmp_path: Path) -> None:
 def test_publishing_judges_under_the_circumstances_of_the_build(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE, TWO)
     config = config_for(tmp_path, gate={"max_reject_ratio": 0.4})
-    builder.build(config)
+    stub.build(config)
     write(tmp_path, "a.jsonl", ONE, TWO, ("three", "plums"), ("four", " "), ("five", " "), ("six", " "))
     with pytest.raises(GateRefusedError, match="3 of 6 documents were rejected"):
-        builder.build(config)
+        stub.build(config)
     with pytest.raises(GateRefusedError, match="3 of 6 documents were rejected"):
-        builder.publish(config)
-    assert builder.publish(config_for(tmp_path, gate={"max_reject_ratio": 0.6})).documents == 3
+        stub.publish(config)
+    assert stub.publish(config_for(tmp_path, gate={"max_reject_ratio": 0.6})).documents == 3
 
 
 def test_the_index_is_no_source_of_itself(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE)
     config = config_for(tmp_path, sources=[{"path": "."}])
-    builder.build(config)
+    stub.build(config)
     write(tmp_path, "a.jsonl", TWO)
-    report = builder.build(config, allow_deletes=True)
+    report = stub.build(config, allow_deletes=True)
     assert (report.documents, report.rejections) == (1, ())
     assert live(config).keys() == {"two"}
 
@@ -166,33 +157,36 @@ def test_the_index_is_no_source_of_itself(tmp_path: Path) -> None:
 def test_a_list_of_rejects_is_of_the_build_that_has_its_number(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE)
     config = config_for(tmp_path)
-    builder.build(config)
+    stub.build(config)
     write(tmp_path, "b.jsonl", ("two", " "))
-    report = builder.build(config)
+    report = stub.build(config)
     assert not report.published
     assert report.rejects_file is not None
     assert report.rejects_file.exists()
     write(tmp_path, "b.jsonl", TWO)
-    assert builder.build(config).generation == 2
+    assert stub.build(config).generation == 2
     assert not report.rejects_file.exists()
 
 
 def test_encode_tells_what_ingest_rejected(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE, TWO, ("three", " "))
     config = config_for(tmp_path)
-    staged = builder.ingest(config)
-    report = builder.encode(config)
+    staged = stub.ingest(config)
+    report = stub.encode(config)
     assert [(one.source, one.reason) for one in report.rejections] == [("sources/a.jsonl:3", "empty")]
     assert report.rejects_file == staged.rejects_file
 
 
-def test_encode_refuses_what_was_cut_in_another_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Another(stub.OneChunk):
+    fingerprint = stub.Fingerprint.of(kind="another")
+
+
+def test_encode_refuses_what_was_cut_in_another_way(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE)
     config = config_for(tmp_path)
-    builder.ingest(config)
-    monkeypatch.setattr(stub.OneChunk, "fingerprint", stub.Fingerprint.of(kind="another"))
+    stub.ingest(config)
     with pytest.raises(IndexStoreError, match="kind: stub → another; run `pipeline ingest` again"):
-        builder.encode(config)
+        stub.encode(config, chunker=Another())
 
 
 def test_what_fails_after_the_publish_is_a_warning(
@@ -207,7 +201,7 @@ def test_what_fails_after_the_publish_is_a_warning(
     monkeypatch.setattr(commit.store, "collect_garbage", fail)
     monkeypatch.setattr(commit, "write", fail)
     with caplog.at_level(logging.WARNING):
-        assert builder.build(config).published
+        assert stub.build(config).published
     assert "could not all be removed" in caplog.text
     assert "report is missing" in caplog.text
 
@@ -215,12 +209,12 @@ def test_what_fails_after_the_publish_is_a_warning(
 def test_what_others_leave_among_the_segments_stays(tmp_path: Path) -> None:
     write(tmp_path, "a.jsonl", ONE)
     config = config_for(tmp_path, retain=1)
-    builder.build(config)
+    stub.build(config)
     (folder,) = (config.index_path / "segments").iterdir()
     (folder / "folder").mkdir()
     (config.index_path / "segments" / ".DS_Store").touch()
     write(tmp_path, "a.jsonl", ONE, TWO)
-    builder.build(config)
+    stub.build(config)
     assert (folder / "folder").is_dir()
     assert (config.index_path / "segments" / ".DS_Store").exists()
 
@@ -231,7 +225,7 @@ def test_shards_of_texts_that_are_gone_do_not_pile_up(tmp_path: Path) -> None:
     for text in ("apples", "pears", "plums"):
         write(tmp_path, "a.jsonl", ("one", text))
         with pytest.raises(GateRefusedError):
-            builder.build(config)
+            stub.build(config)
         assert len(staging.shard_folders(config.index_path)) == 1
 
 
@@ -240,10 +234,10 @@ def test_a_report_says_that_its_number_is_another_ones_now(tmp_path: Path) -> No
     good, strict = config_for(tmp_path), {"expect": [{"query": "x", "documents": ["none"], "k": 1}]}
     for text in ("apples", "pears"):
         write(tmp_path, "a.jsonl", ("one", text))
-        builder.build(good)
+        stub.build(good)
     write(tmp_path, "a.jsonl", ("one", "plums"))
     with pytest.raises(GateRefusedError):
-        builder.build(config_for(tmp_path, gate=strict))
+        stub.build(config_for(tmp_path, gate=strict))
     index = str(good.index_path)
     assert CliRunner().invoke(cli, ["rollback", "--index", index]).exit_code == 0
     told = " ".join(CliRunner().invoke(cli, ["report", "--index", index]).stdout.split())

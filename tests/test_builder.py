@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.config import Config
+from pipeline.config import Config, EncoderSettings
 from pipeline.errors import (
     CorruptIndexError,
     DeletionGuardError,
@@ -22,8 +23,9 @@ from pipeline.index import store
 from pipeline.ingest.ledger import LEDGER_FILE
 from pipeline.ingest.stage import IngestRun
 from pipeline.job import build as builder
+from pipeline.models.choose.encoder import MixedEncoder, load_encoder
 from pipeline.query.searcher import open_index
-from pipeline.records import Rejection
+from pipeline.records import Encoded, Rejection
 from tests.collection import TEXTS, config_for, write_documents
 
 QUERY = "what to do when a build went wrong"
@@ -209,31 +211,33 @@ def test_two_writers(config: Config) -> None:
         builder.build(config)
 
 
-def test_an_interrupted_build_leaves_the_old_generation_and_resumes(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Interrupted(MixedEncoder):
+    """The configured encoder, counted, and interrupted after so many calls."""
+
+    def __init__(self, encoded: list[int], limit: int | None = None) -> None:
+        configured = load_encoder(EncoderSettings())
+        assert isinstance(configured, MixedEncoder)
+        super().__init__(configured.dense_encoder, configured.lexical_encoder)
+        self.encoded, self.limit = encoded, limit
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        if len(self.encoded) == self.limit:
+            raise KeyboardInterrupt
+        self.encoded.append(1)
+        return super().encode_documents(texts)
+
+
+def test_an_interrupted_build_leaves_the_old_generation_and_resumes(config: Config) -> None:
     builder.build(config)
     before = answers(config)
     many = {f"more/{i}.md": f"document number {i} about {['apples', 'pears', 'plums'][i % 3]}" for i in range(12)}
     write_documents(config.base / "documents", many)
     small = config_for(config.base, encode={"shard_chunks": 2})
     encoded: list[int] = []
-    original = builder.encoding.staging.write_shard
-
-    def interrupt(*arguments: object) -> None:
-        if len(encoded) == 3:
-            raise KeyboardInterrupt
-        encoded.append(1)
-        original(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(builder.encoding.staging, "write_shard", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            builder.build(small)
+    with pytest.raises(KeyboardInterrupt):
+        builder.build(small, encoder=Interrupted(encoded, 3))
     assert answers(config) == before
-    with monkeypatch.context() as patch:
-        patch.setattr(builder.encoding.staging, "write_shard", lambda *a: (encoded.append(1), original(*a)))
-        builder.build(small)
+    builder.build(small, encoder=Interrupted(encoded))
     assert len(encoded) == 6
     assert np.isin([f"more/{i}.md#0" for i in range(12)], [a[0] for a in answers(config, 50)]).all()
 

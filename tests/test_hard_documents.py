@@ -19,16 +19,9 @@ from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.ingest import stage
 from pipeline.ingest.guard import time_reason
-from pipeline.job import build as builder
 from pipeline.records import Chunk, Document
 from tests.faults import stub
 from tests.ingest.conftest import forever
-
-
-@pytest.fixture(autouse=True)
-def _stub() -> Iterator[None]:
-    with stub.patched():
-        yield
 
 
 @pytest.fixture
@@ -38,21 +31,17 @@ def sources(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def uncut(monkeypatch: pytest.MonkeyPatch) -> None:
+class Breaking(stub.OneChunk):
     """Documents with `breaks` in their text cannot be cut, and cutting those with `loops` does not end."""
-    original = stub.OneChunk.chunk
 
-    def chunk(self: stub.OneChunk, document: Document) -> Iterator[Chunk]:
-        pieces = list(original(self, document))
+    def chunk(self, document: Document) -> Iterator[Chunk]:
+        pieces = list(super().chunk(document))
         yield pieces[0]
         if "breaks" in document.text:
             raise ZeroDivisionError("of a cut")
         if "loops" in document.text:
             forever()
         yield from pieces[1:]
-
-    monkeypatch.setattr(stub.OneChunk, "chunk", chunk)
 
 
 def config_for(sources: Path, **ingest: object) -> Config:
@@ -80,7 +69,7 @@ def test_one_document_does_not_stop_the_night(sources: Path) -> None:
     os.mkfifo(sources / "pipe.md")
     (sources / "good.md").write_text("good")
     config = config_for(sources)
-    report = builder.build(config)
+    report = stub.build(config)
     assert live(config).keys() == {"good.md", "near"}
     bad = ["bool.md", "days.parquet:2", "int.md", "pipe.md", "timestamp.md"]
     assert [rejection.source for rejection in report.rejections] == [f"sources/{name}" for name in bad]
@@ -89,15 +78,14 @@ def test_one_document_does_not_stop_the_night(sources: Path) -> None:
     assert listed[1]["reason"].startswith("OverflowError: ")
 
 
-@pytest.mark.usefixtures("uncut")
 def test_a_document_that_cannot_be_cut_is_rejected_and_its_last_version_stays(sources: Path) -> None:
     write(sources / "a.jsonl", one="apples", two="pears", three="plums")
     config = config_for(sources, document_seconds=0.1)
-    builder.build(config)
+    stub.build(config, chunker=Breaking())
     before = live(config)
     (sources / "a.jsonl").unlink()
     write(sources / "b.jsonl", one="it breaks", new="it breaks", two="it loops", three="plums and more")
-    report = builder.build(config)
+    report = stub.build(config, chunker=Breaking())
     assert [(rejection.source, rejection.reason) for rejection in report.rejections] == [
         ("sources/b.jsonl:1", "cannot be cut into chunks: ZeroDivisionError: of a cut"),
         ("sources/b.jsonl:2", "cannot be cut into chunks: ZeroDivisionError: of a cut"),
@@ -105,7 +93,7 @@ def test_a_document_that_cannot_be_cut_is_rejected_and_its_last_version_stays(so
     ]
     assert (report.added, report.changed, report.unchanged, report.deleted) == (0, 1, 0, 0)
     assert live(config) == before | {"three": "sources/b.jsonl"}
-    again = builder.build(config)
+    again = stub.build(config, chunker=Breaking())
     assert (again.published, again.rejections) == (False, report.rejections), "tried again each time"
 
 
@@ -117,7 +105,7 @@ def test_a_disk_that_is_full_is_no_fault_of_a_document(sources: Path, monkeypatc
     config = config_for(sources)
     monkeypatch.setattr(stage, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
-        builder.build(config)
+        stub.build(config)
     assert manifests.generations(config.index_path) == []
 
 
@@ -125,7 +113,8 @@ def test_the_command_line_lists_it_in_one_line_each(sources: Path) -> None:
     (sources / "bad.md").write_text("---\nx: !!int ''\n---\ntext")
     (sources / "good.md").write_text("good")
     (sources.parent / "config.yaml").write_text("index: index\nsources: [{path: sources}]\n")
-    result = CliRunner().invoke(cli, ["--config", str(sources.parent / "config.yaml"), "ingest"])
+    command = ["--config", str(sources.parent / "config.yaml"), "ingest"]
+    result = CliRunner().invoke(cli, command, obj=stub.options())
     assert result.exit_code == 3
     assert "rejected sources/bad.md: front matter cannot be read: " in result.output
     assert "Traceback" not in result.output

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from pipeline.cli import cli
-from pipeline.config import Config, EncoderSettings, FusionSettings
+from pipeline.config import Config, FusionSettings
 from pipeline.encode.stage import segment_id
 from pipeline.errors import ConfigError, CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
@@ -27,12 +27,10 @@ from pipeline.index.rows import SegmentShape
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.models.contract import LexicalScoring, Runtime
-from pipeline.query import searcher
-from pipeline.query.searcher import open_index
 from pipeline.records import Encoded, Fingerprint, SparseRows
+from tests.collection import write_documents
 from tests.faults import stub
 
 pytest.importorskip("seismic")
@@ -61,16 +59,20 @@ class HashedWeights:
     encode_queries = encode_documents
 
 
-def load_weights(settings: EncoderSettings, **_: Any) -> MixedEncoder:
+def encoder() -> MixedEncoder:
     return MixedEncoder(stub.HashedEncoder(), HashedWeights())  # type: ignore[arg-type]
+
+
+def run(*arguments: str, **options: Any) -> Result:
+    """A command with that encoder."""
+    chosen = dataclasses.replace(stub.options(), encoder=encoder())
+    return CliRunner().invoke(cli, arguments, obj=chosen, **options)
 
 
 @pytest.fixture(autouse=True)
 def _stub() -> Iterator[None]:
     """Small segments, and searches that ask their Seismic files all the same."""
-    with stub.patched(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builder, "load_encoder", load_weights)
-        patch.setattr(searcher, "load_encoder", load_weights)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seismic, "_DEEP", 0)
         yield
 
@@ -83,7 +85,7 @@ def config_of(base: Path, kind: str = "seismic", **segments: Any) -> Config:
 def build(base: Path, version: int = 0, kind: str = "seismic", **segments: Any) -> Config:
     stub.write_texts(base, version, 300)
     config = config_of(base, kind, **segments)
-    builder.build(config)
+    stub.build(config, encoder=encoder())
     return config
 
 
@@ -108,7 +110,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def answers(index: Path, k: int = 5) -> list[list[tuple[str, float]]]:
     fusion = FusionSettings(method="minmax")
     queries = ("apples edition 1", "a document about number 7", "plums", "nothing of it")
-    with open_index(index) as opened:
+    with stub.open_index(index, encoder=encoder()) as opened:
         opened.settings = opened.settings.model_copy(update={"depth": 20})
         found = opened.search_many(queries, k, "lexical", fusion=fusion)
     return [[(hit.chunk_id, hit.score) for hit in hits] for hits in found]
@@ -149,7 +151,7 @@ def test_a_change_of_mind_keeps_old_segments_and_their_names(tmp_path: Path) -> 
         (False, False),
     ]
     stub.write_texts(tmp_path, 2, 300)
-    report = builder.build(config)
+    report = stub.build(config, encoder=encoder())
     assert report.lexical_recall is not None
     assert (report.lexical_recall.segments, report.lexical_recall.all_segments) == (2, 3)
     build(tmp_path, 3, "exact")
@@ -168,12 +170,12 @@ def test_the_recall_is_printed_reported_and_shown(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     text = config_of(tmp_path).model_dump_json(exclude={"base"})
     path.write_text(text)  # JSON is YAML
-    run = CliRunner().invoke(cli, ["--config", str(path), "build"])
-    assert run.exit_code == 0, run.output
+    built = run("--config", str(path), "build")
+    assert built.exit_code == 0, built.output
     recall = live(tmp_path / "index")[0].lexical
     assert recall is not None
     line = f"the approximate lexical leg finds {recall.recall:.3f} of the exact leg's ten best"
-    assert line in run.stdout.splitlines()
+    assert line in built.stdout.splitlines()
     report = CliRunner().invoke(cli, ["--config", str(path), "report"]).stdout
     assert line in report
     page = next((tmp_path / "index/reports").glob("*.html")).read_text()
@@ -183,32 +185,30 @@ def test_the_recall_is_printed_reported_and_shown(tmp_path: Path) -> None:
     assert f"recall {recall.recall:.3f}" in table
     record = json.loads(CliRunner().invoke(cli, [*status, "--json"]).stdout)
     assert record["segments"][0]["lexical"]["recall"] == recall.recall
-    again = CliRunner().invoke(cli, ["--config", str(path), "build"])
+    again = run("--config", str(path), "build")
     assert (again.exit_code, line in again.stdout) == (4, False)
     stub.write_texts(tmp_path, 1, 300)
-    logged = CliRunner().invoke(cli, ["--config", str(path), "--log-json", "build"]).stderr
-    built = next(r for r in map(json.loads, logged.splitlines()) if r.get("event") == "built")
-    assert built["lexical_recall"]["segments"] == 2
+    logged = run("--config", str(path), "--log-json", "build").stderr
+    record = next(r for r in map(json.loads, logged.splitlines()) if r.get("event") == "built")
+    assert record["lexical_recall"]["segments"] == 2
 
 
-@pytest.mark.parametrize("job", [builder.build, builder.ingest, builder.plan])
+@pytest.mark.parametrize("job", [stub.build, stub.ingest, stub.plan])
 def test_bm25_and_a_missing_package_are_refused_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Any
 ) -> None:
     config = config_of(tmp_path)  # there are no documents: reading would be another error
-    monkeypatch.setattr(builder, "discover", lambda *_: pytest.fail("read"))
-    with monkeypatch.context() as patch:
-        patch.setattr(builder, "load_encoder", stub.load_stub)
-        with pytest.raises(ConfigError, match="statistics of the whole live index"):
-            job(config)
+    with pytest.raises(ConfigError, match="statistics of the whole live index"):
+        job(config)
     monkeypatch.setitem(sys.modules, "seismic", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'hybrid-pipeline\[seismic\]'"):
-        job(config)
+        job(config, encoder=encoder())
 
 
-def test_compacting_a_bm25_index_with_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builder, "load_encoder", stub.load_stub)
-    config = build(tmp_path, 0, "exact")
+def test_compacting_a_bm25_index_with_it_is_refused(tmp_path: Path) -> None:
+    stub.write_texts(tmp_path, 0, 300)
+    config = config_of(tmp_path, "exact")
+    stub.build(config)
     with pytest.raises(ConfigError, match="BM25"):
         compact(config.index_path, lexical=APPROXIMATE)
 
@@ -281,8 +281,8 @@ def test_verify_misses_a_file_that_the_entry_needs(tmp_path: Path) -> None:
 
 
 def test_dry_run_counts_it(tmp_path: Path) -> None:
-    stub.write_texts(tmp_path, 0, 10)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.job.plan._mean_tokens", lambda *_: 10.0)
-        sizes = [builder.plan(config_of(tmp_path, kind)).lexical_bytes for kind in ("exact", "seismic")]
+    text = "one two three four five six seven eight"  # with those at its ends, ten tokens of the embedded model
+    write_documents(tmp_path / "documents", {f"{number}.txt": text for number in range(10)})
+    kinds = ("exact", "seismic")
+    sizes = [stub.plan(config_of(tmp_path, kind), encoder=encoder()).lexical_bytes for kind in kinds]
     assert sizes == [10 * 10 * 16, 10 * 10 * 76]

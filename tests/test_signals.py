@@ -27,7 +27,7 @@ from tests.collection import config_for, write_documents
 
 SETTINGS = "index: index\nsources: [{path: documents}]\nencoder: {model: none}\nencode: {shard_chunks: 2}\n"
 STAGES = {
-    "ingest": ("pipeline.job.build.Chunker.chunk", 5),
+    "ingest": ("pipeline.ingest.cutting.chunker.Chunker.chunk", 5),
     "encode": ("pipeline.index.staging.write_shard", 3),
     "commit": ("pipeline.index.candidate.discard", 1),
 }

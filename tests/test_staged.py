@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,19 +17,13 @@ from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundEr
 from pipeline.index import candidate, store
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from pipeline.job.gate import recorded_measures, recorded_refusals
-from pipeline.query.searcher import open_index
+from pipeline.progress import Progress, silent
+from pipeline.records import Encoded
 from tests.collection import TEXTS, config_for, write_documents
 from tests.faults import stub
 
 EXPECT = {"expect": [{"query": "publish the generation before", "documents": ["en/rollback.md"], "k": 1}]}
-
-
-@pytest.fixture(autouse=True)
-def _stub() -> Iterator[None]:
-    with stub.patched():
-        yield
 
 
 @pytest.fixture
@@ -36,21 +31,21 @@ def config(tmp_path: Path) -> Config:
     """One good generation; then the document that the gate expects loses its words."""
     write_documents(tmp_path / "documents")
     config = config_for(tmp_path, gate=EXPECT, query={"mode": "lexical"})
-    assert builder.build(config).measures == {"expected": 1.0}
+    assert stub.build(config).measures == {"expected": 1.0}
     write_documents(tmp_path / "documents", {"en/rollback.md": "Nothing of use.", "new.md": "A new document."})
     return config
 
 
 def found(config: Config, generation: int | str | None = None) -> list[str]:
-    with open_index(config.index_path, generation=generation, settings=config.query) as index:  # type: ignore[arg-type]
+    with stub.open_index(config.index_path, generation=generation, settings=config.query) as index:  # type: ignore[arg-type]
         return [hit.doc_id for hit in index.search("new document", 3)]
 
 
-def refuse(config: Config) -> None:
+def refuse(config: Config, **options: Any) -> None:
     with pytest.raises(
         GateRefusedError, match=r"refused generation 2: expected is 0\.0000.*'publish the gen.*force"
     ):
-        builder.build(config)
+        stub.build(config, **options)
 
 
 def test_a_staged_generation_can_be_verified(config: Config) -> None:
@@ -90,39 +85,47 @@ def test_publish_asks_the_gate_again_and_obeys_force(config: Config) -> None:
     refuse(config)
     staged = candidate.load(config.index_path)
     with pytest.raises(GateRefusedError, match="generation 2"):
-        builder.publish(config)
-    published = builder.publish(config, force=True)
+        stub.publish(config)
+    published = stub.publish(config, force=True)
     assert published.note.startswith("published by force: expected is 0.0000")
     assert published.segments == staged.segments
     assert manifests.generations(config.index_path) == [1, 2]
     assert found(config)[0] == "new.md"
     assert verify(config.index_path, deep=True).ok
     with pytest.raises(IndexNotFoundError, match="no generation is staged"):
-        builder.publish(config)
-    assert not builder.build(config).published
+        stub.publish(config)
+    assert not stub.build(config).published
 
 
 def test_publish_without_force_after_the_gate_was_changed(config: Config) -> None:
     refuse(config)
-    published = builder.publish(config.model_copy(update={"gate": type(config.gate)()}))
+    published = stub.publish(config.model_copy(update={"gate": type(config.gate)()}))
     assert (published.generation, published.note, recorded_refusals(published)) == (2, "", [])
 
 
-def test_the_next_build_supersedes_what_is_staged_and_encodes_nothing_twice(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Watched(stub.HashedEncoder):
+    """Knows which stage of a build it is in: in `encode` it has nothing to do."""
+
+    stage = ""
+
+    def begins(self, description: str, total: int | None, unit: str) -> Progress:
+        self.stage = description
+        return silent(description, total, unit)
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        assert self.stage != "encode", "encoded again"
+        return super().encode_documents(texts)
+
+
+def test_the_next_build_supersedes_what_is_staged_and_encodes_nothing_twice(config: Config) -> None:
     refuse(config)
     write_documents(config.base / "documents", {"newer.md": "A newer document."})
     refuse(config)
     assert "newer.md" in found(config, "staged")
-    original = stub.HashedEncoder.encode_documents
-    with monkeypatch.context() as patch:
-        patch.setattr(stub.HashedEncoder, "encode_documents", lambda *_: pytest.fail("encoded again"))
-        patch.setattr(stub.HashedEncoder, "encode_queries", original)
-        patch.setattr("pipeline.job.commit.is_stale", lambda *_: False)
-        refuse(config)
+    watched = Watched()
+    refuse(config, encoder=stub.encoder(watched), progress=watched.begins)
     write_documents(config.base / "documents", {"en/rollback.md": TEXTS["en/rollback.md"]})
-    report = builder.build(config, note="mended")
+    report = stub.build(config, note="mended")
     assert (report.published, report.generation, report.measures) == (True, 2, {"expected": 1.0})
     assert manifests.load(config.index_path, 2).note == "mended"
     assert candidate.waiting(config.index_path) is None
@@ -133,7 +136,7 @@ def test_sources_put_back_as_they_were_clear_what_is_staged(config: Config) -> N
     refuse(config)
     write_documents(config.base / "documents", {"en/rollback.md": TEXTS["en/rollback.md"]})
     (config.base / "documents/new.md").unlink()
-    assert not builder.build(config).published
+    assert not stub.build(config).published
     with pytest.raises(IndexNotFoundError):
         found(config, "staged")
 
@@ -142,7 +145,7 @@ def test_a_staged_generation_that_another_overtook_is_not_published(config: Conf
     refuse(config)
     store.rollback(config.index_path, 1)
     with pytest.raises(IndexStoreError, match="staged to follow generation 1, but 2 is live"):
-        builder.publish(config, force=True)
+        stub.publish(config, force=True)
     with store.lock(config.index_path):
         assert len(store.collect_garbage(config.index_path, 3)) == 1
 
@@ -157,7 +160,7 @@ def test_a_damaged_staged_generation_is_not_published(config: Config) -> None:
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(CorruptIndexError, match="checksum"):
-        builder.publish(config, force=True)
+        stub.publish(config, force=True)
     assert manifests.generations(config.index_path) == [1]
 
 
@@ -165,9 +168,9 @@ def test_the_first_build_can_be_refused_too(tmp_path: Path) -> None:
     write_documents(tmp_path / "documents", {"a.md": "Apples."})
     config = config_for(tmp_path, gate=EXPECT)
     with pytest.raises(GateRefusedError, match="generation 1"):
-        builder.build(config)
+        stub.build(config)
     assert manifests.generations(config.index_path) == []
-    assert builder.publish(config, force=True).generation == 1
+    assert stub.publish(config, force=True).generation == 1
 
 
 def test_the_live_generation_is_measured_when_the_questions_are_new(config: Config) -> None:
@@ -179,14 +182,14 @@ def test_the_live_generation_is_measured_when_the_questions_are_new(config: Conf
     with pytest.raises(
         GateRefusedError, match=r"P@1 fell from 1\.0000 to 0\.0000, by more than gate\.max_drop=0\.1"
     ):
-        builder.build(changed)
+        stub.build(changed)
 
 
 def run(folder: Path, *arguments: str) -> Result:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        return CliRunner().invoke(cli, list(arguments))
+        return CliRunner().invoke(cli, list(arguments), obj=stub.options())
     finally:
         os.chdir(before)
 

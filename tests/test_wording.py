@@ -65,9 +65,8 @@ def test_a_file_name_is_one_line_wherever_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "documents" / name).write_bytes(b"\0\1")
     config = tmp_path / "config.yaml"
     config.write_text("index: index\nsources: [{path: documents}]\n")
-    with stub.patched():
-        result = CliRunner().invoke(cli, ["--config", str(config), "build"])
-        report = CliRunner().invoke(cli, ["--config", str(config), "report"])
+    result = CliRunner().invoke(cli, ["--config", str(config), "build"], obj=stub.options())
+    report = CliRunner().invoke(cli, ["--config", str(config), "report"])
     assert result.exit_code == 3
     assert "rejected documents/bad\ufffd[31m ok: all is well.txt: " in result.stderr
     assert "\x1b" not in report.stdout

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_REJECTS, Options
+from pipeline.job.options import BuildOptions, IngestOptions
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
@@ -36,6 +38,21 @@ _NOTE = click.option(
 )
 
 
+def _as(record: type[IngestOptions]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Hand a command the options that `record` has fields for as one record, before its others."""
+    names = [field.name for field in dataclasses.fields(record)]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def collected(options: Options, **given: Any) -> None:
+            wanted = record(**{name: given.pop(name) for name in names})
+            command(options, wanted, **given)
+
+        return collected
+
+    return decorate
+
+
 @click.command()
 @click.argument("folder", default=".", metavar="[DIR]")
 def init(folder: str) -> None:
@@ -52,17 +69,17 @@ def init(folder: str) -> None:
 @_REHASH
 @_ALLOW_DELETES
 @click.pass_obj
-def ingest(options: Options, full: bool, strict: bool, rehash: bool, allow_deletes: bool) -> None:
+@_as(IngestOptions)
+def ingest(options: Options, wanted: IngestOptions) -> None:
     """Read the sources and stage the chunks of new and changed documents."""
     from pipeline.job import build as builder
     from pipeline.render import build_lines
 
     report = builder.ingest(
         options.config(),
-        full=full,
-        strict=strict,
-        rehash=rehash,
-        allow_deletes=allow_deletes,
+        options=wanted,
+        encoder=options.encoder,
+        chunker=options.chunker,
         progress=options.progress(),
     )
     staged = report.staged
@@ -80,7 +97,14 @@ def encode(options: Options, allow_deletes: bool, note: str) -> None:
     """Encode what `ingest` staged and publish it as a new generation."""
     from pipeline.job import build as builder
 
-    report = builder.encode(options.config(), allow_deletes=allow_deletes, note=note, progress=options.progress())
+    report = builder.encode(
+        options.config(),
+        allow_deletes=allow_deletes,
+        note=note,
+        encoder=options.encoder,
+        chunker=options.chunker,
+        progress=options.progress(),
+    )
     _finish(options, report)
 
 
@@ -92,29 +116,33 @@ def encode(options: Options, allow_deletes: bool, note: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @_NOTE
 @click.pass_obj
-def build(
-    options: Options, full: bool, strict: bool, rehash: bool, allow_deletes: bool, dry_run: bool, note: str
-) -> None:
+@_as(BuildOptions)
+def build(options: Options, wanted: BuildOptions, dry_run: bool) -> None:
     """Bring the index up to date with its sources: ingest, encode, publish."""
     from pipeline.job import build as builder
 
     if dry_run:
         from pipeline.render import build_lines
 
-        plan = builder.plan(options.config(), full=full, rehash=rehash, progress=options.progress())
+        plan = builder.plan(
+            options.config(),
+            full=wanted.full,
+            rehash=wanted.rehash,
+            encoder=options.encoder,
+            chunker=options.chunker,
+            progress=options.progress(),
+        )
         click.echo("\n".join(build_lines.plan_lines(plan)))
         _tell_rejections(options, plan.rejections, None)
-        if plan.refusal and not allow_deletes:
+        if plan.refusal and not wanted.allow_deletes:
             options.warn(f"would be refused: {plan.refusal}", event="refusal")
             sys.exit(EXIT_REFUSED)
         sys.exit(EXIT_REJECTS if plan.rejections else EXIT_OK)
     report = builder.build(
         options.config(),
-        full=full,
-        strict=strict,
-        rehash=rehash,
-        allow_deletes=allow_deletes,
-        note=note,
+        options=wanted,
+        encoder=options.encoder,
+        chunker=options.chunker,
         progress=options.progress(),
     )
     _finish(options, report)
@@ -127,7 +155,7 @@ def publish(options: Options, force: bool) -> None:
     """Publish the staged generation that the gate refused: if it passes now, or with --force."""
     from pipeline.job import build as builder
 
-    manifest = builder.publish(options.config(), force=force, progress=options.progress())
+    manifest = builder.publish(options.config(), force=force, encoder=options.encoder, progress=options.progress())
     options.say(
         f"published generation {manifest.generation}: {counted(manifest.documents, 'document')}, "
         f"{counted(manifest.chunks, 'chunk')}",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.config import Config
+    from pipeline.ingest.cutting.contract import DocumentChunker
+    from pipeline.models.contract import Encoder
     from pipeline.progress import Progress, ProgressFactory
     from pipeline.query.searcher import Index
 
@@ -36,13 +38,18 @@ _KEPT = ": the live index is as it was and what is staged is kept; `pipeline {co
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options that every command has. `config_named`: `config_path` was given, so it must be there."""
+    """The options that every command has. `config_named`: `config_path` was given, so it must be there.
+
+    `encoder`, `chunker`: of an application that runs commands with its own, as `cli.main(obj=Options(encoder=…))`.
+    """
 
     config_path: Path = Path("config.yaml")
     quiet: bool = False
     log_json: bool = False
     config_named: bool = False
     verbose: bool = False
+    encoder: Encoder | None = None
+    chunker: DocumentChunker | None = None
 
     def with_option(self, name: str, value: Any) -> Options:
         """These options and one more, by its name on the command line."""
@@ -113,13 +120,18 @@ class Options:
         from pipeline.query.searcher import open_index
 
         if index_path is not None:
-            opened = open_index(index_path, generation=generation, settings=self.config_or_defaults().query)
+            opened = open_index(
+                index_path,
+                generation=generation,
+                encoder=self.encoder,
+                settings=self.config_or_defaults().query,
+            )
         else:
             config = self.config()
             opened = open_index(
                 config.index_path,
                 generation=generation,
-                encoder=config.encoder,
+                encoder=self.encoder or config.encoder,
                 base=config.base,
                 settings=config.query,
             )

@@ -143,11 +143,13 @@ def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) 
     from pipeline.query.searcher import open_index
 
     config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked)
-    report = build(config, progress=options.progress())
+    report = build(
+        config, encoder=options.encoder, chunker=options.chunker if chunked else None, progress=options.progress()
+    )
     if report.rejections and not options.quiet:
         rejected = counted(len(report.rejections), "document")
         click.echo(f"{rejected} rejected, counted as not found", err=True)
-    with open_index(config.index_path, settings=config.query) as index:
+    with open_index(config.index_path, encoder=options.encoder, settings=config.query) as index:
         yield index
 
 

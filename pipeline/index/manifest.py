@@ -234,15 +234,19 @@ def lexical_recall(manifest: Manifest) -> LexicalRecall | None:
     return LexicalRecall(len(found), len(manifest.segments), round(mean, 4), min(recall for recall, _ in found))
 
 
-def check_fingerprints(index: Path, manifest: Manifest, current: Mapping[str, Fingerprint | None]) -> None:
-    """Refuse to mix. Raises `IncompatibleIndexError` that spells out, field by field, what differs."""
+def differences(manifest: Manifest, current: Mapping[str, Fingerprint | None]) -> list[str]:
+    """One line for each field in which the recorded fingerprints differ from the current ones."""
     nothing = Fingerprint(())
-    problems = [
+    return [
         f"{part} {line}"
         for part, mine in current.items()
         for line in (manifest.fingerprint(part) or nothing).differences(mine or nothing)
     ]
-    if problems:
+
+
+def check_fingerprints(index: Path, manifest: Manifest, current: Mapping[str, Fingerprint | None]) -> None:
+    """Refuse to mix. Raises `IncompatibleIndexError` that spells out, field by field, what differs."""
+    if problems := differences(manifest, current):
         raise IncompatibleIndexError(
             f"{index}: built with other settings (index → configured): {'; '.join(problems)}; "
             "configure what the index was built with, or rebuild it with `pipeline build --full`"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import IndexStoreError
@@ -15,9 +15,10 @@ from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
 from pipeline.index.segment import file_entry
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import LiveDocument
+from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Guard, one_line
-from pipeline.records import Chunk, Document, Fingerprint, Rejection
+from pipeline.records import Chunk, Document, Rejection
 
 REJECTS = "rejects"
 
@@ -89,8 +90,7 @@ class IngestRun:
         self,
         index: Path,
         documents: Iterable[Document],
-        chunk: Callable[[Document], Iterator[Chunk]],
-        chunker: Fingerprint,
+        chunker: DocumentChunker,
         shard_chunks: int,
         base_generation: int,
         full: bool,
@@ -100,7 +100,7 @@ class IngestRun:
         replaced: list[str] = []
         with files.new_folder(staging.ingest_folder(index)) as folder:
             parts: list[FileEntry] = []
-            for part in self._parts(documents, chunk, replaced, shard_chunks):
+            for part in self._parts(documents, chunker, replaced, shard_chunks):
                 path = folder / f"part-{len(parts):05d}.parquet"
                 write_table(path, [chunks_to_table(part)], CHUNK_SCHEMA, group_rows=4096)
                 parts.append(file_entry(path))
@@ -112,7 +112,7 @@ class IngestRun:
                 full=full,
                 parts=tuple(parts),
                 chunks=total,
-                chunker=dict(chunker.fields),
+                chunker=dict(chunker.fingerprint.fields),
                 read=self.read,
                 added=self.added - len(moved),
                 changed=self.changed,
@@ -129,13 +129,13 @@ class IngestRun:
     def _parts(
         self,
         documents: Iterable[Document],
-        chunk: Callable[[Document], Iterator[Chunk]],
+        chunker: DocumentChunker,
         replaced: list[str],
         shard_chunks: int,
     ) -> Iterator[list[Chunk]]:
         pending: list[Chunk] = []
         for document in self.fresh(documents):
-            for piece in self._cut(document, chunk, replaced):
+            for piece in self._cut(document, chunker, replaced):
                 pending.append(piece)
                 if len(pending) == shard_chunks:
                     yield pending
@@ -143,14 +143,12 @@ class IngestRun:
         if pending:
             yield pending
 
-    def _cut(
-        self, document: Document, chunk: Callable[[Document], Iterator[Chunk]], replaced: list[str]
-    ) -> list[Chunk]:
+    def _cut(self, document: Document, chunker: DocumentChunker, replaced: list[str]) -> list[Chunk]:
         """The chunks of a document, which then counts as added or changed. One that cannot be cut is rejected."""
         rejection = Rejection(document.source, "", document.line)
         try:
             with self._guard:
-                pieces = self._guard.run(lambda: rejection.source, lambda: list(chunk(document)))
+                pieces = self._guard.run(lambda: rejection.source, lambda: list(chunker.chunk(document)))
         except UnreadableError as error:
             self._seen.remove(document.doc_id)
             self._uncut.add(document.doc_id)

@@ -9,8 +9,9 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Unpack
 
-from pipeline.arguments import flag, flags, reporter, text
+from pipeline.arguments import flag, reporter, text
 from pipeline.config import Config, configured
 from pipeline.encode import stage as encoding
 from pipeline.encode.reuse import take_inventory
@@ -23,11 +24,9 @@ from pipeline.errors import (
 )
 from pipeline.index import files, staging, store
 from pipeline.index import manifest as manifests
-from pipeline.index.lexical import seismic_writer
-from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
-from pipeline.ingest.cutting.chunker import Chunker
+from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.ledger import Ledger, load_ledger
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
@@ -36,14 +35,16 @@ from pipeline.job import plan as planning
 from pipeline.job.commit import Wishes
 from pipeline.job.gate import recorded_refusals
 from pipeline.job.golden import Golden, load_golden
+from pipeline.job.injected import Injected
 from pipeline.job.judging import Circumstances, judged
+from pipeline.job.options import BuildKeywords, BuildOptions, IngestKeywords, IngestOptions
 from pipeline.job.outcome import BuildReport, IngestReport
 from pipeline.job.plan import BuildPlan
 from pipeline.job.report import failure
 from pipeline.job.report.page import write
 from pipeline.job.report.record import load as load_record
 from pipeline.job.stopwatch import Stopwatch
-from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
+from pipeline.models.choose.encoder import chunk_tokenizer
 from pipeline.models.contract import Encoder
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Fingerprint, Rejection
@@ -65,85 +66,99 @@ Configured = Config | str | os.PathLike[str]
 def ingest(
     config: Configured,
     *,
-    full: bool = False,
-    strict: bool = False,
-    rehash: bool = False,
-    allow_deletes: bool = False,
+    options: IngestOptions | None = None,
+    encoder: Encoder | None = None,
+    chunker: DocumentChunker | None = None,
     progress: ProgressFactory = silent,
+    **keywords: Unpack[IngestKeywords],
 ) -> IngestReport:
     """Read the sources and stage the chunks of new and changed documents for `encode`.
 
     `full` takes nothing over from the live generation. `strict` raises `RejectedDocumentsError` if any document is
     rejected. `rehash` reads every file, also those that look as they did when they were last read. `allow_deletes`
-    lifts the guard `max_delete_ratio`, which otherwise raises `DeletionGuardError`.
+    lifts the guard `max_delete_ratio`, which otherwise raises `DeletionGuardError`. `options` holds all of these as
+    one record. `encoder` and `chunker`: as in `build`.
     Raises `ConfigError`, `SourceError`, `IncompatibleIndexError`, `IndexLockedError`.
     """
     config, watch = configured(config), Stopwatch(reporter(progress))
-    full, strict, rehash, allow_deletes = flags(
-        full=full, strict=strict, rehash=rehash, allow_deletes=allow_deletes
-    )
+    wanted, injected = IngestOptions.of(options, **keywords), Injected.passed(encoder, chunker)
     with _lock(config), failure.noted(config.index_path, watch):
-        return _ingest(config, _encoder(config), full, strict, rehash, allow_deletes, watch)
+        return _ingest(config, injected.encoder(config), injected, wanted, watch)
 
 
 def encode(
-    config: Configured, *, allow_deletes: bool = False, note: str = "", progress: ProgressFactory = silent
+    config: Configured,
+    *,
+    allow_deletes: bool = False,
+    note: str = "",
+    encoder: Encoder | None = None,
+    chunker: DocumentChunker | None = None,
+    progress: ProgressFactory = silent,
 ) -> BuildReport:
     """Encode what `ingest` staged and publish it as a new generation, unless the quality gate refuses it.
 
-    `note` is kept in the generation. Raises `IndexStoreError` if nothing is staged or the index has moved on since,
-    `GateRefusedError`, `EncoderError`, `IndexLockedError`.
+    `note` is kept in the generation. `encoder` and `chunker`: as in `build`, and those that `ingest` had. Raises
+    `IndexStoreError` if nothing is staged or the index has moved on since, `GateRefusedError`, `EncoderError`,
+    `IndexLockedError`.
     """
-    config, watch = configured(config), Stopwatch(reporter(progress))
+    injected = Injected.passed(encoder, chunker)
+    config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
     index, note, allow_deletes = config.index_path, text("note", note), flag("allow_deletes", allow_deletes)
     with _lock(config), failure.noted(index, watch):
         wishes = Wishes(_golden(config), note, allow_deletes)
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        encoder, chunker = _encoder(config), _chunker(config).fingerprint
-        if changed := Fingerprint(tuple(sorted(staged.chunker.items()))).differences(chunker):
+        loaded, cut_by = injected.encoder(config), injected.chunker(config).fingerprint
+        if changed := Fingerprint(tuple(sorted(staged.chunker.items()))).differences(cut_by):
             raise IndexStoreError(
                 f"{index}: staged with other settings (staged → configured): {'; '.join(changed)}; "
                 "run `pipeline ingest` again"
             )
         rejections, path = load_rejections(index, staged.base_generation + 1) if staged.rejected else ((), None)
-        return commit.encode_and_publish(config, encoder, IngestReport(staged, rejections, path), watch, wishes)
+        return commit.encode_and_publish(config, loaded, IngestReport(staged, rejections, path), watch, wishes)
 
 
 def build(
     config: Configured,
     *,
-    full: bool = False,
-    strict: bool = False,
-    rehash: bool = False,
-    allow_deletes: bool = False,
-    note: str = "",
+    options: BuildOptions | None = None,
+    encoder: Encoder | None = None,
+    chunker: DocumentChunker | None = None,
     progress: ProgressFactory = silent,
+    **keywords: Unpack[BuildKeywords],
 ) -> BuildReport:
     """Bring the index up to date with its sources: ingest, encode, publish. Encodes only new and changed documents.
 
+    `full`, `strict`, `rehash`, `allow_deletes` and `note` are those of `ingest` and `encode`; `options` holds them
+    as one record. `encoder`: an object of the application's own (`pipeline.models.contract.Encoder`) in place of
+    the one that the settings name. It encodes in this process, whatever `encode.devices` says. `chunker`: an object
+    (`pipeline.ingest.cutting.contract.DocumentChunker`) in place of the one that the settings make.
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
-    config, watch, note = configured(config), Stopwatch(reporter(progress)), text("note", note)
-    full, strict, rehash, allow_deletes = flags(
-        full=full, strict=strict, rehash=rehash, allow_deletes=allow_deletes
-    )
+    injected, wanted = Injected.passed(encoder, chunker), BuildOptions.of(options, **keywords)
+    config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
     with _lock(config), failure.noted(config.index_path, watch):
-        wishes = Wishes(_golden(config), note, allow_deletes)
-        encoder = _encoder(config)
-        report = _ingest(config, encoder, full, strict, rehash, allow_deletes, watch)
-        return commit.encode_and_publish(config, encoder, report, watch, wishes)
+        wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes)
+        loaded = injected.encoder(config)
+        report = _ingest(config, loaded, injected, wanted, watch)
+        return commit.encode_and_publish(config, loaded, report, watch, wishes)
 
 
-def publish(config: Configured, *, force: bool = False, progress: ProgressFactory = silent) -> Manifest:
+def publish(
+    config: Configured,
+    *,
+    force: bool = False,
+    encoder: Encoder | None = None,
+    progress: ProgressFactory = silent,
+) -> Manifest:
     """Publish the generation that the quality gate refused, if it passes now, or whatever the gate says if `force`.
 
-    Raises `GateRefusedError`, `IndexNotFoundError` if none is staged, `IndexStoreError` if another generation was
-    published since, `CorruptIndexError`, `IndexLockedError`.
+    `encoder`: as in `build`. Raises `GateRefusedError`, `IndexNotFoundError` if none is staged, `IndexStoreError`
+    if another generation was published since, `CorruptIndexError`, `IndexLockedError`.
     """
     config, force, progress = configured(config), flag("force", force), reporter(progress)
-    index = config.index_path
+    injected, index = Injected.passed(encoder), config.index_path
     with _lock(config):
         manifest = commit.staged_candidate(index)
         if force:
@@ -151,7 +166,7 @@ def publish(config: Configured, *, force: bool = False, progress: ProgressFactor
             manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
         else:
             before = Circumstances.recorded(manifest)
-            verdict = judged(config, _encoder(config), manifest, _golden(config), progress, before)
+            verdict = judged(config, injected.encoder(config), manifest, _golden(config), progress, before)
             if verdict.refusals:
                 raise GateRefusedError(commit.refusal(index, verdict))
             manifest = verdict.manifest
@@ -172,40 +187,40 @@ def _retell(index: Path, manifest: Manifest) -> None:
 
 
 def plan(
-    config: Configured, *, full: bool = False, rehash: bool = False, progress: ProgressFactory = silent
+    config: Configured,
+    *,
+    full: bool = False,
+    rehash: bool = False,
+    encoder: Encoder | None = None,
+    chunker: DocumentChunker | None = None,
+    progress: ProgressFactory = silent,
 ) -> BuildPlan:
     """What `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
     config, progress = configured(config), reporter(progress)
-    full, rehash = flags(full=full, rehash=rehash)
-    encoder = _encoder(config)
+    wanted, injected = IngestOptions(full=full, rehash=rehash), Injected.passed(encoder, chunker)
+    loaded = injected.encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)
-        staged, rejections = _stage(config, encoder, folder, full, rehash, progress)
+        staged, rejections = _stage(config, folder, loaded, injected, wanted, progress)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
-        prints = list(encoding.fingerprints(encoder, config.segments).values())
-        live = None if full else store.live_manifest(config.index_path)
-        shape = encoding.shape(encoder, config.segments)
+        prints = list(encoding.fingerprints(loaded, config.segments).values())
+        live = None if wanted.full else store.live_manifest(config.index_path)
+        shape = encoding.shape(loaded, config.segments)
         missing = take_inventory(folder, staged, prints, shape, config.index_path, live).missing
-        return planning.estimate(config, folder, staged, missing, rejections, encoder, tokenizer)
+        return planning.estimate(config, folder, staged, missing, rejections, loaded, tokenizer)
 
 
 def _ingest(
-    config: Config,
-    encoder: Encoder,
-    full: bool,
-    strict: bool,
-    rehash: bool,
-    allow_deletes: bool,
-    progress: ProgressFactory,
+    config: Config, encoder: Encoder, injected: Injected, options: IngestOptions, progress: ProgressFactory
 ) -> IngestReport:
     index = config.index_path
-    staged, rejections = _stage(config, encoder, index, full, rehash, progress)
+    staged, rejections = _stage(config, index, encoder, injected, options, progress)
     path = save_rejections(index, staged.base_generation + 1, rejections)
-    if rejections and strict:
+    if rejections and options.strict:
         staging.discard_ingest(index)
         noun = "document was" if len(rejections) == 1 else "documents were"
         raise RejectedDocumentsError(f"{len(rejections)} {noun} rejected; {path} lists all, with reasons")
-    refusal = None if allow_deletes else planning.deletion_refusal(staged, config.max_delete_ratio)
+    refusal = None if options.allow_deletes else planning.deletion_refusal(staged, config.max_delete_ratio)
     if refusal is not None:
         staging.discard_ingest(index)
         raise DeletionGuardError(f"{index}: {refusal}")
@@ -213,23 +228,26 @@ def _ingest(
 
 
 def _stage(
-    config: Config, encoder: Encoder, target: Path, full: bool, rehash: bool, progress: ProgressFactory
+    config: Config,
+    target: Path,
+    encoder: Encoder,
+    injected: Injected,
+    options: IngestOptions,
+    progress: ProgressFactory,
 ) -> tuple[StagedIngest, tuple[Rejection, ...]]:
     """Compare the sources with the live generation and stage what is new below `target`."""
-    index = config.index_path
+    index, full = config.index_path, options.full
     if not config.sources:
         raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
     found = discover(config)
-    tokenizer = chunk_tokenizer(config.encoder, base=config.base)
-    planning.warn_of_unread_tokens(config, encoder, tokenizer)
-    chunker = Chunker(config.chunking, tokenizer)
+    chunker = injected.chunker(config, encoder)
     live = None if full else store.live_manifest(index)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
     base = manifests.live_number(index)
     documents_live = store.live_documents(index, live)
     run = IngestRun(documents_live, config.ingest.document_seconds)
-    ledger = Ledger(config.ingest, {} if full or rehash else load_ledger(index), documents_live)
+    ledger = Ledger(config.ingest, {} if full or options.rehash else load_ledger(index), documents_live)
     with progress("ingest", None, "doc") as bar:
 
         def unread(doc_ids: Sequence[str]) -> None:
@@ -237,9 +255,7 @@ def _stage(
             bar.update(len(doc_ids))
 
         documents = _counted(read_documents(found, config.ingest, run.reject, ledger, unread), bar)
-        staged = run.stage(
-            target, documents, chunker.chunk, chunker.fingerprint, _shard_chunks(config, encoder), base, full
-        )
+        staged = run.stage(target, documents, chunker, _shard_chunks(config, encoder), base, full)
     ledger.save(target)
     return staged, tuple(run.rejections)
 
@@ -267,18 +283,6 @@ def _lock(config: Config) -> Iterator[None]:
 
 def _golden(config: Config) -> Golden:
     return load_golden(config.gate, config.query, config.base)
-
-
-def _chunker(config: Config) -> Chunker:
-    return Chunker(config.chunking, chunk_tokenizer(config.encoder, base=config.base))
-
-
-def _encoder(config: Config) -> Encoder:
-    """The configured encoder; refuses a lexical index that it does not suit, before anything is read."""
-    encoder = load_encoder(config.encoder, base=config.base, batch_tokens=config.encode.batch_tokens)
-    wanted = LexicalChoice(config.segments.lexical, config.segments.recall_target)
-    seismic_writer.check(wanted, encoder.lexical_scoring.kind)
-    return encoder
 
 
 def _shard_chunks(config: Config, encoder: Encoder) -> int:

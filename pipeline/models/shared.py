@@ -10,10 +10,12 @@ from pipeline.records import Encoded, Fingerprint
 
 
 class SharedEncoder:
-    """An encoder whose callers take turns. A forked child loads one of its own: threads do not outlive a fork."""
+    """An encoder whose callers take turns. A forked child loads another: threads do not outlive a fork."""
 
-    def __init__(self, load: Callable[[], Encoder]) -> None:
-        """Loads at once. Raises what `load` raises."""
+    def __init__(self, load: Callable[[], Encoder], own: Encoder | None = None) -> None:
+        """Loads at once. Raises what `load` raises. `own`: the object, if an application passed the encoder as one;
+        `load` then returns it, and a forked child goes on with it as it is there."""
+        self.own = own
         self._encoder = PerProcess(load)
         self._turn = Lock()
         self._encoder.get()

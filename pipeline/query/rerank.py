@@ -133,7 +133,8 @@ def reorder(snapshot: Snapshot, ranked: Ranked, reranked: Reranked) -> Ranked:
 class SecondLook:
     """The rerankers of an open index, loaded when they are first used, and kept. Safe for several threads."""
 
-    def __init__(self, snapshot: Snapshot, encoder: Encoder, settings: EncoderSettings, base: Path) -> None:
+    def __init__(self, snapshot: Snapshot, encoder: Encoder, settings: EncoderSettings | None, base: Path) -> None:
+        """`settings`: the encoder's, `None` if an application passed it as an object."""
         self._snapshot, self._base = snapshot, base
         self._rerankers: PerProcess[dict[str, Reranker]] = PerProcess(dict)
         self._multivector_encoder = PerProcess(lambda: _with_multivectors(encoder, settings, base))
@@ -167,20 +168,21 @@ class SecondLook:
         return late_interaction(vectors, _known(passages))
 
 
-def _with_multivectors(encoder: Encoder, settings: EncoderSettings, base: Path) -> Encoder:
+def _with_multivectors(encoder: Encoder, settings: EncoderSettings | None, base: Path) -> Encoder:
     """The encoder itself, or one of the same model that gives multi-vectors. Raises `EncoderError`."""
     if encoder.gives_multivectors:
         return encoder
     from pipeline.models.choose.encoder import load_encoder
 
     try:
-        if settings.endpoint is None:
+        if settings is not None and settings.endpoint is None:
             return load_encoder(settings.model_copy(update={"multivectors": True, "lexical": "bm25"}), base=base)
     except EncoderError as error:
         if "multivectors" not in str(error):
             raise
+    name = "passed as an object" if settings is None else settings.model
     raise EncoderError(
-        f"query.rerank.model=multivectors: the encoder of this index ({settings.model}) gives none; "
+        f"query.rerank.model=multivectors: the encoder of this index ({name}) gives none; "
         "rerank with a cross-encoder such as BAAI/bge-reranker-v2-m3, or index with BAAI/bge-m3"
     ) from None
 

@@ -11,7 +11,6 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
 import numpy as np
 
-from pipeline import names
 from pipeline.arguments import file_path, flag, shown, whole
 from pipeline.config import EncoderSettings, QuerySettings, RerankSettings, checked_settings
 from pipeline.errors import QueryError
@@ -21,6 +20,7 @@ from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
+from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.query.asked import (
     Fusion,
@@ -33,6 +33,7 @@ from pipeline.query.asked import (
     query_texts,
     wanted_legs,
 )
+from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.choice import chosen_fusion
 from pipeline.query.fusion.pseudo_queries import dominant_script
@@ -49,6 +50,7 @@ from pipeline.records import Hit
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_Reopening = tuple[Path, int | Literal["staged"], Encoder | EncoderSettings | None, Path, QuerySettings, bool]
 
 
 def _while_open(method: Callable[Concatenate[Index, P], R]) -> Callable[Concatenate[Index, P], R]:
@@ -66,7 +68,9 @@ class Index:
     """An open index, for any number of threads; a publish by others never disturbs it.
 
     A forked child may go on with it (not with a local model that has encoded before the fork: `EncoderError`).
-    Pickled or copied, it is opened again, wherever that is: path, generation and settings travel.
+    Pickled or copied, it is opened again, wherever that is: path, generation and settings travel. So does an
+    encoder that was passed as an object: a copy shares it, a pickled index takes it along (`EncoderError` if it
+    cannot be pickled), and a forked child goes on with it as it is there.
     """
 
     def __init__(
@@ -93,7 +97,9 @@ class Index:
         self._verify = verify
         self._staged = staged
         self._base = base
-        self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
+        self._encoder_settings = None
+        if self.encoder.own is None:
+            self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
         self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
 
     @_while_open
@@ -114,9 +120,19 @@ class Index:
 
     @_while_open
     def __reduce__(self) -> tuple[Any, ...]:
-        generation = "staged" if self._staged else self.manifest.generation
-        settings = (self._encoder_settings, self._base.absolute(), self.settings, self._verify)
-        return _reopened, (self.path.absolute(), generation, *settings)
+        own = self.encoder.own
+        if own is not None:
+            check_travels(self.path, own)
+        return _reopened, self._reopening(self._encoder_settings or own)
+
+    @_while_open
+    def __copy__(self) -> Index:
+        return _reopened(*self._reopening(self._encoder_settings or self.encoder))
+
+    def _reopening(self, encoder: Encoder | EncoderSettings | None) -> _Reopening:
+        """What `_reopened` needs to open this generation again."""
+        generation: int | Literal["staged"] = "staged" if self._staged else self.manifest.generation
+        return self.path.absolute(), generation, encoder, self._base.absolute(), self.settings, self._verify
 
     @_while_open
     def refresh(self) -> Index:
@@ -131,7 +147,7 @@ class Index:
     def _moved_to(self, manifest: Manifest) -> Index:
         if manifest == self.manifest:
             return self
-        _check_encoder(self.path, manifest, self.encoder)
+        check_encoder(self.path, manifest, self.encoder)
         return Index(
             self.path, manifest, self.encoder, self.settings, self._verify, self._encoder_settings, self._base
         )
@@ -317,7 +333,7 @@ def open_index(
     path: str | os.PathLike[str],
     *,
     generation: int | Literal["staged"] | None = None,
-    encoder: EncoderSettings | Mapping[str, Any] | None = None,
+    encoder: Encoder | EncoderSettings | Mapping[str, Any] | None = None,
     base: str | os.PathLike[str] = Path(),
     settings: QuerySettings | Mapping[str, Any] | None = None,
     verify: bool = True,
@@ -325,20 +341,26 @@ def open_index(
     """Open the live generation of an index, or the one given; `staged`: the one that the gate refused.
 
     `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
-    recorded fingerprints. `base` is where a relative model folder starts. `verify` compares every file's checksum
-    with the manifest before it is used. `encoder` and `settings` may be mappings of what stands in config.yaml.
+    recorded fingerprints. It may be an object of the application's own (`pipeline.models.contract.Encoder`), which
+    is used as it is; an index that was built with one needs it here. `base` is where a relative model folder
+    starts. `verify` compares every file's checksum with the manifest before it is used. `encoder` and `settings`
+    may be mappings of what stands in config.yaml.
     Raises `ConfigError` for an argument that makes no sense, `IndexNotFoundError`, `CorruptIndexError`,
     `IncompatibleIndexError`, `EncoderError`.
     """
     folder, start, verify = file_path("path", path), file_path("base", base), flag("verify", verify)
-    other = None if encoder is None else checked_settings(EncoderSettings, encoder, "encoder")
+    own = own_encoder(encoder) if is_encoder(encoder) else None
+    other = None
+    if own is None and encoder is not None:
+        other = checked_settings(EncoderSettings, encoder, "encoder", besides="an encoder")
     query = QuerySettings() if settings is None else checked_settings(QuerySettings, settings, "settings")
     staged = isinstance(generation, str) and generation == "staged"
 
     def use(manifest: Manifest) -> Index:
-        chosen = other or EncoderSettings.model_validate(manifest.encoder)
-        loaded = SharedEncoder(lambda: load_encoder(chosen, base=start))
-        _check_encoder(folder, manifest, loaded)
+        recorded = EncoderSettings.model_validate(manifest.encoder)
+        chosen = other or recorded
+        loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
+        check_encoder(folder, manifest, loaded, as_recorded=chosen == recorded)
         return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
 
     if generation is None:
@@ -351,14 +373,9 @@ def open_index(
 def _reopened(
     path: Path,
     generation: int | Literal["staged"],
-    encoder: EncoderSettings,
+    encoder: Encoder | EncoderSettings | None,
     base: Path,
     settings: QuerySettings,
     verify: bool,
 ) -> Index:
     return open_index(path, generation=generation, encoder=encoder, base=base, settings=settings, verify=verify)
-
-
-def _check_encoder(folder: Path, manifest: Manifest, encoder: Encoder) -> None:
-    legs = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
-    manifests.check_fingerprints(folder, manifest, legs)

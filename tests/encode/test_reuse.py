@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Config, EncoderSettings
+from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.segment import Segment
-from pipeline.job import build as builder
-from pipeline.models.bm25.encoder import Bm25Encoder
-from pipeline.models.choose.encoder import MixedEncoder
+from pipeline.job.outcome import BuildReport
+from pipeline.job.plan import BuildPlan
 from pipeline.records import Chunk, Document, Encoded
 from tests.faults import stub
 
@@ -29,12 +27,15 @@ FRUITS = ["apples and pears", "plums", "a document about number 7", "pears", "ap
 
 
 class Counted(stub.HashedEncoder):
-    """Remembers what it was given."""
+    """Remembers what it was given, and is interrupted once it was given `last`."""
 
-    texts: list[str]
+    def __init__(self, texts: list[str], last: str | None = None) -> None:
+        self.texts, self.last = texts, last
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         self.texts += texts
+        if self.last in texts:
+            raise KeyboardInterrupt
         return super().encode_documents(texts)
 
 
@@ -56,22 +57,18 @@ class Paragraphs(stub.OneChunk):
             start += len(line)
 
 
-@pytest.fixture(autouse=True)
-def encoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+@pytest.fixture
+def encoded() -> list[str]:
     """The texts that were encoded."""
-    texts: list[str] = []
+    return []
 
-    def load(settings: EncoderSettings, **_: Any) -> MixedEncoder:
-        encoder = Counted()
-        encoder.texts = texts
-        return MixedEncoder(encoder, Bm25Encoder(settings.bm25))  # type: ignore[arg-type]
 
-    with stub.patched(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builder, "load_encoder", load)
-        patch.setattr(builder, "Chunker", Paragraphs)
-        words = SimpleNamespace(encode_batch=lambda texts: [SimpleNamespace(ids=text.split()) for text in texts])
-        patch.setattr(builder, "chunk_tokenizer", lambda *_, **__: words)
-        yield texts
+def build(config: Config, encoded: list[str], last: str | None = None, **options: Any) -> BuildReport:
+    return stub.build(config, encoder=stub.encoder(Counted(encoded, last)), chunker=Paragraphs(), **options)
+
+
+def planned(config: Config) -> BuildPlan:
+    return stub.plan(config, chunker=Paragraphs())
 
 
 def write(base: Path, collection: Collection) -> None:
@@ -133,13 +130,13 @@ def test_a_rebuild_equals_a_build_from_scratch_and_encodes_only_new_texts(
     for collection in nights:
         write(base, collection)
         encoded.clear()
-        report = builder.build(by_nights, allow_deletes=True)
+        report = build(by_nights, encoded, allow_deletes=True)
         wanted = {f"{line}\n" for lines in collection.values() for line in lines}
         assert sorted(encoded) == sorted(set(encoded))
         assert set(encoded) <= wanted - live
         assert report.encoded_chunks == len(encoded)
         live = wanted
-    builder.build(at_once)
+    build(at_once, encoded)
     assert stub.answers(by_nights.index_path) == stub.answers(at_once.index_path)
     assert vectors(by_nights) == vectors(at_once)
 
@@ -147,13 +144,13 @@ def test_a_rebuild_equals_a_build_from_scratch_and_encodes_only_new_texts(
 def test_an_edit_encodes_the_changed_paragraph_only(tmp_path: Path, encoded: list[str]) -> None:
     config = stub.stub_config(tmp_path)
     write(tmp_path, {"a": ["one", "two", "three"], "b": ["four", "one"]})
-    first = builder.build(config)
+    first = build(config, encoded)
     assert (first.encoded_chunks, first.reused_chunks) == (4, 1)
     encoded.clear()
     write(tmp_path, {"a": ["one", "2", "three"], "b": ["four", "one"]})
-    plan = builder.plan(config)
+    plan = planned(config)
     assert (plan.chunks, plan.reused_chunks) == (1, 2)
-    report = builder.build(config)
+    report = build(config, encoded)
     assert encoded == ["2\n"]
     assert (report.encoded_chunks, report.reused_chunks) == (1, 2)
     statistics = manifests.load(config.index_path, 2).statistics
@@ -163,13 +160,13 @@ def test_an_edit_encodes_the_changed_paragraph_only(tmp_path: Path, encoded: lis
 def test_a_moved_document_is_named_and_not_encoded(tmp_path: Path, encoded: list[str]) -> None:
     config = stub.stub_config(tmp_path)
     write(tmp_path, {"a": ["one", "two"], "b": ["three"], "twin": ["three"]})
-    builder.build(config)
+    build(config, encoded)
     encoded.clear()
     write(tmp_path, {"z": ["one", "two"], "b": ["three"], "new": ["three"], "copy": ["three"]})
     moved = (("a.txt", "z.txt"), ("twin.txt", "copy.txt"))
-    plan = builder.plan(config)
+    plan = planned(config)
     assert (plan.moved, plan.added, plan.deleted, plan.chunks) == (moved, 1, 0, 0)
-    report = builder.build(config)
+    report = build(config, encoded)
     assert (report.moved, report.added, report.deleted, report.unchanged) == (moved, 1, 0, 1)
     assert (report.documents, report.encoded_chunks, encoded) == (4, 0, [])
 
@@ -177,41 +174,33 @@ def test_a_moved_document_is_named_and_not_encoded(tmp_path: Path, encoded: list
 def test_a_full_build_encodes_every_text_once(tmp_path: Path, encoded: list[str]) -> None:
     config = stub.stub_config(tmp_path)
     write(tmp_path, {"a": ["one", "two"], "b": ["one"]})
-    builder.build(config)
+    build(config, encoded)
     encoded.clear()
-    builder.build(config, full=True)
+    build(config, encoded, full=True)
     assert sorted(encoded) == ["one\n", "two\n"]
 
 
 def test_what_an_interrupted_build_encoded_is_used_though_the_sources_changed(
-    tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, encoded: list[str]
 ) -> None:
     config = stub.stub_config(tmp_path, encode={"shard_chunks": 2})
     write(tmp_path, {"a": ["one", "two"], "b": ["three", "four"], "c": ["five", "six"]})
-    original = builder.encoding.staging.write_shard
 
-    def interrupt(*arguments: Any) -> None:
-        if "five\n" in encoded:
-            raise KeyboardInterrupt
-        original(*arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(builder.encoding.staging, "write_shard", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            builder.build(config)
+    with pytest.raises(KeyboardInterrupt):
+        build(config, encoded, last="five\n")
     encoded.clear()
     write(tmp_path, {"a": ["zero", "two", "one"], "b": ["four"], "c": ["five"]})
-    report = builder.build(config)
+    report = build(config, encoded)
     assert sorted(encoded) == ["five\n", "zero\n"]
     assert (report.encoded_chunks, report.reused_chunks) == (2, 3)
 
 
 def test_rounded_rows_are_not_copied_into_a_segment_that_rounds_less(tmp_path: Path, encoded: list[str]) -> None:
     write(tmp_path, {"a": ["one", "two"]})
-    builder.build(stub.stub_config(tmp_path))
+    build(stub.stub_config(tmp_path), encoded)
     encoded.clear()
     write(tmp_path, {"b": ["one", "two"]})
-    builder.build(stub.stub_config(tmp_path, segments={"max_chunks": 12, "dense": "Flat"}))
+    build(stub.stub_config(tmp_path, segments={"max_chunks": 12, "dense": "Flat"}), encoded)
     assert encoded == ["one\n", "two\n"]
 
 
@@ -221,7 +210,7 @@ def test_nothing_is_copied_from_a_damaged_segment(
 ) -> None:
     config = stub.stub_config(tmp_path)
     write(tmp_path, {"a": ["one", "two"]})
-    builder.build(config)
+    build(config, encoded)
     (path,) = (config.index_path / "segments").glob(f"*/{name}")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -229,6 +218,6 @@ def test_nothing_is_copied_from_a_damaged_segment(
     encoded.clear()
     write(tmp_path, {"b": ["one", "two"]})
     with caplog.at_level(logging.WARNING):
-        builder.build(config)
+        build(config, encoded)
     assert encoded == ["one\n", "two\n"]
     assert "rather than copied from a damaged segment" in caplog.text

@@ -1,4 +1,4 @@
-"""What the fault tests share: the stub encoder everywhere, and a fast disk where there is one."""
+"""What the fault tests share: what an undisturbed job gives, and a fast disk where there is one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.ingest import ledger
-from pipeline.job import build as builder
 from tests.faults import stub
 from tests.faults.walks import Walk
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _stub() -> Iterator[None]:
+def _settled_sources() -> Iterator[None]:
     """Source files count as old enough to be recorded at once, else a job's writes depend on how fast a test is."""
-    with stub.patched(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "RACY_NS", -(10**18))
         yield
 
@@ -28,12 +27,11 @@ def _stub() -> Iterator[None]:
 def expected(tmp_path_factory: pytest.TempPathFactory) -> list[stub.Answers]:
     """What each version of the collection answers, from an undisturbed full build."""
     result = []
-    with stub.patched():
-        for version in range(4):
-            base = tmp_path_factory.mktemp("expected")
-            stub.write_texts(base, version)
-            builder.build(stub.stub_config(base))
-            result.append(stub.answers(base / "index"))
+    for version in range(4):
+        base = tmp_path_factory.mktemp("expected")
+        stub.write_texts(base, version)
+        stub.build(stub.stub_config(base))
+        result.append(stub.answers(base / "index"))
     return result
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pytest
 
-from pipeline.config import Config, EncoderSettings, FusionSettings, parse_config
+from pipeline.cli.common import Options
+from pipeline.config import Bm25Settings, Config, FusionSettings, parse_config
 from pipeline.errors import GateRefusedError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import SEGMENTS, file_entry
+from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.job import build as builder
+from pipeline.job.outcome import BuildReport, IngestReport
+from pipeline.job.plan import BuildPlan
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.choose.encoder import MixedEncoder
+from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.query import searcher
-from pipeline.query.searcher import Index, open_index
+from pipeline.query.searcher import Index
 from pipeline.records import Chunk, Document, Encoded, Fingerprint, Float32, MultiVectors
 from tests.collection import config_for
 
@@ -66,9 +70,9 @@ def _vector(text: str, dimension: int) -> Float32:
     return vector / np.maximum(np.linalg.norm(vector), 1e-9)
 
 
-def load_stub(settings: EncoderSettings, **_: Any) -> MixedEncoder:
-    """In place of `load_encoder`."""
-    return MixedEncoder(HashedEncoder(), Bm25Encoder(settings.bm25))  # type: ignore[arg-type]
+def encoder(dense: HashedEncoder | None = None) -> MixedEncoder:
+    """The stub, or a variation of it, and BM25."""
+    return MixedEncoder(dense or HashedEncoder(), Bm25Encoder(Bm25Settings()))  # type: ignore[arg-type]
 
 
 class OneChunk:
@@ -76,32 +80,58 @@ class OneChunk:
 
     fingerprint = Fingerprint.of(kind="stub")
 
-    def __init__(self, *_: object) -> None:
-        pass
-
     def chunk(self, document: Document) -> Iterator[Chunk]:
-        yield Chunk(
-            chunk_id=f"{document.doc_id}#0",
-            doc_id=document.doc_id,
-            ordinal=0,
-            start=0,
-            end=len(document.text),
-            text=document.text,
-            metadata=document.metadata,
-            doc_hash=document.content_hash,
-            source=document.source,
-        )
+        return chunks_of(document, [(0, len(document.text))])
 
 
-@contextmanager
-def patched() -> Iterator[None]:
-    """The stubs in builds and in searches."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builder, "load_encoder", load_stub)
-        patch.setattr(searcher, "load_encoder", load_stub)
-        patch.setattr(builder, "chunk_tokenizer", lambda *_, **__: None)
-        patch.setattr(builder, "Chunker", OneChunk)
-        yield
+def build(config: Config, **options: Any) -> BuildReport:
+    """A build with the stubs, unless another encoder or chunker is given."""
+    return builder.build(config, **(_stubs() | options))
+
+
+def ingest(config: Config, **options: Any) -> IngestReport:
+    """An ingest with the stubs."""
+    return builder.ingest(config, **(_stubs() | options))
+
+
+def encode(config: Config, **options: Any) -> BuildReport:
+    """The encoding of what `ingest` staged, with the stubs."""
+    return builder.encode(config, **(_stubs() | options))
+
+
+def plan(config: Config, **options: Any) -> BuildPlan:
+    """What a build with the stubs would do."""
+    return builder.plan(config, **(_stubs() | options))
+
+
+def publish(config: Config, **options: Any) -> Manifest:
+    """Publish what was refused; the gate measures with the stub."""
+    return builder.publish(config, **({"encoder": encoder()} | options))
+
+
+def open_index(path: Path, **options: Any) -> Index:
+    """An index that the stub has built."""
+    return searcher.open_index(path, **({"encoder": encoder()} | options))
+
+
+def options() -> Options:
+    """What a command is invoked with (`obj=`) to use the stubs."""
+    return Options(**_stubs())
+
+
+def _stubs() -> dict[str, Any]:
+    return {"encoder": encoder(), "chunker": OneChunk()}
+
+
+def raising_at(stage: str, error: BaseException) -> ProgressFactory:
+    """A progress that raises when this stage begins."""
+
+    def progress(description: str, total: int | None, unit: str) -> Progress:
+        if description == stage:
+            raise error
+        return silent(description, total, unit)
+
+    return progress
 
 
 def write_texts(base: Path, version: int, count: int = 24) -> None:
@@ -124,10 +154,9 @@ def write_texts(base: Path, version: int, count: int = 24) -> None:
 
 def build_two_generations(base: Path) -> None:
     """The collection at version 1 and its index, in which version 0 was live before: it has deletions."""
-    with patched():
-        for version in range(2):
-            write_texts(base, version)
-            builder.build(stub_config(base))
+    for version in range(2):
+        write_texts(base, version)
+        build(stub_config(base))
 
 
 def stub_config(base: Path, **changes: Any) -> Config:
@@ -149,7 +178,7 @@ IMPOSSIBLE = parse_config(
 def refused(config: Config) -> None:
     """A build that the gate keeps staged."""
     with suppress(GateRefusedError):
-        builder.build(config.model_copy(update={"gate": IMPOSSIBLE}))
+        build(config.model_copy(update={"gate": IMPOSSIBLE}))
 
 
 def answers(index: Path, generation: int | Literal["staged"] | None = None) -> Answers:

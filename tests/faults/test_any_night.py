@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,8 @@ from pipeline.index import candidate, store
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep import compact
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
-from pipeline.query.searcher import Index, open_index
-from pipeline.records import Document
+from pipeline.query.searcher import Index
+from pipeline.records import Document, Encoded
 from tests.faults import stub
 from tests.faults.counts import count
 from tests.faults.stub import HashedEncoder
@@ -60,6 +60,18 @@ def what_is_live(sources: dict[str, list[Line]], before: Live) -> Live:
                 seen[line[0]] = (line[1], name)
     held = {key: value for key, value in before.items() if key not in seen and value[1] in rejected}
     return held | seen
+
+
+class Dying(HashedEncoder):
+    """The stub, which encodes documents so many times."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = iter(range(calls))
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        if next(self.left, None) is None:
+            raise EncoderError("the model died")
+        return super().encode_documents(texts)
 
 
 @dataclass
@@ -175,20 +187,20 @@ class Nights(RuleBasedStateMachine):
         self.change(data)
         if not self.sources:
             with pytest.raises(SourceError):
-                builder.build(self.config, full=full)
+                stub.build(self.config, full=full)
             return
         self.staged = self.ingested(full)
         if error := self.committed(self.staged):
             with pytest.raises(error):
-                builder.build(self.config, full=full)
+                stub.build(self.config, full=full)
         else:
-            builder.build(self.config, full=full)
+            stub.build(self.config, full=full)
 
     @precondition(lambda self: self.sources)
     @rule(full=st.booleans())
     def ingest(self, full: bool) -> None:
         self.staged = self.ingested(full)
-        builder.ingest(self.config, full=full)
+        stub.ingest(self.config, full=full)
 
     @precondition(lambda self: self.staged is not None)
     @rule(data=st.data())
@@ -197,9 +209,9 @@ class Nights(RuleBasedStateMachine):
         assert self.staged is not None
         if error := self.committed(self.staged):
             with pytest.raises(error):
-                builder.encode(self.config)
+                stub.encode(self.config)
         else:
-            builder.encode(self.config)
+            stub.encode(self.config)
 
     @precondition(lambda self: self.sources)
     @rule(data=st.data(), calls=st.integers(0, 2))
@@ -208,24 +220,15 @@ class Nights(RuleBasedStateMachine):
         self.change(data)
         if not self.sources:
             return
-        original = HashedEncoder.encode_documents
-        left = iter(range(calls))
-
-        def dying(self: HashedEncoder, texts: list[str]) -> object:
-            if next(left, None) is None:
-                raise EncoderError("the model died")
-            return original(self, texts)
-
+        dying = stub.encoder(Dying(calls))
         self.staged = self.ingested(full=False)
         waiting = self.refused
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(HashedEncoder, "encode_documents", dying)
-            try:
-                builder.build(self.config)
-            except (EncoderError, SourceError):
-                self.refused = waiting if waiting and candidate.waiting(self.index) else None
-            else:
-                assert self.committed(self.staged) is None
+        try:
+            stub.build(self.config, encoder=dying)
+        except (EncoderError, SourceError):
+            self.refused = waiting if waiting and candidate.waiting(self.index) else None
+        else:
+            assert self.committed(self.staged) is None
 
     @precondition(lambda self: self.sources)
     @rule(data=st.data())
@@ -237,22 +240,22 @@ class Nights(RuleBasedStateMachine):
         staged = self.ingested(full=False)
         gated = self.config.model_copy(update={"gate": stub.IMPOSSIBLE})
         if self.past and staged.found == self.live:
-            builder.build(gated)
+            stub.build(gated)
             self.cleared()
         elif not staged.found:
             with pytest.raises(SourceError):
-                builder.build(gated)
+                stub.build(gated)
             self.staged, self.refused = staged, None
         else:
             with pytest.raises(GateRefusedError):
-                builder.build(gated)
+                stub.build(gated)
             self.staged, self.refused = None, staged.found
 
     @precondition(lambda self: self.refused is not None)
     @rule()
     def publish(self) -> None:
         assert self.refused is not None
-        builder.publish(self.config, force=True)
+        stub.publish(self.config, force=True)
         self.published(self.refused)
         self.cleared()
 
@@ -276,7 +279,7 @@ class Nights(RuleBasedStateMachine):
     @precondition(lambda self: self.past and self.reader is None)
     @rule()
     def open(self) -> None:
-        opened = open_index(self.index)
+        opened = stub.open_index(self.index)
         self.reader = (opened, stub.ask(opened))
 
     @precondition(lambda self: self.reader is not None)
@@ -319,7 +322,7 @@ class Nights(RuleBasedStateMachine):
         (base / "documents").mkdir()
         lines = [json.dumps({"_id": key, "text": text}) for key, (text, _) in sorted(self.live.items())]
         (base / "documents/all.jsonl").write_text("\n".join(lines))
-        builder.build(stub.stub_config(base))
+        stub.build(stub.stub_config(base))
         assert stub.answers(self.index) == stub.answers(base / "index")
 
     @invariant()

@@ -13,7 +13,6 @@ import pytest
 from pipeline.errors import CorruptIndexError, PipelineError
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.counts import count
 
@@ -37,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for version, kind in enumerate(["auto", "auto", "IVF1,SQ8"]):
         stub.write_texts(base, version)
         settings = {"max_chunks": 12, "dense": kind, "auto_compact": False}
-        builder.build(stub.stub_config(base, segments=settings))
+        stub.build(stub.stub_config(base, segments=settings))
     return base / "index"
 
 

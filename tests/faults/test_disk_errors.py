@@ -20,7 +20,6 @@ from pipeline.index.rows import SegmentShape
 from pipeline.index.schemas import chunks_to_table
 from pipeline.index.segment import write_segment
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from pipeline.records import Chunk
 from tests.faults import processes, stub
 from tests.faults.calls import failing, watched
@@ -119,7 +118,7 @@ def test_a_disk_that_really_is_full(tmp_path: Path, kind: str) -> None:
         with tiny_disk(tmp_path / f"disk-{kilobytes}", kilobytes) as disk:
             segments = {"max_chunks": 60, "dense": kind}
             config = stub.stub_config(tmp_path, index=str(disk / "index"), segments=segments)
-            ending = processes.run(lambda config=config: builder.build(config))  # type: ignore[misc]
+            ending = processes.run(lambda config=config: stub.build(config))  # type: ignore[misc]
             assert ending.clean, ending
             ended.append(ending.finished)
             if ending.finished:
@@ -133,7 +132,7 @@ def test_the_command_line_says_it_in_one_line(base: Path, code: int) -> None:
     stub.write_texts(base, 0)
     (base / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
     with watched(failing(12, code)):
-        result = CliRunner().invoke(cli, ["--config", str(base / "config.yaml"), "build"])
+        result = CliRunner().invoke(cli, ["--config", str(base / "config.yaml"), "build"], obj=stub.options())
     assert result.exit_code == 1, result.output
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")

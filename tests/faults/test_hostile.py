@@ -27,7 +27,6 @@ from pipeline.index.manifest import DenseParameters
 from pipeline.index.multivector import search as multivector
 from pipeline.index.multivector.search import Precision
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from pipeline.records import MultiVectors
 from tests.faults import processes, stub
 from tests.faults.counts import count, step
@@ -40,7 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for version, kind in enumerate(["auto", "auto", "IVF1,SQ8"]):
         stub.write_texts(base, version)
         settings = {"max_chunks": 12, "dense": kind, "auto_compact": False}
-        builder.build(stub.stub_config(base, segments=settings))
+        stub.build(stub.stub_config(base, segments=settings))
     return base / "index"
 
 

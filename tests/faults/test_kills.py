@@ -16,7 +16,6 @@ from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.calls import killing, watched
 from tests.faults.counts import count
@@ -27,7 +26,7 @@ VERSIONS = 4
 
 def night(config: Config) -> None:
     """Everything a scheduled job does to an index."""
-    builder.build(config)
+    stub.build(config)
     compact(config.index_path, retain=2)
     with store.lock(config.index_path):
         store.collect_garbage(config.index_path, 1)
@@ -86,7 +85,7 @@ def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.A
     config = stub.stub_config(base, encode={"shard_chunks": 2})
     stub.write_texts(base, 1)
     with watched(lambda number, name: None) as calls:
-        builder.build(config)
+        stub.build(config)
     rng = random.Random(7)
     killed = left = reused = 0
     for _ in range(count(4, 200)):
@@ -96,7 +95,7 @@ def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.A
 
             def work(at: int = at, seconds: float = seconds) -> None:
                 with watched(killing(at, seconds)):
-                    builder.build(config)
+                    stub.build(config)
 
             killed += processes.run(work).signal == signal.SIGKILL
             if manifests.generations(config.index_path):
@@ -107,11 +106,11 @@ def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.A
                 for shard in staging.shard_folders(config.index_path)
                 if staging.is_finished(shard)
             )
-            report = builder.build(config)
+            report = stub.build(config)
             assert (report.reused_chunks, report.encoded_chunks) == (finished, 24 - finished)
             left += finished > 0
             reused += finished
-        builder.build(config)
+        stub.build(config)
         assert sound_answers(config.index_path) == expected[1]
     assert killed >= 2 * count(4, 200)
     assert left >= count(4, 200) // 2
@@ -140,7 +139,7 @@ def test_a_job_killed_every_night_does_not_fill_the_disk(base: Path) -> None:
 
     def killed() -> None:
         with watched(killing(12)):
-            builder.build(config)
+            stub.build(config)
 
     for _ in range(5):
         assert processes.run(killed).signal == signal.SIGKILL

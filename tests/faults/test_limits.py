@@ -6,7 +6,7 @@ import dataclasses
 import errno
 import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.config import Config
 from pipeline.errors import EncoderError
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
+from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.records import Encoded, MultiVectors, SparseRows
 from tests.faults import processes, stub
 from tests.faults.counts import step
@@ -31,8 +31,8 @@ def _sound(config: Config) -> None:
 
 
 JOBS: dict[str, Callable[[Config], object]] = {
-    "ingest": builder.ingest,
-    "build": lambda config: builder.build(config, full=True),
+    "ingest": stub.ingest,
+    "build": lambda config: stub.build(config, full=True),
     "compact": lambda config: compact(config.index_path),
     "verify": _sound,
     "query": lambda config: stub.answers(config.index_path),
@@ -66,7 +66,7 @@ def test_a_memory_limit(base: Path, job: str, monkeypatch: pytest.MonkeyPatch) -
     config = stub.stub_config(base)
     for version in range(2):
         stub.write_texts(base, version, 60)
-        builder.build(config)
+        stub.build(config)
     before = stub.answers(config.index_path)
     stub.write_texts(base, 2, 60)
     endings = []
@@ -177,56 +177,53 @@ SPOILED: dict[str, Callable[[Encoded], Encoded]] = {
 }
 
 
+class Spoiled(MixedEncoder):
+    """The stub, whose answers are spoiled in this way."""
+
+    def __init__(self, name: str) -> None:
+        sound = stub.encoder()
+        super().__init__(sound.dense_encoder, sound.lexical_encoder)
+        self.spoil = SPOILED[name]
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        return self.spoil(super().encode_documents(texts))
+
+
 @pytest.mark.parametrize("name", sorted(SPOILED))
 def test_an_answer_that_is_none_is_refused_before_anything_is_written(
-    base: Path, two_generations: Path, expected: list[stub.Answers], monkeypatch: pytest.MonkeyPatch, name: str
+    base: Path, two_generations: Path, expected: list[stub.Answers], name: str
 ) -> None:
     shutil.copytree(two_generations, base, dirs_exist_ok=True)
     config = stub.stub_config(base)
     stub.write_texts(base, 2)
-    sound = stub.load_stub
-
-    def spoiled(*arguments: object, **options: object) -> object:
-        encoder = sound(*arguments, **options)  # type: ignore[arg-type]
-        encode = encoder.encode_documents
-        encoder.encode_documents = lambda texts: SPOILED[name](encode(texts))  # type: ignore[method-assign]
-        return encoder
-
-    with monkeypatch.context() as patch:
-        patch.setattr(builder, "load_encoder", spoiled)
-        with pytest.raises(EncoderError):
-            builder.build(config)
+    with pytest.raises(EncoderError):
+        stub.build(config, encoder=Spoiled(name))
     assert not list(config.index_path.glob("staging/shards/*"))
     assert verify(config.index_path, deep=True).problems == ()
     assert stub.answers(config.index_path) == expected[1]
-    assert builder.build(config).published
+    assert stub.build(config).published
 
 
-def test_an_encoder_that_dies_loses_one_shard(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Mortal(MixedEncoder):
+    """The stub, which dies after so many calls."""
+
+    def __init__(self, calls: list[int], limit: int) -> None:
+        sound = stub.encoder()
+        super().__init__(sound.dense_encoder, sound.lexical_encoder)
+        self.calls, self.limit = calls, limit
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        if len(self.calls) == self.limit:
+            raise EncoderError("the worker died")
+        self.calls.append(len(texts))
+        return super().encode_documents(texts)
+
+
+def test_an_encoder_that_dies_loses_one_shard(base: Path) -> None:
     config = stub.stub_config(base)
     stub.write_texts(base, 0)
     calls: list[int] = []
-    sound = stub.load_stub
-
-    def counted(limit: int) -> Callable[..., object]:
-        def load(*arguments: object, **options: object) -> object:
-            encoder = sound(*arguments, **options)  # type: ignore[arg-type]
-            encode = encoder.encode_documents
-
-            def once(texts: list[str]) -> Encoded:
-                if len(calls) == limit:
-                    raise EncoderError("the worker died")
-                calls.append(len(texts))
-                return encode(texts)
-
-            encoder.encode_documents = once  # type: ignore[method-assign, assignment]
-            return encoder
-
-        return load
-
-    monkeypatch.setattr(builder, "load_encoder", counted(4))
     with pytest.raises(EncoderError, match="worker died"):
-        builder.build(config)
-    monkeypatch.setattr(builder, "load_encoder", counted(1000))
-    builder.build(config)
+        stub.build(config, encoder=Mortal(calls, 4))
+    stub.build(config, encoder=Mortal(calls, 1000))
     assert calls[:6] == [4] * 6

@@ -20,7 +20,6 @@ from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from tests.faults import stub
 from tests.faults.calls import watched
 from tests.faults.counts import step
@@ -98,12 +97,12 @@ def write_tree(folder: Path, tree: Tree) -> None:
 
 
 JOBS: dict[str, Callable[[Config], object]] = {
-    "first": builder.build,
-    "build": builder.build,
-    "full": lambda config: builder.build(config.model_copy(update={"retain": 1}), full=True),
+    "first": stub.build,
+    "build": stub.build,
+    "full": lambda config: stub.build(config.model_copy(update={"retain": 1}), full=True),
     "compact": lambda config: compact(config.index_path, retain=1),
     "rollback": lambda config: store.rollback(config.index_path, 1),
-    "publish": lambda config: builder.publish(config, force=True),
+    "publish": lambda config: stub.publish(config, force=True),
 }
 
 
@@ -114,7 +113,7 @@ def test_a_power_cut_before_every_call(base: Path, job: str, monkeypatch: pytest
     config = stub.stub_config(base, index="disk/index")
     for version in range(0 if job == "first" else 2):
         stub.write_texts(base, version)
-        builder.build(config)
+        stub.build(config)
     stub.write_texts(base, 2)
     if job == "publish":
         stub.refused(config)
@@ -142,18 +141,17 @@ def test_a_power_cut_before_every_call(base: Path, job: str, monkeypatch: pytest
     finished = {mode: disk.after_cut(mode, rng) for mode in MODES}
     monkeypatch.undo()
     disk.close()
-    with stub.patched():
-        after = State.of(config.index_path)
-        survivor = config.model_copy(update={"index": "survivor/index"})
-        for what, tree in cuts:
-            write_tree(base / "survivor", tree)
-            check(survivor, what, [before, after])
-            if rng.random() < 0.2:
-                builder.build(survivor)
-                assert verify(survivor.index_path, deep=True).problems == (), what
-        for mode, tree in finished.items():
-            write_tree(base / "survivor", tree)
-            check(survivor, f"{mode} cut after the end", [after])
+    after = State.of(config.index_path)
+    survivor = config.model_copy(update={"index": "survivor/index"})
+    for what, tree in cuts:
+        write_tree(base / "survivor", tree)
+        check(survivor, what, [before, after])
+        if rng.random() < 0.2:
+            stub.build(survivor)
+            assert verify(survivor.index_path, deep=True).problems == (), what
+    for mode, tree in finished.items():
+        write_tree(base / "survivor", tree)
+        check(survivor, f"{mode} cut after the end", [after])
     assert len(cuts) >= 9
 
 

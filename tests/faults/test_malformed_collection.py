@@ -9,8 +9,6 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.index.upkeep.verify import verify
 from pipeline.ingest.readers import discover, read_documents
-from pipeline.job import build as builder
-from pipeline.query.searcher import open_index
 from tests.faults import stub
 from tests.ingest import test_malformed as malformed
 
@@ -41,7 +39,7 @@ def check_documents(config: Config) -> None:
     good = {document.doc_id for document in documents}
     assert {name for _, name in malformed.expected(1)} == {name for name in good if name not in written()}
     assert written() <= good
-    with open_index(config.index_path) as index:
+    with stub.open_index(config.index_path) as index:
         assert index.manifest.documents == len(good)
         every = index.search_many([document.text for document in documents], 20)
         for document, hits in zip(documents, every, strict=True):
@@ -61,12 +59,12 @@ def test_the_good_is_found_and_the_bad_is_listed_each_time(base: Path) -> None:
     config = stub.stub_config(
         base, sources=[{"path": "documents", "include": ["**/*"]}], ingest={"max_document_mb": 0.3}
     )
-    report = builder.build(config)
+    report = stub.build(config)
     answers = stub.answers(config.index_path)
     check_rejects(config, 1)
     assert len(report.rejections) == len(rejects(config, 1))
 
-    again = builder.build(config, full=True)
+    again = stub.build(config, full=True)
     assert (again.generation, again.documents, again.rejections) == (2, report.documents, report.rejections)
     assert rejects(config, 2) == rejects(config, 1)
     check_documents(config)

@@ -16,8 +16,6 @@ from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
-from pipeline.query.searcher import open_index
 from tests.faults import processes, stub
 from tests.faults.counts import count
 
@@ -33,7 +31,7 @@ def test_readers_through_publishes_compactions_and_collections(base: Path, expec
     """Two readers in processes of their own open, hold and ask while a writer publishes and throws away."""
     config = stub.stub_config(base, retain=2)
     stub.write_texts(base, 0)
-    builder.build(config)
+    stub.build(config)
     stop = base / "stop"
 
     def read(seed: int) -> None:
@@ -41,7 +39,7 @@ def test_readers_through_publishes_compactions_and_collections(base: Path, expec
         asked = 0
         (base / f"ready-{seed}").touch()
         while not stop.exists() or asked < 3:
-            with open_index(config.index_path) as reader:
+            with stub.open_index(config.index_path) as reader:
                 first = stub.ask(reader)
                 assert first in expected
                 for _ in range(rng.randrange(1, 4)):
@@ -66,7 +64,7 @@ def test_readers_through_publishes_compactions_and_collections(base: Path, expec
     try:
         for turn in range(1, count(8, 500) + 1):
             stub.write_texts(base, turn % VERSIONS)
-            builder.build(config)
+            stub.build(config)
             if turn % 3 == 0:
                 compact(config.index_path, retain=2)
             collect(config.index_path, 2)
@@ -82,14 +80,14 @@ def test_a_reader_held_through_everything_answers_as_it_did_first(base: Path, ex
     """And one that refreshes itself is at the live generation after each publish and each compaction."""
     config = stub.stub_config(base, retain=1)
     stub.write_texts(base, 0)
-    builder.build(config)
-    with open_index(config.index_path) as held:
+    stub.build(config)
+    with stub.open_index(config.index_path) as held:
         first = stub.ask(held)
         assert first == expected[0]
         following = held
         for turn in range(1, count(4, 60) + 1):
             stub.write_texts(base, turn % VERSIONS)
-            builder.build(config, full=turn % 2 == 0)
+            stub.build(config, full=turn % 2 == 0)
             for job in (
                 lambda: None,
                 lambda: compact(config.index_path, retain=1),
@@ -108,12 +106,12 @@ def test_an_open_reader_outlives_its_generation(base: Path, expected: list[stub.
     """Nothing was asked before its files were thrown away, so nothing was mapped yet."""
     config = stub.stub_config(base, retain=1)
     stub.write_texts(base, 0)
-    builder.build(config)
+    stub.build(config)
     stub.write_texts(base, 1)
-    builder.build(config)
-    with open_index(config.index_path) as reader:
+    stub.build(config)
+    with stub.open_index(config.index_path) as reader:
         stub.write_texts(base, 2)
-        builder.build(config, full=True)
+        stub.build(config, full=True)
         compact(config.index_path, retain=1)
         collect(config.index_path, 1)
         assert stub.ask(reader) == expected[1]
@@ -127,11 +125,11 @@ def test_an_open_reader_outlives_its_generation(base: Path, expected: list[stub.
 def test_of_two_writers_one_wins(base: Path) -> None:
     config = stub.stub_config(base)
     stub.write_texts(base, 0)
-    builder.build(config)
+    stub.build(config)
     stub.write_texts(base, 1)
     for job in (
-        lambda: builder.build(config),
-        lambda: builder.ingest(config),
+        lambda: stub.build(config),
+        lambda: stub.ingest(config),
         lambda: compact(config.index_path),
         lambda: store.rollback(config.index_path),
     ):
@@ -146,12 +144,11 @@ def test_of_two_writers_one_wins(base: Path) -> None:
 def test_many_writers_at_once(base: Path, expected: list[stub.Answers]) -> None:
     config = stub.stub_config(base)
     stub.write_texts(base, 0)
-    builder.build(config)
+    stub.build(config)
     stub.write_texts(base, 1)
     endings: list[processes.Ending] = []
     threads = [
-        threading.Thread(target=lambda: endings.append(processes.run(lambda: builder.build(config))))
-        for _ in range(4)
+        threading.Thread(target=lambda: endings.append(processes.run(lambda: stub.build(config)))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -173,6 +170,6 @@ def test_the_lock_of_a_dead_process_does_not_block(base: Path) -> None:
 
     assert processes.run(die_with_the_lock).signal == signal.SIGKILL
     assert (config.index_path / ".writer.lock").read_text().strip().isdigit()
-    assert builder.build(config).published
+    assert stub.build(config).published
     with store.lock(config.index_path), pytest.raises(IndexLockedError):
-        builder.build(config)
+        stub.build(config)

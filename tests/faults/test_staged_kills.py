@@ -13,7 +13,6 @@ from pipeline.config import Config
 from pipeline.errors import IndexNotFoundError
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from pipeline.job.report.record import load
 from tests.faults import processes, stub
 from tests.faults.calls import killing, watched
@@ -26,7 +25,7 @@ def config(base: Path) -> Config:
     config = stub.stub_config(base)
     for version in range(2):
         stub.write_texts(base, version)
-        builder.build(config)
+        stub.build(config)
     stub.write_texts(base, 2)
     stub.refused(config)
     return config
@@ -70,14 +69,14 @@ def test_every_step_of_a_publish(config: Config, expected: list[stub.Answers]) -
         assert staged in (None, expected[2]), what
         if live == 2:
             assert staged == expected[2], what
-            builder.publish(config, force=True)
+            stub.publish(config, force=True)
         assert stub.answers(config.index_path) == expected[2], what
         assert load(config.index_path, 3).refusals, what
-        assert not builder.build(config).published, what
+        assert not stub.build(config).published, what
         assert staged_answers(config) is None, what
         assert not list(config.index_path.rglob("*.tmp")), what
 
-    assert each_kill(config, lambda: builder.publish(config, force=True), step(2), check) >= 10
+    assert each_kill(config, lambda: stub.publish(config, force=True), step(2), check) >= 10
 
 
 def test_a_refusal_that_takes_the_place_of_another(config: Config, expected: list[stub.Answers]) -> None:
@@ -89,7 +88,7 @@ def test_a_refusal_that_takes_the_place_of_another(config: Config, expected: lis
         assert staged_answers(config) in (None, expected[2], expected[3]), what
         stub.refused(config)
         assert staged_answers(config) == expected[3], what
-        builder.publish(config, force=True)
+        stub.publish(config, force=True)
         assert stub.answers(config.index_path) == expected[3], what
         assert verify(config.index_path, deep=True).problems == (), what
 
@@ -103,7 +102,7 @@ def test_a_build_over_what_is_staged(config: Config, expected: list[stub.Answers
         live = manifests.latest_generation(config.index_path)
         assert stub.answers(config.index_path) == expected[1 if live == 2 else 3], what
         assert staged_answers(config) in (None, expected[2], expected[3]), what
-        builder.build(config)
+        stub.build(config)
         assert stub.answers(config.index_path) == expected[3], what
 
-    assert each_kill(config, lambda: builder.build(config), step(29), check) >= 40
+    assert each_kill(config, lambda: stub.build(config), step(29), check) >= 40

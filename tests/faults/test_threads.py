@@ -17,8 +17,7 @@ import pytest
 from pipeline.config import Config
 from pipeline.errors import QueryError
 from pipeline.index import chunks, store
-from pipeline.job import build as builder
-from pipeline.query.searcher import Index, open_index
+from pipeline.query.searcher import Index
 from pipeline.records import Chunk, Document, Hit
 from tests.collection import config_for
 from tests.faults import processes, stub
@@ -76,7 +75,6 @@ def ask(index: Index, request: Request) -> list[Hit]:
 @pytest.fixture
 def config(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Two generations: the second lacks some documents and has others, in a segment of its own."""
-    monkeypatch.setattr(builder, "Chunker", Halves)
     monkeypatch.setattr(chunks, "_CACHED_GROUPS", CACHED_GROUPS)
     config = config_for(base, sources=[{"path": "documents.jsonl"}])
     rng = random.Random(3)
@@ -87,7 +85,7 @@ def config(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
                 record = {"id": f"d{number}", "text": texts[number], "lang": "ko" if number % 3 else "en"}
                 file.write(json.dumps(record | {"number": number}) + "\n")
             file.write(json.dumps({"id": f"only in {first}", "text": "one more " * (first + 1)}) + "\n")
-        builder.build(config)
+        stub.build(config, chunker=Halves())
     return config
 
 
@@ -100,11 +98,11 @@ def test_threads_get_what_one_thread_gets(config: Config) -> None:
         asked = requests()
         expected: dict[int, Answers] = {}
         for generation in (1, 2):
-            with open_index(config.index_path, generation=generation) as index:
+            with stub.open_index(config.index_path, generation=generation) as index:
                 groups = [len(segment.store._starts) - 1 for segment in index.snapshot.segments]
                 assert groups[0] >= 64 > CACHED_GROUPS
                 expected[generation] = [ask(index, request) for request in asked]
-        shared = [open_index(config.index_path)]
+        shared = [stub.open_index(config.index_path)]
         origin = {1: 1, 2: 2}
         turns = iter(range(rounds))
         wrong: list[str] = []

@@ -13,7 +13,6 @@ from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
 from pipeline.index.upkeep.verify import verify
 from pipeline.ingest import ledger
-from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.counts import step
 from tests.faults.test_damage import damages
@@ -22,18 +21,14 @@ SHARD_FILES = ("text-hashes.npy", "dense.npy", "lexical.parquet", "multivector.a
 
 
 @pytest.fixture
-def interrupted(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def interrupted(base: Path) -> Config:
     """Version 0 is live; of version 1 everything is ingested and encoded, and no segment is written."""
     config = stub.stub_config(base)
-    for version in range(2):
-        stub.write_texts(base, version)
-        with monkeypatch.context() as patch:
-            if version == 1:
-                patch.setattr(builder.encoding, "write_segments", lambda *_, **__: pytest.fail("interrupted"))
-                with pytest.raises(pytest.fail.Exception):
-                    builder.build(config)
-            else:
-                builder.build(config)
+    stub.write_texts(base, 0)
+    stub.build(config)
+    stub.write_texts(base, 1)
+    with pytest.raises(KeyboardInterrupt):
+        stub.build(config, progress=stub.raising_at("write segments", KeyboardInterrupt()))
     return config
 
 
@@ -58,7 +53,7 @@ def test_a_damaged_shard_is_encoded_again(interrupted: Config, expected: list[st
     for what in damaged(interrupted, shard / name):
 
         def build(what: str = what) -> None:
-            report = builder.build(interrupted)
+            report = stub.build(interrupted)
             assert report.encoded_chunks == texts or name == "shard.json", what
             assert report.reused_chunks > 0, what
 
@@ -74,11 +69,11 @@ def test_a_damaged_ingest_is_refused_and_made_anew(
 ) -> None:
     index = interrupted.index_path
     for what in damaged(interrupted, staging.ingest_folder(index) / name):
-        ending = processes.run(lambda: builder.encode(interrupted))
+        ending = processes.run(lambda: stub.encode(interrupted))
         assert (ending.error or "").startswith("clean CorruptIndexError"), f"{what}: {ending}"
         assert "run `pipeline ingest` again" in str(ending.error), what
         assert stub.answers(index) == expected[0], what
-        ending = processes.run(lambda: builder.build(interrupted))
+        ending = processes.run(lambda: stub.build(interrupted))
         assert ending.finished, f"{what}: {ending}"
         assert verify(index, deep=True).problems == (), what
         assert stub.answers(index) == expected[1], what
@@ -102,7 +97,7 @@ def settled(base: Path) -> Config:
     """Version 0 is live, and its files are recorded."""
     stub.write_texts(base, 0)
     config = stub.stub_config(base)
-    builder.build(config)
+    stub.build(config)
     assert len(ledger.load_ledger(config.index_path)) == 24
     return config
 
@@ -111,7 +106,7 @@ def test_a_damaged_record_of_the_sources_hides_no_change(settled: Config, expect
     index = settled.index_path
     stub.write_texts(settled.base, 1)
     for what in damaged(settled, index / ledger.LEDGER_FILE):
-        ending = processes.run(lambda: builder.build(settled))
+        ending = processes.run(lambda: stub.build(settled))
         assert ending.finished, f"{what}: {ending}"
         assert stub.answers(index) == expected[1], what
 

@@ -15,7 +15,6 @@ from pipeline.index import store
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from tests.faults import processes, stub
 from tests.faults.calls import watched
 from tests.faults.counts import step
@@ -63,14 +62,14 @@ def _damage(name: str) -> Callable[[Config], None]:
 
 
 JOBS: dict[str, Job] = {
-    "build": Job(builder.build, 47),
+    "build": Job(stub.build, 47),
     "refused": Job(stub.refused, 53),
-    "full": Job(lambda config: builder.build(config, full=True), 67),
-    "ingest": Job(builder.ingest, 9),
+    "full": Job(lambda config: stub.build(config, full=True), 67),
+    "ingest": Job(stub.ingest, 9),
     "compact": Job(lambda config: compact(config.index_path, retain=1), 17),
     "collect": Job(_collect, 4, lambda config: compact(config.index_path)),
     "rollback": Job(lambda config: store.rollback(config.index_path), 3),
-    "publish": Job(lambda config: builder.publish(config, force=True), 11, stub.refused),
+    "publish": Job(lambda config: stub.publish(config, force=True), 11, stub.refused),
     "mend": Job(lambda config: repair(config.index_path), 4, _damage("postings.arrow")),
     "drop": Job(lambda config: repair(config.index_path, drop_damaged=True), 9, _damage("dense.faiss")),
 }
@@ -127,6 +126,6 @@ class Walk:
         elif self.before.answers is not None:  # else an earlier generation names what was damaged, too
             for generation in manifests.generations(self.index)[:-1]:
                 assert verify(self.index, generation, deep=True).problems == (), what
-        builder.build(self.config)
+        stub.build(self.config)
         assert State.of(self.index).answers == self._expected[2], what
         return ending

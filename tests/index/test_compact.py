@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,15 @@ from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.segment import Segment
 from pipeline.index.upkeep.compact import LiveRows, compact, everything, live_chunks, wants_compaction
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
-from pipeline.query.searcher import open_index
 from pipeline.records import Encoded, Fingerprint, MultiVectors
 from tests.faults import stub
 
 
-@pytest.fixture(autouse=True)
-def _stub() -> Iterator[None]:
-    with stub.patched():
-        yield
-
-
-def many_builds(base: Path, versions: int = 6, **changes: Any) -> Config:
+def many_builds(base: Path, versions: int = 6, dense: stub.HashedEncoder | None = None, **changes: Any) -> Config:
     config = stub.stub_config(base, retain=50, **changes)
     for version in range(versions):
         stub.write_texts(base, version)
-        builder.build(config)
+        stub.build(config, encoder=stub.encoder(dense))
     return config
 
 
@@ -80,7 +72,7 @@ def test_the_next_build_goes_on_from_a_compaction(tmp_path: Path) -> None:
     for version in (3, 4):
         for one in (config, plain):
             stub.write_texts(one.base, version)
-            builder.build(one)
+            stub.build(one)
         assert stub.answers(config.index_path) == stub.answers(plain.index_path)
         compact(config.index_path)
     assert verify(config.index_path, deep=True).problems == ()
@@ -88,7 +80,7 @@ def test_the_next_build_goes_on_from_a_compaction(tmp_path: Path) -> None:
 
 def test_a_reader_keeps_its_generation(tmp_path: Path) -> None:
     config = many_builds(tmp_path, 3)
-    with open_index(config.index_path) as reader:
+    with stub.open_index(config.index_path) as reader:
         expected = reader.search("apples")
         compact(config.index_path, retain=1)
         assert reader.search("apples") == expected
@@ -118,20 +110,18 @@ def test_wholly_deleted_segments_vanish(tmp_path: Path) -> None:
     assert verify(config.index_path, deep=True).problems == ()
 
 
-def test_multivectors_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = stub.HashedEncoder
+class Tokens(stub.HashedEncoder):
+    """Two multi-vectors a text, as wide as the dense vector."""
 
-    class Tokens(plain):  # type: ignore[misc, valid-type]
-        gives_multivectors = True
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        dense = super().encode_documents(texts).dense
+        assert dense is not None
+        tokens = np.arange(len(texts) + 1) * 2
+        return Encoded(dense=dense, multivectors=MultiVectors(tokens, np.repeat(dense, 2, axis=0)))
 
-        def encode_documents(self, texts: list[str]) -> Encoded:
-            dense = plain.encode_documents(self, texts).dense
-            assert dense is not None
-            tokens = np.arange(len(texts) + 1) * 2
-            return Encoded(dense=dense, multivectors=MultiVectors(tokens, np.repeat(dense, 2, axis=0)))
 
-    monkeypatch.setattr(stub, "HashedEncoder", Tokens)
-    config = many_builds(tmp_path, 3)
+def test_multivectors_are_copied(tmp_path: Path) -> None:
+    config = many_builds(tmp_path, 3, Tokens())
 
     def stored() -> dict[str, bytes]:
         live = store.live_manifest(config.index_path)

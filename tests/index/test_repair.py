@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,7 @@ from pipeline.index import store
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
-from pipeline.job import build as builder
 from tests.faults import stub
-
-
-@pytest.fixture(autouse=True)
-def _stub() -> Iterator[None]:
-    with stub.patched():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +73,7 @@ def test_an_approximate_index_comes_from_its_rows(tmp_path: Path) -> None:
     """As the type it had, whatever is configured now."""
     stub.write_texts(tmp_path, 0, 60)
     config = stub.stub_config(tmp_path, segments={"max_chunks": 60, "dense": "IVF2,SQ8"})
-    builder.build(config)
+    stub.build(config)
     before, expected = contents(config.index_path), stub.answers(config.index_path)
     spoil(next(config.index_path.glob("segments/*/dense.faiss")))
     report = repair(config.index_path)
@@ -135,7 +127,7 @@ def test_dropping_a_damaged_segment_encodes_only_its_documents(base: Path, name:
     assert (report.generation, report.lost) == (3, ())
     assert report.dropped
     assert verify(index, deep=True).problems == ()
-    build = builder.build(stub.stub_config(base))
+    build = stub.build(stub.stub_config(base))
     assert 0 < build.added <= len(report.dropped) < build.documents
     assert verify(index, deep=True).problems == ()
     assert sorted(hit[0] for hit in stub.answers(index)[0]) == sorted(hit[0] for hit in expected[0])
@@ -145,7 +137,7 @@ def test_dropping_a_damaged_segment_encodes_only_its_documents(base: Path, name:
 def test_dropping_never_empties_an_index(tmp_path: Path) -> None:
     stub.write_texts(tmp_path, 0, 5)
     config = stub.stub_config(tmp_path)
-    builder.build(config)
+    stub.build(config)
     spoil(next(config.index_path.glob("segments/*/dense.faiss")))
     report = repair(config.index_path, drop_damaged=True)
     assert (report.generation, report.dropped) == (1, ())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,13 @@ from pipeline.index import store
 from pipeline.ingest import ledger, readers
 from pipeline.ingest.ledger import LEDGER_FILE
 from pipeline.ingest.sources import SourceFile
-from pipeline.job import build as builder
 from tests.faults import stub
 
 LONG_AGO = 1_700_000_000_000_000_000
 
 
 @pytest.fixture(autouse=True)
-def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were read."""
     names: list[str] = []
     original = readers.read_file
@@ -31,8 +29,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(readers, "read_file", counted)
     monkeypatch.setattr(ledger, "RACY_NS", -(10**18))  # status-change times cannot be set: all are "long ago"
-    with stub.patched():
-        yield names
+    return names
 
 
 def write(base: Path, **texts: str) -> None:
@@ -47,36 +44,36 @@ def write(base: Path, **texts: str) -> None:
 def config(tmp_path: Path, read: list[str]) -> Config:
     write(tmp_path, a="apples", b="pears", c="plums")
     config = stub.stub_config(tmp_path)
-    builder.build(config)
+    stub.build(config)
     assert sorted(read) == ["a.txt", "b.txt", "c.txt"]
     read.clear()
     return config
 
 
 def test_what_looks_the_same_is_not_read(config: Config, read: list[str]) -> None:
-    report = builder.build(config)
+    report = stub.build(config)
     assert (read, report.published, report.unchanged) == ([], False, 3)
     write(config.base, b="grapes", d="figs")
     (config.base / "documents/c.txt").unlink()
-    report = builder.build(config, allow_deletes=True)
+    report = stub.build(config, allow_deletes=True)
     assert read == ["b.txt", "d.txt"]
     assert (report.added, report.changed, report.deleted, report.unchanged) == (1, 1, 1, 1)
 
 
 def test_rehash_reads_everything(config: Config, read: list[str]) -> None:
-    assert not builder.build(config, rehash=True).published
+    assert not stub.build(config, rehash=True).published
     assert sorted(read) == ["a.txt", "b.txt", "c.txt"]
 
 
 def test_same_size_and_modification_time_but_another_content_is_noticed(config: Config, read: list[str]) -> None:
     write(config.base, b="figs!")
-    report = builder.build(config)
+    report = stub.build(config)
     assert (read, report.changed) == (["b.txt"], 1)
 
 
 def test_a_touched_file_is_read_and_unchanged(config: Config, read: list[str]) -> None:
     os.utime(config.base / "documents/b.txt")
-    report = builder.build(config)
+    report = stub.build(config)
     assert (read, report.published, report.unchanged) == (["b.txt"], False, 3)
 
 
@@ -85,26 +82,26 @@ def test_a_file_as_young_as_its_record_is_read_again(tmp_path: Path, read: list[
         patch.setattr(ledger, "RACY_NS", 10**18)
         write(tmp_path, a="apples")
         config = stub.stub_config(tmp_path)
-        builder.build(config)
-        builder.build(config)
+        stub.build(config)
+        stub.build(config)
         assert read == ["a.txt", "a.txt"]
-    builder.build(config)  # by now it has settled: this reading is recorded
-    builder.build(config)
+    stub.build(config)  # by now it has settled: this reading is recorded
+    stub.build(config)
     assert read == ["a.txt"] * 3
 
 
 def test_the_record_does_not_outlive_what_it_stands_for(config: Config, read: list[str]) -> None:
     """After a rollback the live generation has older content than the file that was recorded."""
     write(config.base, b="grapes")
-    builder.build(config)
+    stub.build(config)
     store.rollback(config.index_path, 1)
     read.clear()
-    report = builder.build(config)
+    report = stub.build(config)
     assert (read, report.changed, report.unchanged) == (["b.txt"], 1, 2)
 
 
 def test_other_settings_read_everything(config: Config, read: list[str]) -> None:
-    builder.build(stub.stub_config(config.base, ingest={"encodings": ["cp949"]}))
+    stub.build(stub.stub_config(config.base, ingest={"encodings": ["cp949"]}))
     assert sorted(read) == ["a.txt", "b.txt", "c.txt"]
 
 
@@ -112,16 +109,16 @@ def test_an_id_that_an_unread_file_has_is_a_duplicate(tmp_path: Path, read: list
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents/a.jsonl").write_text('{"_id": "1", "text": "apples"}\n{"_id": "2", "text": "pears"}\n')
     config = stub.stub_config(tmp_path)
-    builder.build(config)
+    stub.build(config)
     (tmp_path / "documents/b.jsonl").write_text('{"_id": "2", "text": "plums"}\n{"_id": "3", "text": "figs"}\n')
     read.clear()
-    report = builder.build(config)
+    report = stub.build(config)
     assert read == ["b.jsonl"]
     assert [r.reason for r in report.rejections] == ["duplicate id '2'; the first is at documents/a.jsonl"]
     assert (report.added, report.unchanged) == (1, 2)
     (tmp_path / "documents/0.jsonl").write_text('{"_id": "2", "text": "grapes"}\n')
     read.clear()
-    report = builder.build(config)
+    report = stub.build(config)
     assert "a.jsonl" in read
     assert (report.changed, report.documents) == (1, 3)
 
@@ -132,7 +129,7 @@ def test_a_damaged_record_costs_only_the_reading(config: Config, read: list[str]
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 4
     path.write_bytes({"flip": bytes(content), "cut": bytes(content[:50]), "other": b"not a table"}[damage])
-    report = builder.build(config)
+    report = stub.build(config)
     assert (report.published, report.unchanged) == (False, 3)
     if damage != "flip":
         assert sorted(read) == ["a.txt", "b.txt", "c.txt"]

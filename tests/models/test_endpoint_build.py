@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import EncoderError
 from pipeline.job import build as builder
+from pipeline.job.injected import Injected
 from tests.collection import config_for
 from tests.models.endpoint_server import DIMENSION, EndpointServer, Fault
 from tests.models.endpoint_server import running_fixture as running_fixture
@@ -43,4 +44,4 @@ def test_a_second_build_does_not_send_what_finished_shards_hold(server: Endpoint
 def test_a_shard_holds_enough_for_the_requests_in_flight(concurrency: int, chunks: int, tmp_path: Path) -> None:
     endpoint = {"protocol": "openai", "concurrency": concurrency}
     config = config_for(tmp_path, encoder={"model": "m", "endpoint": endpoint})
-    assert builder._shard_chunks(config, builder._encoder(config)) == chunks
+    assert builder._shard_chunks(config, Injected().encoder(config)) == chunks

@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,12 @@ from tests.faults import processes, stub
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Iterator[Config]:
+def config(tmp_path: Path) -> Config:
     """An index of both legs, with a stub for its model."""
-    with stub.patched():
-        stub.write_texts(tmp_path, 0)
-        config = stub.stub_config(tmp_path)
-        builder.build(config)
-        yield config
+    stub.write_texts(tmp_path, 0)
+    config = stub.stub_config(tmp_path)
+    stub.build(config)
+    return config
 
 
 @pytest.fixture
@@ -44,36 +43,36 @@ def lexical(tmp_path: Path) -> Config:
     return config
 
 
-class Held:
-    """A search that stops while its query is encoded, until it is let go."""
+class Held(stub.HashedEncoder):
+    """An encoder that stops the search which `hold` begins, while its query is encoded, until it is let go."""
 
-    def __init__(self, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.found: list[Any] = []
         self._encoding, self._go = threading.Event(), threading.Event()
-        encode = stub.HashedEncoder.encode_documents
+        self._thread: threading.Thread | None = None
 
-        def slow(encoder: stub.HashedEncoder, texts: list[str]) -> Encoded:
-            if threading.current_thread() is self._thread:
-                self._encoding.set()
-                self._go.wait()
-            return encode(encoder, texts)
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        if threading.current_thread() is self._thread:
+            self._encoding.set()
+            self._go.wait()
+        return super().encode_queries(texts)
 
-        monkeypatch.setattr(stub.HashedEncoder, "encode_queries", slow)
+    def hold(self, index: Index) -> None:
         self._thread = threading.Thread(target=lambda: self.found.append(stub.ask(index)))
         self._thread.start()
         self._encoding.wait()
 
     def let_go(self) -> None:
+        assert self._thread is not None
         self._go.set()
         self._thread.join()
 
 
-def test_what_has_begun_ends_well_and_what_comes_later_is_refused(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = open_index(config.index_path)
+def test_what_has_begun_ends_well_and_what_comes_later_is_refused(config: Config) -> None:
+    held = Held()
+    index = stub.open_index(config.index_path, encoder=stub.encoder(held))
     expected = stub.ask(index)
-    held = Held(index, monkeypatch)
+    held.hold(index)
     index.close()
     with pytest.raises(QueryError, match="this index was closed; open it again"):
         index.search("plums")
@@ -101,7 +100,7 @@ CALLS: dict[str, Callable[[Index], object]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_closed_index_refuses_every_call(config: Config, call: str) -> None:
-    index = open_index(config.index_path)
+    index = stub.open_index(config.index_path)
     encoded = index.encode(["plums"])
     CALLS[call](index)
     index.close()
@@ -114,7 +113,7 @@ def test_a_closed_index_refuses_every_call(config: Config, call: str) -> None:
 
 def test_a_forked_child_goes_on_searching(config: Config) -> None:
     kernel.load()
-    with open_index(config.index_path) as index:
+    with stub.open_index(config.index_path) as index:
         expected = stub.ask(index)
 
         def child() -> None:
@@ -126,12 +125,11 @@ def test_a_forked_child_goes_on_searching(config: Config) -> None:
         assert stub.ask(index) == expected
 
 
-def test_a_child_forked_in_the_middle_of_a_search_waits_for_nobody(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with open_index(config.index_path) as index:
+def test_a_child_forked_in_the_middle_of_a_search_waits_for_nobody(config: Config) -> None:
+    held = Held()
+    with stub.open_index(config.index_path, encoder=stub.encoder(held)) as index:
         expected = stub.ask(index)
-        held = Held(index, monkeypatch)
+        held.hold(index)
 
         def child() -> None:
             assert stub.ask(index) == expected
@@ -221,6 +219,9 @@ def test_a_pickled_index_is_the_generation_that_it_was(lexical: Config, monkeypa
 def test_a_pickled_staged_generation_is_staged(config: Config) -> None:
     stub.write_texts(config.base, 1)
     stub.refused(config)
-    with open_index(config.index_path, generation="staged") as staged, pickle.loads(pickle.dumps(staged)) as again:
+    with (
+        stub.open_index(config.index_path, generation="staged") as staged,
+        pickle.loads(pickle.dumps(staged)) as again,
+    ):
         assert again.manifest == staged.manifest
         assert stub.ask(again) == stub.ask(staged)

@@ -17,8 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import FusionSettings, QuerySettings
-from pipeline.job import build as builder
-from pipeline.query.searcher import Index, open_index
+from pipeline.query.searcher import Index
 from tests.faults import stub
 
 WORDS = ("kiwi", "plum", "fig", "lime", "pear", "mango", "색인", "검색")
@@ -152,7 +151,7 @@ def test_a_search_is_what_the_documentation_says(
     since: int | None,
 ) -> None:
     base = tmp_path_factory.mktemp("reference")
-    with stub.patched(), built(base, nights) as index:
+    with built(base, nights) as index:
         index.settings = QuerySettings(depth=depth)
         fusion = FusionSettings(method=method, weights=weights)
         where = None if since is None else f"year >= {since}"
@@ -180,5 +179,5 @@ def built(base: Path, nights: list[list[Doc]]) -> Index:
     for docs in nights:
         lines = [json.dumps({"_id": doc.name, "text": doc.text, "year": doc.year}) for doc in docs]
         (base / "documents/all.jsonl").write_text("\n".join(lines), "utf-8")
-        builder.build(config)
-    return open_index(config.index_path)
+        stub.build(config)
+    return stub.open_index(config.index_path)

@@ -12,7 +12,6 @@ from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import GateRefusedError
 from pipeline.index import manifest as manifests
-from pipeline.job import build as builder
 from tests.faults import stub
 
 
@@ -20,8 +19,7 @@ from tests.faults import stub
 def test_how_a_segment_is_searched(tmp_path: Path, kind: str, shown: str) -> None:
     stub.write_texts(tmp_path, 0, 60)
     config = stub.stub_config(tmp_path, segments={"max_chunks": 60, "dense": kind})
-    with stub.patched():
-        builder.build(config)
+    stub.build(config)
     index = str(config.index_path)
     table = CliRunner().invoke(cli, ["status", "--index", index], env={"COLUMNS": "200"}).stdout
     assert shown in table
@@ -38,19 +36,19 @@ def test_how_a_segment_is_searched(tmp_path: Path, kind: str, shown: str) -> Non
 
 
 def asked(config: Config, *command: str) -> Result:
-    return CliRunner().invoke(cli, [*command, "--index", str(config.index_path)], env={"COLUMNS": "200"})
+    arguments = [*command, "--index", str(config.index_path)]
+    return CliRunner().invoke(cli, arguments, env={"COLUMNS": "200"}, obj=stub.options())
 
 
 def test_an_index_in_which_nothing_is_published_yet_says_what_waits(tmp_path: Path) -> None:
     stub.write_texts(tmp_path, 0, 12)
     config = stub.stub_config(tmp_path, gate={"expect": [{"query": "apples", "documents": ["nowhere.txt"]}]})
     assert "no index here" in asked(config, "status").stderr
-    with stub.patched():
-        builder.ingest(config)
-        shown = asked(config, "status")
-        assert (shown.exit_code, "an ingest is staged: `pipeline encode` publishes it" in shown.stdout) == (0, True)
-        with pytest.raises(GateRefusedError):
-            builder.encode(config)
+    stub.ingest(config)
+    shown = asked(config, "status")
+    assert (shown.exit_code, "an ingest is staged: `pipeline encode` publishes it" in shown.stdout) == (0, True)
+    with pytest.raises(GateRefusedError):
+        stub.encode(config)
     shown = asked(config, "status").stdout
     assert "nothing is published yet" in shown
     assert "the gate refused generation 1, it is staged: expected is 0.0000" in shown
@@ -61,10 +59,9 @@ def test_an_index_in_which_nothing_is_published_yet_says_what_waits(tmp_path: Pa
 @pytest.mark.parametrize("damaged", [1, 2, 3])
 def test_the_other_generations_are_listed_when_one_is_damaged(tmp_path: Path, damaged: int) -> None:
     config = stub.stub_config(tmp_path)
-    with stub.patched():
-        for version in range(3):
-            stub.write_texts(tmp_path, version)
-            builder.build(config)
+    for version in range(3):
+        stub.write_texts(tmp_path, version)
+        stub.build(config)
     manifests.manifest_path(config.index_path, damaged).write_text("{}")
     result = asked(config, "generations")
     assert result.exit_code == 1
@@ -79,16 +76,15 @@ def test_the_other_generations_are_listed_when_one_is_damaged(tmp_path: Path, da
 def test_a_damaged_file_names_the_command_that_mends_it(tmp_path: Path, name: str) -> None:
     stub.write_texts(tmp_path, 0, 12)
     config = stub.stub_config(tmp_path)
-    with stub.patched():
-        builder.build(config)
-        path = next(config.index_path.rglob(name))
-        data = path.read_bytes()
-        for bad in (data[:-1], bytes([data[0] ^ 1]) + data[1:], None):
-            path.unlink()
-            if bad is not None:
-                path.write_bytes(bad)
-            said = asked(config, "query", "apples")
-            assert said.exit_code == 1
-            assert f"{name}: " in said.stderr
-            assert said.stderr.rstrip().endswith("`pipeline repair` mends what it can, or says what to do")
-            path.write_bytes(data)
+    stub.build(config)
+    path = next(config.index_path.rglob(name))
+    data = path.read_bytes()
+    for bad in (data[:-1], bytes([data[0] ^ 1]) + data[1:], None):
+        path.unlink()
+        if bad is not None:
+            path.write_bytes(bad)
+        said = asked(config, "query", "apples")
+        assert said.exit_code == 1
+        assert f"{name}: " in said.stderr
+        assert said.stderr.rstrip().endswith("`pipeline repair` mends what it can, or says what to do")
+        path.write_bytes(data)

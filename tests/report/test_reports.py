@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,19 +19,12 @@ from click.testing import CliRunner, Result
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundError
-from pipeline.job import build as builder
 from pipeline.job.report.page import page, write
 from pipeline.job.report.record import BuildRecord, chunk_lengths, history, load, page_path, record_path
 from pipeline.job.stopwatch import StageTime, Stopwatch
 from pipeline.records import Rejection
 from tests.collection import TEXTS, config_for, write_documents
 from tests.faults import stub
-
-
-@pytest.fixture(autouse=True)
-def _stub() -> Iterator[None]:
-    with stub.patched():
-        yield
 
 
 @pytest.fixture
@@ -66,7 +58,7 @@ RECORD = BuildRecord(
 
 
 def test_a_build_leaves_a_record_of_itself(config: Config) -> None:
-    builder.build(config, note="the first")
+    stub.build(config, note="the first")
     record = load(config.index_path)
     assert (record.generation, record.status, record.note) == (1, "published", "the first")
     assert (record.added, record.documents, record.rejected) == (len(TEXTS), len(TEXTS), 1)
@@ -84,16 +76,16 @@ def test_a_build_leaves_a_record_of_itself(config: Config) -> None:
 
 
 def test_nothing_to_do_writes_none_and_resumed_shards_are_not_counted_as_encoded(config: Config) -> None:
-    builder.build(config)
-    builder.build(config)
+    stub.build(config)
+    stub.build(config)
     assert history(config.index_path, 100) == [load(config.index_path, 1)]
     write_documents(config.base / "documents", {"new.md": "New."})
     with pytest.raises(GateRefusedError):
-        builder.build(config.model_copy(update={"gate": stub.IMPOSSIBLE}))
+        stub.build(config.model_copy(update={"gate": stub.IMPOSSIBLE}))
     refused = load(config.index_path)
     assert (refused.generation, refused.status, refused.encoded) == (2, "refused", 1)
     assert "was refused" in page_path(config.index_path, 2).read_text("utf-8")
-    builder.publish(config, force=True)
+    stub.publish(config, force=True)
     forced = load(config.index_path)
     assert (forced.status, forced.refusals) == ("published", refused.refusals)
     assert forced.note.startswith("published by force: expected")
@@ -104,7 +96,7 @@ def test_a_resumed_build_says_how_little_it_encoded(config: Config) -> None:
     gated = config.model_copy(update={"gate": stub.IMPOSSIBLE})
     for encoded in (len(TEXTS), 0):
         with pytest.raises(GateRefusedError):
-            builder.build(gated)
+            stub.build(gated)
         assert load(config.index_path).encoded == encoded
 
 
@@ -112,7 +104,7 @@ def test_a_report_that_cannot_be_written_does_not_fail_a_build(
     config: Config, no_room_for_reports: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        assert builder.build(config).published
+        assert stub.build(config).published
     assert "no report of generation 1" in caplog.text
     with pytest.raises(IndexNotFoundError, match="no reports: every build writes one"):
         load(config.index_path)
@@ -211,7 +203,7 @@ def run(folder: Path, *arguments: str) -> Result:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        return CliRunner().invoke(cli, list(arguments))
+        return CliRunner().invoke(cli, list(arguments), obj=stub.options())
     finally:
         os.chdir(before)
 

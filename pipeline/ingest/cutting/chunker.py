@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 
 from pipeline.config import ChunkingSettings
 from pipeline.ingest.cutting.boundaries import HEADING, HEADING_STEP, Cuts, cuts_of, settle, weak_cut
+from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.ingest.cutting.markdown import HeadingPath, Outline, outline
 from pipeline.records import Chunk, Document, Fingerprint
 
@@ -73,20 +74,7 @@ class Chunker:
         text = document.text
         shape = outline(text) if document.is_markdown else None
         path = HeadingPath(text, shape.headings if shape else [])
-        doc_hash = document.content_hash
-        for ordinal, (start, end) in enumerate(self._spans(text, shape, trim=True)):
-            yield Chunk(
-                chunk_id=f"{document.doc_id}#{ordinal}",
-                doc_id=document.doc_id,
-                ordinal=ordinal,
-                start=start,
-                end=end,
-                text=text[start:end],
-                headings=path.at(start),
-                metadata=document.metadata,
-                doc_hash=doc_hash,
-                source=document.source,
-            )
+        return chunks_of(document, self._spans(text, shape, trim=True), path.at)
 
     def spans(self, text: str, is_markdown: bool = False, trim: bool = True) -> list[Span]:
         """(start, end) of each chunk of `text`. Not trimmed and without overlap, they join to the whole text."""

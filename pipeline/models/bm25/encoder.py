@@ -28,7 +28,7 @@ class Bm25Encoder:
     runtime = Runtime("numpy", "cpu", "f32")
 
     def __init__(self, settings: Bm25Settings | None = None) -> None:
-        settings = settings or Bm25Settings()
+        settings = self._settings = settings or Bm25Settings()
         korean = {"korean": morpheme_version()} if settings.korean == "morphemes" else {}
         self._analyzer = Analyzer(settings.stemmer, MorphemeCutter() if korean else None)
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
@@ -36,6 +36,9 @@ class Bm25Encoder:
         )
         self.gives_multivectors = False
         self.lexical_scoring = LexicalScoring("bm25", k1=settings.k1, b=settings.b)
+
+    def __reduce__(self) -> tuple[type[Bm25Encoder], tuple[Bm25Settings]]:
+        return Bm25Encoder, (self._settings,)
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Term frequencies of each text."""

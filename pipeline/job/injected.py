@@ -1,0 +1,63 @@
+"""The encoder and the chunker of a job: objects that an application passes, or those that the settings name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from pipeline.config import Config
+from pipeline.index.lexical import seismic_writer
+from pipeline.index.lexical.seismic_writer import LexicalChoice
+from pipeline.ingest.cutting.chunker import Chunker
+from pipeline.ingest.cutting.contract import DocumentChunker, checked_chunker
+from pipeline.job import plan as planning
+from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
+from pipeline.models.contract import Encoder
+from pipeline.models.own import own_encoder
+from pipeline.models.shared import SharedEncoder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """What an application passed; `None`: as configured."""
+
+    own_encoder: SharedEncoder | None = None
+    own_chunker: DocumentChunker | None = None
+
+    @classmethod
+    def passed(cls, encoder: Encoder | None, chunker: DocumentChunker | None = None) -> Injected:
+        """The arguments `encoder` and `chunker`, checked. Raises `ConfigError`."""
+        return cls(
+            None if encoder is None else own_encoder(encoder),
+            None if chunker is None else checked_chunker(chunker),
+        )
+
+    def settled(self, config: Config) -> Config:
+        """The configuration, without processes for devices if an encoder was passed: they would load another."""
+        if self.own_encoder is None or not config.encode.devices:
+            return config
+        log.warning("encode.devices is not used: an encoder that is passed as an object encodes in this process")
+        return config.model_copy(update={"encode": config.encode.model_copy(update={"devices": []})})
+
+    def encoder(self, config: Config) -> Encoder:
+        """The encoder; refuses a lexical index that it does not suit, before anything is read."""
+        encoder: Encoder | None = self.own_encoder
+        if encoder is None:
+            encoder = load_encoder(config.encoder, base=config.base, batch_tokens=config.encode.batch_tokens)
+        wanted = LexicalChoice(config.segments.lexical, config.segments.recall_target)
+        seismic_writer.check(wanted, encoder.lexical_scoring.kind)
+        return encoder
+
+    def chunker(self, config: Config, reader: Encoder | None = None) -> DocumentChunker:
+        """The chunker; one of the configured sizes counts tokens of the tokenizer that `config.encoder` names.
+
+        Logs a warning if `reader`, made from those settings too, reads less of a text than a chunk may hold.
+        """
+        if self.own_chunker is not None:
+            return self.own_chunker
+        tokenizer = chunk_tokenizer(config.encoder, base=config.base)
+        if reader is not None and self.own_encoder is None:
+            planning.warn_of_unread_tokens(config, reader, tokenizer)
+        return Chunker(config.chunking, tokenizer)

@@ -1,0 +1,41 @@
+"""Whether an encoder is the one that an index was built with, and what to do where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import names
+from pipeline.errors import IncompatibleIndexError
+from pipeline.index import manifest as manifests
+from pipeline.index.manifest import Manifest
+from pipeline.models.shared import SharedEncoder
+from pipeline.records import Fingerprint
+
+
+def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, as_recorded: bool = False) -> None:
+    """Refuse an encoder whose fingerprints are not those of the index. Raises `IncompatibleIndexError`.
+
+    `as_recorded`: it was made from the settings that the index itself records. If those make another kind of
+    encoder than the index was built with, an application had passed an object in its place.
+    """
+    legs = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
+    if encoder.own is not None:
+        if problems := manifests.differences(manifest, legs):
+            raise IncompatibleIndexError(
+                f"{folder}: built with another encoder than the one passed (index → encoder): "
+                f"{'; '.join(problems)}; pass the one that it was built with, or rebuild it with "
+                "`build(config, encoder=…, full=True)`"
+            )
+    elif as_recorded and any(_kind(manifest.fingerprint(leg)) != _kind(mine) for leg, mine in legs.items()):
+        built = {leg: found for leg in legs if (found := manifest.fingerprint(leg)) is not None}
+        kinds = ", ".join(f"{leg} {_kind(found)}" for leg, found in built.items())
+        raise IncompatibleIndexError(
+            f"{folder}: built with an encoder of an application's own ({kinds}), which no settings make; "
+            "pass the same encoder to `open_index(path, encoder=…)`"
+        )
+    manifests.check_fingerprints(folder, manifest, legs)
+
+
+def _kind(fingerprint: Fingerprint | None) -> str | None:
+    """What kind of encoder a fingerprint says it is of; `None` without a fingerprint."""
+    return None if fingerprint is None else dict(fingerprint.fields).get("kind", "of no kind")
