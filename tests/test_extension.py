@@ -154,14 +154,14 @@ def config(tmp_path: Path) -> Iterator[Config]:
     leg_registry.register(LETTERS.name, lambda snapshot: LetterLeg(snapshot))
     methods.register_method("largest", largest)
     by_suffix.register_reader(".list", read_lines)
-    yield config_for(tmp_path, segments={"max_chunks": 4})
+    yield config_for(tmp_path, segments={"max_chunks": 4}, encode={"shard_chunks": 4})
     by_suffix.unregister_reader(".list")
     methods.unregister_method("largest")
     leg_registry.unregister(LETTERS.name)
     component_registry.unregister(LETTERS)
 
 
-TEXTS = {f"{number}": f"{'z' * (number % 5)} text about number {number}" for number in range(10)}
+TEXTS = {f"{number}": f"text {'z' * (number % 5)} about number {number}" for number in range(10)}
 
 
 def _write(folder: Path, texts: Sequence[str]) -> None:
