@@ -34,9 +34,8 @@ from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.commit import Wishes
-from pipeline.job.gate import recorded_refusals
 from pipeline.job.golden import Golden, load_golden
-from pipeline.job.judging import Circumstances, judged
+from pipeline.job.judging import judged
 from pipeline.job.outcome import BuildReport, IngestReport
 from pipeline.job.plan import BuildPlan
 from pipeline.job.report import failure
@@ -147,10 +146,10 @@ def publish(config: Configured, *, force: bool = False, progress: ProgressFactor
     with _lock(config):
         manifest = commit.staged_candidate(index)
         if force:
-            reasons = "; ".join(recorded_refusals(manifest))
+            reasons = "; ".join(manifest.statistics.refusals)
             manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
         else:
-            before = Circumstances.recorded(manifest)
+            before = manifest.statistics.circumstances
             verdict = judged(config, _encoder(config), manifest, _golden(config), progress, before)
             if verdict.refusals:
                 raise GateRefusedError(commit.refusal(index, verdict))
@@ -167,7 +166,7 @@ def _retell(index: Path, manifest: Manifest) -> None:
     except IndexStoreError as error:
         log.warning("the report stays as it was: %s", error)
         return
-    refusals = tuple(recorded_refusals(manifest))
+    refusals = manifest.statistics.refusals
     write(index, dataclasses.replace(record, status="published", note=manifest.note, refusals=refusals))
 
 

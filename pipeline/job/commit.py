@@ -20,11 +20,12 @@ from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
+from pipeline.index.statistics import Circumstances, EncodingRate, Statistics
 from pipeline.index.upkeep import compact
 from pipeline.job import outcome
 from pipeline.job import plan as planning
 from pipeline.job.golden import Golden
-from pipeline.job.judging import Circumstances, Verdict, judged
+from pipeline.job.judging import Verdict, judged
 from pipeline.job.outcome import BuildReport, IngestReport
 from pipeline.job.report.page import write
 from pipeline.job.report.record import chunk_lengths
@@ -75,7 +76,7 @@ def encode_and_publish(
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
-    rate = planning.EncodingRate(encoded.encoded_chunks, watch.seconds_of("encode"))
+    rate = EncodingRate(encoded.encoded_chunks, watch.seconds_of("encode"))
     new = encoding.write_segments(
         index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
     )
@@ -86,9 +87,13 @@ def encode_and_publish(
     manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
     manifest = _compacted(config, manifest, watch)
     manifest = _calibrated(config, encoder, manifest, live, watch)
-    counts = {"encoded_chunks": encoded.encoded_chunks, "reused_chunks": encoded.reused_chunks}
-    manifest = dataclasses.replace(manifest, statistics=manifest.statistics | counts)
-    manifest = dataclasses.replace(planning.with_rate(manifest, rate, live), note=wishes.note)
+    statistics = dataclasses.replace(
+        manifest.statistics,
+        encoded_chunks=encoded.encoded_chunks,
+        reused_chunks=encoded.reused_chunks,
+        encoding=planning.telling_rate(rate, live),
+    )
+    manifest = dataclasses.replace(manifest, statistics=statistics, note=wishes.note)
     verdict = judged(
         config,
         encoder,
@@ -187,7 +192,7 @@ def _manifest(
         dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
         lexical=LexicalParameters(scoring.kind, scoring.k1, scoring.b),
         encoder=config.encoder.model_dump(mode="json"),
-        statistics={},
+        statistics=Statistics(),
     )
 
 
@@ -207,7 +212,7 @@ def _calibrated(
     config: Config, encoder: Encoder, manifest: Manifest, live: Manifest | None, progress: ProgressFactory
 ) -> Manifest:
     """The manifest with a calibration of the fusion: the live one, unless the index has changed much since."""
-    recorded = live.statistics.get("calibration") if live else None
+    recorded = live.statistics.calibration if live else None
     if is_stale(Calibration.from_json(recorded), manifest.chunks):
         with (
             progress("calibrate fusion", None, "query"),
@@ -215,4 +220,4 @@ def _calibrated(
         ):
             calibration = calibrate_index(index)
         recorded = calibration.to_json() if calibration else None
-    return dataclasses.replace(manifest, statistics={"calibration": recorded} if recorded else {})
+    return dataclasses.replace(manifest, statistics=Statistics(calibration=recorded or None))

@@ -6,10 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.config import GateSettings
-from pipeline.index.manifest import Manifest
 
-STATISTIC = "gate"
-"""Under this name a manifest keeps what was measured (`measures`, `inputs`) and why it was refused (`refusals`)."""
 EXPECTED = "expected"
 """The measure of `gate.expect`: the share of its queries that find an expected document in time. All must, unless
 `minimum` says otherwise."""
@@ -84,15 +81,3 @@ def _measures(settings: GateSettings, facts: Facts) -> Iterator[str]:
         value, before = facts.measures[name], facts.live_measures[name]
         if before - value > most:
             yield f"{name} fell from {before:.4f} to {value:.4f}, by more than gate.max_drop={most:g}"
-
-
-def recorded_measures(manifest: Manifest) -> Mapping[str, float]:
-    """What the gate measured on a generation; empty if it had no queries."""
-    measures: Mapping[str, float] = manifest.statistics.get(STATISTIC, {}).get("measures", {})
-    return measures
-
-
-def recorded_refusals(manifest: Manifest) -> list[str]:
-    """Why the gate refused a generation; empty if it did not."""
-    reasons: list[str] = manifest.statistics.get(STATISTIC, {}).get("refusals", [])
-    return reasons

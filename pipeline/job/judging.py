@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from pipeline.config import Config
 from pipeline.errors import IndexStoreError, PipelineError
-from pipeline.index import store
+from pipeline.index import statistics, store
 from pipeline.index.manifest import Manifest
-from pipeline.job.gate import STATISTIC, Facts, judge, recorded_measures
+from pipeline.index.statistics import Circumstances
+from pipeline.job.gate import Facts, judge
 from pipeline.job.golden import Golden, emptiness, measure
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory
@@ -27,24 +28,6 @@ class Verdict:
     manifest: Manifest
     live_measures: Mapping[str, float] | None
     refusals: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What a generation does not show of the build that made it: documents read and rejected, and whether however
-    few documents are left is fine."""
-
-    read: int
-    rejected: int
-    allow_deletes: bool
-
-    @classmethod
-    def recorded(cls, manifest: Manifest) -> Circumstances:
-        """Those under which a generation was refused."""
-        return cls(**manifest.statistics.get(STATISTIC, {}).get("circumstances", _UNKNOWN))
-
-
-_UNKNOWN = {"read": 0, "rejected": 0, "allow_deletes": False}
 
 
 def judged(
@@ -80,16 +63,11 @@ def judged(
         missed=measured.missed,
     )
     refusals = judge(config.gate, facts)
-    record = {
-        "inputs": golden.inputs,
-        "measures": dict(measured.measures),
-        "refusals": list(refusals),
-        "circumstances": dataclasses.asdict(circumstances),
-    }
-    statistics = {name: value for name, value in manifest.statistics.items() if name != STATISTIC}
-    if measured.measures or refusals:
-        statistics[STATISTIC] = record
-    return Verdict(dataclasses.replace(manifest, statistics=statistics), before, refusals)
+    found = statistics.Verdict(
+        inputs=golden.inputs, measures=measured.measures, refusals=refusals, circumstances=circumstances
+    )
+    judged = dataclasses.replace(manifest, statistics=manifest.statistics.judged(found))
+    return Verdict(judged, before, refusals)
 
 
 def _live(config: Config) -> Manifest | None:
@@ -102,9 +80,9 @@ def _live(config: Config) -> Manifest | None:
 
 def _live_measures(config: Config, encoder: Encoder, live: Manifest, golden: Golden) -> Mapping[str, float] | None:
     """What the live generation measured, measured now unless the same queries were asked when it was built."""
-    record = live.statistics.get(STATISTIC, {})
-    if record.get("inputs") == golden.inputs:
-        return recorded_measures(live)
+    earlier = live.statistics.gate
+    if earlier is not None and earlier.inputs == golden.inputs:
+        return earlier.measures
     if not (golden.queries or golden.expect):
         return None
     legs = {"dense": encoder.dense_fingerprint, "lexical": encoder.lexical_fingerprint}

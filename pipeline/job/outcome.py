@@ -9,7 +9,6 @@ from pathlib import Path
 from pipeline.encode.stage import EncodedParts
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
 from pipeline.index.staging import StagedIngest
-from pipeline.job.gate import recorded_measures
 from pipeline.job.judging import Verdict
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
 from pipeline.job.stopwatch import Stopwatch, peak_memory
@@ -72,7 +71,7 @@ def summary(
         rejections=report.rejections,
         rejects_file=report.rejects_file,
         seconds=watch.seconds,
-        measures=recorded_measures(manifest),
+        measures=manifest.statistics.measures,
         lexical_recall=lexical_recall(manifest),
     )
 
@@ -104,7 +103,7 @@ def record(
         rejected=staged.rejected,
         rejections=report.rejections[:MOST_REJECTIONS],
         lengths=lengths,
-        measures=recorded_measures(manifest),
+        measures=manifest.statistics.measures,
         live_measures=verdict.live_measures,
         refusals=verdict.refusals,
         note=manifest.note,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pipeline.errors import IndexStoreError
 from pipeline.index import multivector, staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
+from pipeline.index.statistics import EncodingRate
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.reading import tokens_read
 from pipeline.models.contract import Encoder
@@ -31,19 +31,6 @@ _LEXICAL_BYTES_PER_TOKEN = 16
 _SEISMIC_BYTES_PER_TOKEN = 60
 _MEASURABLE_CHUNKS = 64
 """A build that encodes fewer chunks than this spends its time on loading the model and says little of the rate."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodingRate:
-    """How long an encoder took for how many chunks."""
-
-    chunks: int
-    seconds: float
-
-    @property
-    def chunks_per_second(self) -> float:
-        """Chunks encoded in a second; 0 if nothing was measured."""
-        return self.chunks / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +160,11 @@ def deletion_refusal(staged: StagedIngest, max_delete_ratio: float) -> str | Non
     )
 
 
-def with_rate(manifest: Manifest, measured: EncodingRate, live: Manifest | None) -> Manifest:
-    """The manifest with the rate of this build, or the live one's if this one encoded too little to tell."""
-    earlier = live.statistics.get("encoding") if live else None
+def telling_rate(measured: EncodingRate, live: Manifest | None) -> EncodingRate | None:
+    """The rate of a build, or the live generation's if the build encoded too little to tell."""
+    earlier = live.statistics.encoding if live else None
     tells = measured.seconds > 0 and measured.chunks >= (_MEASURABLE_CHUNKS if earlier else 1)
-    recorded = dataclasses.asdict(measured) if tells else earlier
-    statistics = manifest.statistics | ({"encoding": recorded} if recorded else {})
-    return dataclasses.replace(manifest, statistics=statistics)
+    return measured if tells else earlier
 
 
 def known_rate(config: Config, encoder: Encoder) -> EncodingRate | None:
@@ -188,12 +173,12 @@ def known_rate(config: Config, encoder: Encoder) -> EncodingRate | None:
         live = store.live_manifest(config.index_path)
     except IndexStoreError:
         return None  # a full build may stand before a damaged index, and only the estimate is lost
-    if live is None or "encoding" not in live.statistics:
+    rate = live.statistics.encoding if live else None
+    if live is None or rate is None:
         return None
     prints = encoding.fingerprints(encoder, config.segments)
     if any(live.fingerprint(part) != prints.get(part) for part in ("dense", "lexical", "multivector")):
         return None
-    rate = EncodingRate(**live.statistics["encoding"])
     return rate if rate.chunks_per_second > 0 else None
 
 

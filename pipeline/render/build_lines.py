@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.index.manifest import Manifest
-from pipeline.job.gate import recorded_measures
 from pipeline.records import Rejection
 from pipeline.wording import counted, printable
 
@@ -116,7 +115,7 @@ def generation_record(manifest: Manifest) -> dict[str, Any]:
         "chunks": manifest.chunks,
         "segments": len(manifest.segments),
         "note": manifest.note,
-        "measures": dict(recorded_measures(manifest)),
+        "measures": dict(manifest.statistics.measures),
     }
 
 
@@ -132,7 +131,7 @@ def generations_table(console: Console, known: Sequence[Manifest], live: int) ->
             f"{manifest.documents:,}",
             f"{manifest.chunks:,}",
             str(len(manifest.segments)),
-            "\n".join(f"{name} {value:.4f}" for name, value in recorded_measures(manifest).items()),
+            "\n".join(f"{name} {value:.4f}" for name, value in manifest.statistics.measures.items()),
             escape(printable(manifest.note)),
         )
     console.print(table)

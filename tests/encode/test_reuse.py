@@ -154,7 +154,7 @@ def test_an_edit_encodes_the_changed_paragraph_only(tmp_path: Path, encoded: lis
     assert encoded == ["2\n"]
     assert (report.encoded_chunks, report.reused_chunks) == (1, 2)
     statistics = manifests.load(config.index_path, 2).statistics
-    assert (statistics["encoded_chunks"], statistics["reused_chunks"]) == (1, 2)
+    assert (statistics.encoded_chunks, statistics.reused_chunks) == (1, 2)
 
 
 def test_a_moved_document_is_named_and_not_encoded(tmp_path: Path, encoded: list[str]) -> None:
