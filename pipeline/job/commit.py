@@ -185,7 +185,7 @@ def _manifest(
     return Manifest(
         generation=generation,
         created_at=store.now(),
-        documents=staged.unchanged + staged.added + staged.changed + len(staged.moved) + staged.held,
+        documents=staged.documents,
         chunks=chunks,
         segments=tuple(segments),
         fingerprints={part: dict(fields.fields) for part, fields in prints.items()} | {"chunker": staged.chunker},

@@ -16,7 +16,7 @@ from pipeline.encode import stage as encoding
 from pipeline.errors import IndexStoreError
 from pipeline.index import multivector, staging, store
 from pipeline.index.manifest import Manifest
-from pipeline.index.staging import StagedIngest
+from pipeline.index.staging import Changes, StagedIngest
 from pipeline.index.statistics import EncodingRate
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.reading import tokens_read
@@ -37,17 +37,12 @@ _MEASURABLE_CHUNKS = 64
 class BuildPlan:
     """What a build would change and add to the disk. `tokens` and all bytes are estimates from a sample.
 
-    `moved`: old and new id of documents whose content is the same. `chunks` and `tokens`: to encode;
-    `reused_chunks`: to write without encoding, since their text is encoded already.
-    `rate`: of the last build with the same encoder, `None` if there was none. `refusal`: why a build would be
-    refused without `--allow-deletes`, if so.
+    `chunks` and `tokens`: to encode. `reused_chunks`: to write without encoding, since their text is encoded
+    already. `rate`: of the last build with the same encoder, `None` if there was none. `refusal`: why a build would
+    be refused without `--allow-deletes`, if so.
     """
 
-    added: int
-    changed: int
-    deleted: int
-    unchanged: int
-    moved: tuple[tuple[str, str], ...]
+    changes: Changes
     chunks: int
     reused_chunks: int
     tokens: int
@@ -89,11 +84,7 @@ def estimate(
     if config.segments.lexical == "seismic":
         token_bytes += _SEISMIC_BYTES_PER_TOKEN
     return BuildPlan(
-        added=staged.added,
-        changed=staged.changed,
-        deleted=staged.deleted,
-        unchanged=staged.unchanged,
-        moved=staged.moved,
+        changes=staged.changes,
         chunks=missing,
         reused_chunks=staged.chunks - missing,
         tokens=round(mean * missing),
@@ -151,11 +142,11 @@ def _token_bytes(config: Config, encoder: Encoder) -> int:
 
 def deletion_refusal(staged: StagedIngest, max_delete_ratio: float) -> str | None:
     """Why a staged ingest deletes too much, or `None`: a source that is not mounted looks like mass deletion."""
-    before = staged.unchanged + staged.changed + len(staged.moved) + staged.deleted + staged.held
-    if staged.full or staged.deleted <= max_delete_ratio * before:
+    deleted, before = staged.changes.deleted, staged.documents_before
+    if staged.full or deleted <= max_delete_ratio * before:
         return None
     return (
-        f"{staged.deleted:,} of {before:,} documents are missing from the sources, more than max_delete_ratio="
+        f"{deleted:,} of {before:,} documents are missing from the sources, more than max_delete_ratio="
         f"{max_delete_ratio:g} allows; check that every source is mounted, or delete them with `--allow-deletes`"
     )
 

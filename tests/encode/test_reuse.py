@@ -165,7 +165,7 @@ def test_a_moved_document_is_named_and_not_encoded(tmp_path: Path, encoded: list
     write(tmp_path, {"z": ["one", "two"], "b": ["three"], "new": ["three"], "copy": ["three"]})
     moved = (("a.txt", "z.txt"), ("twin.txt", "copy.txt"))
     plan = builder.plan(config)
-    assert (plan.moved, plan.added, plan.deleted, plan.chunks) == (moved, 1, 0, 0)
+    assert (plan.changes.moved, plan.changes.added, plan.changes.deleted, plan.chunks) == (moved, 1, 0, 0)
     report = builder.build(config)
     assert (report.moved, report.added, report.deleted, report.unchanged) == (moved, 1, 0, 1)
     assert (report.documents, report.encoded_chunks, encoded) == (4, 0, [])
