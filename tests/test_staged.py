@@ -118,7 +118,7 @@ def test_the_next_build_supersedes_what_is_staged_and_encodes_nothing_twice(
     with monkeypatch.context() as patch:
         patch.setattr(stub.HashedEncoder, "encode_documents", lambda *_: pytest.fail("encoded again"))
         patch.setattr(stub.HashedEncoder, "encode_queries", original)
-        patch.setattr("pipeline.job.commit.is_stale", lambda *_: False)
+        patch.setattr("pipeline.job.draft.is_stale", lambda *_: False)
         refuse(config)
     write_documents(config.base / "documents", {"en/rollback.md": TEXTS["en/rollback.md"]})
     report = builder.build(config, note="mended")

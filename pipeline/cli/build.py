@@ -14,7 +14,7 @@ from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
-    from pipeline.job.outcome import BuildReport
+    from pipeline.job.build_report import BuildReport
     from pipeline.records import Rejection
 
 _ALLOW_DELETES = click.option(

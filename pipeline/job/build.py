@@ -33,10 +33,11 @@ from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
+from pipeline.job.build_report import BuildReport, IngestReport
 from pipeline.job.commit import Wishes
+from pipeline.job.evidence import gather
+from pipeline.job.gate import judge
 from pipeline.job.golden import Golden, load_golden
-from pipeline.job.judging import judged
-from pipeline.job.outcome import BuildReport, IngestReport
 from pipeline.job.plan import BuildPlan
 from pipeline.job.report import failure
 from pipeline.job.report.page import write
@@ -150,10 +151,11 @@ def publish(config: Configured, *, force: bool = False, progress: ProgressFactor
             manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
         else:
             before = manifest.statistics.circumstances
-            verdict = judged(config, _encoder(config), manifest, _golden(config), progress, before)
-            if verdict.refusals:
-                raise GateRefusedError(commit.refusal(index, verdict))
-            manifest = verdict.manifest
+            evidence = gather(config, _encoder(config), manifest, _golden(config), before, progress)
+            statistics = manifest.statistics.judged(judge(config.gate, evidence))
+            manifest = dataclasses.replace(manifest, statistics=statistics)
+            if statistics.refusals:
+                raise GateRefusedError(commit.refusal(index, manifest))
         commit.publish(config, manifest)
         _retell(index, manifest)
     return manifest

@@ -17,7 +17,7 @@ from pipeline.wording import counted, printable
 if TYPE_CHECKING:
     from pipeline.index.manifest import LexicalRecall
     from pipeline.index.staging import Changes, StagedIngest
-    from pipeline.job.outcome import BuildReport
+    from pipeline.job.build_report import BuildReport
     from pipeline.job.plan import BuildPlan
 
 

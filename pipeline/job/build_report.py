@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.encode.stage import EncodedParts
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
 from pipeline.index.staging import Changes, StagedIngest
-from pipeline.job.judging import Verdict
+from pipeline.job.gate import Evidence
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
 from pipeline.job.stopwatch import Stopwatch, peak_memory
 from pipeline.records import Rejection
@@ -92,14 +92,19 @@ def summary(
 
 
 def record(
-    verdict: Verdict, report: IngestReport, watch: Stopwatch, encoded: int, lengths: ChunkLengths | None
+    manifest: Manifest,
+    evidence: Evidence,
+    report: IngestReport,
+    watch: Stopwatch,
+    encoded: int,
+    lengths: ChunkLengths | None,
 ) -> BuildRecord:
     """What the report of a finished build keeps. `encoded`: chunks that went through the encoder."""
-    manifest, staged = verdict.manifest, report.staged
-    changes = staged.changes
+    staged, changes = report.staged, report.staged.changes
+    refusals = manifest.statistics.refusals
     return BuildRecord(
         generation=manifest.generation,
-        status="refused" if verdict.refusals else "published",
+        status="refused" if refusals else "published",
         created_at=manifest.created_at,
         seconds=watch.seconds,
         documents=manifest.documents,
@@ -120,8 +125,8 @@ def record(
         rejections=report.rejections[:MOST_REJECTIONS],
         lengths=lengths,
         measures=manifest.statistics.measures,
-        live_measures=verdict.live_measures,
-        refusals=verdict.refusals,
+        live_measures=evidence.live_measures,
+        refusals=refusals,
         note=manifest.note,
         moved=len(changes.moved),
         lexical_recall=lexical_recall(manifest),
