@@ -22,6 +22,7 @@ from pipeline.index.lexical import kernel
 from pipeline.index.rows import SegmentShape
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
 from pipeline.index.segment import write_segment
+from pipeline.index.statistics import Statistics
 from pipeline.records import SparseRows
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def open_pipeline(data: Data, folder: Path) -> Index:
         dimension=data.vectors.shape[1],
         lexical=manifest.LexicalParameters("bm25", 1.2, 0.75),
         encoder={},
-        statistics={},
+        statistics=Statistics(),
     )
     encoder: Encoder = NoEncoder()  # type: ignore[assignment]
     index = Index(folder, made, encoder, QuerySettings(), verify=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pipeline.errors import (
     SourceError,
 )
 from pipeline.index import manifest as manifests
-from pipeline.index import store
+from pipeline.index import staging, store
 from pipeline.ingest.ledger import LEDGER_FILE
 from pipeline.ingest.stage import IngestRun
 from pipeline.job import build as builder
@@ -99,10 +100,19 @@ def test_scores_do_not_depend_on_shards_and_segments(
     assert_same_answers(spread, config)
 
 
+def test_an_ingest_is_staged_with_its_counters_flat(config: Config) -> None:
+    """So that what was staged before an update of the program is encoded after it."""
+    staged = builder.ingest(config).staged
+    summary = json.loads((staging.ingest_folder(config.index_path) / "ingest.json").read_bytes())
+    assert summary.items() >= {"read": len(TEXTS), "added": len(TEXTS), "deleted": 0, "moved": []}.items()
+    assert "changes" not in summary
+    assert staging.load_ingest(config.index_path) == staged
+
+
 def test_ingest_and_encode_are_the_two_halves_of_build(config: Config, tmp_path: Path) -> None:
     halves = config_for(tmp_path, index="halves")
     staged = builder.ingest(halves).staged
-    assert staged.added == len(TEXTS)
+    assert staged.changes.added == len(TEXTS)
     assert manifests.generations(halves.index_path) == []
     assert builder.encode(halves).generation == 1
     builder.build(config)

@@ -17,7 +17,6 @@ from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundEr
 from pipeline.index import candidate, store
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
-from pipeline.job.gate import recorded_measures, recorded_refusals
 from pipeline.progress import Progress, silent
 from pipeline.records import Encoded
 from tests.collection import TEXTS, config_for, write_documents
@@ -71,7 +70,7 @@ def test_a_refused_build_is_staged_and_can_be_searched(config: Config) -> None:
     assert verify(config.index_path, deep=True).ok
     assert found(config) == before
     assert found(config, "staged")[0] == "new.md"
-    assert recorded_measures(candidate.load(config.index_path)) == {"expected": 0.0}
+    assert candidate.load(config.index_path).statistics.measures == {"expected": 0.0}
 
 
 def test_collection_keeps_what_is_staged(config: Config) -> None:
@@ -100,7 +99,7 @@ def test_publish_asks_the_gate_again_and_obeys_force(config: Config) -> None:
 def test_publish_without_force_after_the_gate_was_changed(config: Config) -> None:
     refuse(config)
     published = stub.publish(config.model_copy(update={"gate": type(config.gate)()}))
-    assert (published.generation, published.note, recorded_refusals(published)) == (2, "", [])
+    assert (published.generation, published.note, published.statistics.refusals) == (2, "", ())
 
 
 class Watched(stub.HashedEncoder):

@@ -16,7 +16,7 @@ from pipeline.job.options import BuildOptions, IngestOptions
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
-    from pipeline.job.outcome import BuildReport
+    from pipeline.job.build_report import BuildReport
     from pipeline.records import Rejection
 
 _ALLOW_DELETES = click.option(
@@ -83,8 +83,9 @@ def ingest(options: Options, wanted: IngestOptions) -> None:
         progress=options.progress(),
     )
     staged = report.staged
-    changes = {name: getattr(staged, name) for name in ("read", "added", "changed", "deleted", "unchanged")}
-    options.say(build_lines.staged_line(staged), event="staged", chunks=staged.chunks, **changes)
+    changes = {name: getattr(staged.changes, name) for name in ("added", "changed", "deleted", "unchanged")}
+    line = build_lines.staged_line(staged)
+    options.say(line, event="staged", chunks=staged.chunks, read=staged.read, **changes)
     _tell_rejections(options, report.rejections, report.rejects_file)
     sys.exit(EXIT_REJECTS if report.rejections else EXIT_NOTHING_TO_DO if report.staged.nothing_to_do else EXIT_OK)
 
@@ -168,11 +169,12 @@ def _finish(options: Options, report: BuildReport) -> None:
     from pipeline.render import build_lines
 
     code = EXIT_REJECTS if report.rejections else EXIT_OK if report.published else EXIT_NOTHING_TO_DO
-    fields = {
-        field.name: getattr(report, field.name)
-        for field in dataclasses.fields(report)
-        if field.name not in ("rejections", "rejects_file")
-    }
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(report):
+        if field.name == "changes":
+            fields |= dataclasses.asdict(report.changes)
+        elif field.name not in ("rejections", "rejects_file"):
+            fields[field.name] = getattr(report, field.name)
     rejected = len(report.rejections)
     recall = report.lexical_recall
     fields["lexical_recall"] = recall and dataclasses.asdict(recall)

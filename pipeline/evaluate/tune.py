@@ -174,7 +174,7 @@ def _sweep(
     index: Index, candidates: Sequence[_Candidates], qrels: Qrels, measure: str, progress: ProgressFactory
 ) -> list[Trial]:
     """Every setting's value, best first; of equal ones the one nearest to even weights."""
-    calibration = Calibration.from_json(index.manifest.statistics.get("calibration"))
+    calibration = Calibration.from_json(index.manifest.statistics.calibration)
     tops = {leg: float(np.mean([one.columns[row].top for one in candidates])) for row, leg in enumerate(index.legs)}
 
     def tried(method: str, share: float) -> Trial:

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexNotFoundError
 from pipeline.index import files
+from pipeline.index.statistics import Statistics
 from pipeline.records import Fingerprint
 
 FORMAT_VERSION = 1
@@ -124,7 +125,7 @@ class Manifest:
     dimension: int | None
     lexical: LexicalParameters
     encoder: dict[str, Any]
-    statistics: dict[str, Any]
+    statistics: Statistics
     note: str = ""
     format_version: int = FORMAT_VERSION
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -42,12 +42,33 @@ TextHashes = npt.NDArray[np.bytes_]
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """How the documents of the sources differ from those of the live generation: how many of each kind.
+
+    `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
+    """
+
+    added: int
+    changed: int
+    unchanged: int
+    deleted: int
+    moved: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def remaining(self) -> int:
+        """Documents that were live before and still are in the sources, changed or not."""
+        return self.unchanged + self.changed + len(self.moved)
+
+
+_COUNTERS = tuple(field.name for field in fields(Changes))
+
+
+@dataclass(frozen=True, slots=True)
 class StagedIngest:
     """What an ingest left to encode.
 
     `full`: takes nothing over from the live generation. `held`: live documents kept although the sources lack them,
     because the file they came from was rejected. `removed`: ids of live documents that are gone or replaced.
-    `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
     """
 
     base_generation: int
@@ -56,14 +77,20 @@ class StagedIngest:
     chunks: int
     chunker: dict[str, str]
     read: int
-    added: int
-    changed: int
-    unchanged: int
-    deleted: int
+    changes: Changes
     held: int
     rejected: int
     removed: tuple[str, ...]
-    moved: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def documents_before(self) -> int:
+        """Documents of the generation that the sources were compared with."""
+        return self.changes.remaining + self.changes.deleted + self.held
+
+    @property
+    def documents(self) -> int:
+        """Documents of the generation that follows."""
+        return self.changes.remaining + self.changes.added + self.held
 
     @property
     def nothing_to_do(self) -> bool:
@@ -84,6 +111,7 @@ def ingest_folder(index: Path) -> Path:
 def save_ingest(folder: Path, staged: StagedIngest) -> None:
     """Write the summary of an ingest beside its parts, with a checksum of itself: it says what is to be removed."""
     body = _adapter().dump_python(staged, mode="json")
+    body |= body.pop("changes")
     text = json.dumps({**body, "checksum": digest(body)}, ensure_ascii=False, indent=1)
     files.write_file(folder / _SUMMARY, text.encode("utf-8", "surrogatepass"))
 
@@ -98,6 +126,7 @@ def load_ingest(index: Path) -> StagedIngest | None:
         payload = json.loads(path.read_bytes())
         if payload.pop("checksum") != digest(payload):
             raise ValueError("its checksum does not match")
+        payload["changes"] = {name: payload.pop(name) for name in _COUNTERS}
         staged = _adapter().validate_python(payload)
         for part in staged.parts:
             path = folder / part.name

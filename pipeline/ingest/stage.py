@@ -13,7 +13,7 @@ from pipeline.index.chunks import write_table
 from pipeline.index.manifest import FileEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
 from pipeline.index.segment import file_entry
-from pipeline.index.staging import StagedIngest
+from pipeline.index.staging import Changes, StagedIngest
 from pipeline.index.store import LiveDocument
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.decoding import UnreadableError
@@ -114,14 +114,16 @@ class IngestRun:
                 chunks=total,
                 chunker=dict(chunker.fingerprint.fields),
                 read=self.read,
-                added=self.added - len(moved),
-                changed=self.changed,
-                unchanged=self.unchanged,
-                deleted=len(gone) - len(moved),
+                changes=Changes(
+                    added=self.added - len(moved),
+                    changed=self.changed,
+                    unchanged=self.unchanged,
+                    deleted=len(gone) - len(moved),
+                    moved=tuple(moved),
+                ),
                 held=len(self._live.keys() - self._seen) - len(gone),
                 rejected=len(self.rejections),
                 removed=tuple(sorted([*gone, *replaced])),
-                moved=tuple(moved),
             )
             staging.save_ingest(folder, staged)
         return staged

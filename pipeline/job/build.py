@@ -32,13 +32,13 @@ from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
+from pipeline.job.build_report import BuildReport, IngestReport
 from pipeline.job.commit import Wishes
-from pipeline.job.gate import recorded_refusals
+from pipeline.job.evidence import gather
+from pipeline.job.gate import judge
 from pipeline.job.golden import Golden, load_golden
 from pipeline.job.injected import Injected
-from pipeline.job.judging import Circumstances, judged
 from pipeline.job.options import BuildKeywords, BuildOptions, IngestKeywords, IngestOptions
-from pipeline.job.outcome import BuildReport, IngestReport
 from pipeline.job.plan import BuildPlan
 from pipeline.job.report import failure
 from pipeline.job.report.page import write
@@ -162,14 +162,15 @@ def publish(
     with _lock(config):
         manifest = commit.staged_candidate(index)
         if force:
-            reasons = "; ".join(recorded_refusals(manifest))
+            reasons = "; ".join(manifest.statistics.refusals)
             manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
         else:
-            before = Circumstances.recorded(manifest)
-            verdict = judged(config, injected.encoder(config), manifest, _golden(config), progress, before)
-            if verdict.refusals:
-                raise GateRefusedError(commit.refusal(index, verdict))
-            manifest = verdict.manifest
+            before = manifest.statistics.circumstances
+            evidence = gather(config, injected.encoder(config), manifest, _golden(config), before, progress)
+            statistics = manifest.statistics.judged(judge(config.gate, evidence))
+            manifest = dataclasses.replace(manifest, statistics=statistics)
+            if statistics.refusals:
+                raise GateRefusedError(commit.refusal(index, manifest))
         commit.publish(config, manifest)
         _retell(index, manifest)
     return manifest
@@ -182,7 +183,7 @@ def _retell(index: Path, manifest: Manifest) -> None:
     except IndexStoreError as error:
         log.warning("the report stays as it was: %s", error)
         return
-    refusals = tuple(recorded_refusals(manifest))
+    refusals = manifest.statistics.refusals
     write(index, dataclasses.replace(record, status="published", note=manifest.note, refusals=refusals))
 
 

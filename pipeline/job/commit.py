@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,29 +11,25 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.pool import Pool
-from pipeline.errors import GateRefusedError, IndexStoreError, SourceError
+from pipeline.errors import GateRefusedError, IndexStoreError
 from pipeline.index import candidate, staging, store
 from pipeline.index import manifest as manifests
-from pipeline.index.dense.write import DenseChoice
-from pipeline.index.lexical.seismic_writer import LexicalChoice
-from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
+from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.registry import stored
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
-from pipeline.index.upkeep import compact
-from pipeline.job import outcome
+from pipeline.index.statistics import Circumstances
+from pipeline.job import build_report
 from pipeline.job import plan as planning
+from pipeline.job.build_report import BuildReport, IngestReport
+from pipeline.job.draft import Draft
+from pipeline.job.evidence import gather
+from pipeline.job.gate import judge
 from pipeline.job.golden import Golden
-from pipeline.job.judging import Circumstances, Verdict, judged
-from pipeline.job.outcome import BuildReport, IngestReport
 from pipeline.job.report.page import write
 from pipeline.job.report.record import chunk_lengths
 from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.contract import Encoder
-from pipeline.progress import ProgressFactory
-from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.trials import calibrate_index, is_stale
-from pipeline.query.searcher import Index
 from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -61,6 +56,42 @@ def encode_and_publish(
 ) -> BuildReport:
     """Encode what is staged and publish it. Call with the lock held. Raises what `job.build.encode` raises."""
     index, staged = config.index_path, report.staged
+    live = _followed(config, encoder, staged)
+    if live is not None and staged.nothing_to_do:
+        staging.clear(index)
+        return build_report.summary(live, report, watch, None)
+    planning.announce_multivectors(config, index, staged, encoder)
+    lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
+    encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
+    new = encoding.write_segments(
+        index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
+    )
+    candidate.discard(index)  # it names deletions by the number that this build will use
+    kept = _kept(index, staged, live) if live else []
+    draft = Draft(config, encoder, staged, live, [*kept, *new], wishes.note)
+    draft.compact(watch)
+    draft.calibrate(watch)
+    draft.count(encoded, watch.seconds_of("encode"))
+    circumstances = Circumstances(staged.read, staged.rejected, wishes.allow_deletes)
+    evidence = gather(config, encoder, draft.manifest(), wishes.golden, circumstances, watch)
+    draft.judged(judge(config.gate, evidence))
+    manifest = draft.manifest()
+    if manifest.statistics.refusals:
+        candidate.stage(index, manifest)
+        staging.discard_ingest(index)
+    else:
+        publish(config, manifest)
+    with _not_the_builds_fault(index, "the build's report is missing"):
+        record = build_report.record(manifest, evidence, report, watch, encoded.encoded_chunks, lengths)
+        write(index, record)
+    if manifest.statistics.refusals:
+        raise GateRefusedError(refusal(index, manifest, report.rejects_file))
+    return build_report.summary(manifest, report, watch, encoded)
+
+
+def _followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifest | None:
+    """The live generation that takes what is staged, `None` for a full build. Raises `IndexStoreError`."""
+    index = config.index_path
     live = None if staged.full else store.live_manifest(index)
     base = manifests.live_number(index)
     if base != staged.base_generation:
@@ -70,44 +101,15 @@ def encode_and_publish(
         )
     if live is not None:
         check_fingerprints(config, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
-    if live is not None and staged.nothing_to_do:
-        staging.clear(index)
-        return outcome.summary(live, report, watch, None)
-    planning.announce_multivectors(config, index, staged, encoder)
-    lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
-    encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
-    rate = planning.EncodingRate(encoded.encoded_chunks, watch.seconds_of("encode"))
-    new = encoding.write_segments(
-        index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
-    )
-    candidate.discard(index)  # it names deletions by the number that this build will use
-    kept = store.without_documents(index, live.segments, staged.removed, base + 1) if live else []
+    return live
+
+
+def _kept(index: Path, staged: StagedIngest, live: Manifest) -> list[SegmentEntry]:
+    """The live generation's segments without what the sources no longer have. Raises `CorruptIndexError`."""
+    kept = store.without_documents(index, live.segments, staged.removed, staged.base_generation + 1)
     for entry in kept:
         Segment(index, entry)  # nobody could open a generation that carries damage on
-    manifest = _manifest(config, encoder, staged, [*kept, *new], base + 1)
-    manifest = _compacted(config, manifest, watch)
-    manifest = _calibrated(config, encoder, manifest, live, watch)
-    counts = {"encoded_chunks": encoded.encoded_chunks, "reused_chunks": encoded.reused_chunks}
-    manifest = dataclasses.replace(manifest, statistics=manifest.statistics | counts)
-    manifest = dataclasses.replace(planning.with_rate(manifest, rate, live), note=wishes.note)
-    verdict = judged(
-        config,
-        encoder,
-        manifest,
-        wishes.golden,
-        watch,
-        Circumstances(staged.read, staged.rejected, wishes.allow_deletes),
-    )
-    if verdict.refusals:
-        candidate.stage(index, verdict.manifest)
-        staging.discard_ingest(index)
-    else:
-        publish(config, verdict.manifest)
-    with _not_the_builds_fault(index, "the build's report is missing"):
-        write(index, outcome.record(verdict, report, watch, encoded.encoded_chunks, lengths))
-    if verdict.refusals:
-        raise GateRefusedError(refusal(index, verdict, report.rejects_file))
-    return outcome.summary(verdict.manifest, report, watch, encoded)
+    return kept
 
 
 def publish(config: Config, manifest: Manifest) -> None:
@@ -146,11 +148,11 @@ def staged_candidate(index: Path) -> Manifest:
     return manifest
 
 
-def refusal(index: Path, verdict: Verdict, rejects_file: Path | None = None) -> str:
+def refusal(index: Path, manifest: Manifest, rejects_file: Path | None = None) -> str:
     """One line: what was refused, why, and what to do. `rejects_file`: where rejected documents are listed."""
     rejects = f"; rejected documents are listed in {rejects_file}" if rejects_file else ""
     return (
-        f"{index}: the gate refused generation {verdict.manifest.generation}: {'; '.join(verdict.refusals)}; "
+        f"{index}: the gate refused generation {manifest.generation}: {'; '.join(manifest.statistics.refusals)}; "
         "it stays staged: `pipeline query --generation staged` searches it, `pipeline publish --force` publishes it"
         f"{rejects}"
     )
@@ -165,55 +167,3 @@ def _runner(config: Config) -> encoding.ShardRunner | None:
         devices, config.encoder, config.segments, config.base, settings.batch_tokens, settings.timeout_seconds
     )
     return pool.encode
-
-
-def _manifest(
-    config: Config, encoder: Encoder, staged: StagedIngest, segments: list[SegmentEntry], generation: int
-) -> Manifest:
-    index = config.index_path
-    chunks = sum(entry.chunks - entry.deleted_chunks for entry in segments)
-    if chunks == 0:
-        raise SourceError(
-            f"{index}: no document could be indexed, so nothing is published; see {index / 'rejects'}"
-        )
-    prints = encoding.fingerprints(encoder, config.segments)
-    scoring = encoder.lexical_scoring
-    return Manifest(
-        generation=generation,
-        created_at=store.now(),
-        documents=staged.unchanged + staged.added + staged.changed + len(staged.moved) + staged.held,
-        chunks=chunks,
-        segments=tuple(segments),
-        fingerprints={part: dict(fields.fields) for part, fields in prints.items()} | {"chunker": staged.chunker},
-        dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
-        lexical=LexicalParameters(scoring.kind, scoring.k1, scoring.b),
-        encoder=config.encoder.model_dump(mode="json"),
-        statistics={},
-    )
-
-
-def _compacted(config: Config, manifest: Manifest, progress: ProgressFactory) -> Manifest:
-    """The manifest with the segments merged that are worth it, so that nights do not pile up small ones."""
-    settings = config.segments
-    groups = compact.wants_compaction(manifest, settings.max_chunks) if settings.auto_compact else []
-    if not groups:
-        return manifest
-    dense = DenseChoice(settings.dense, settings.recall_target)
-    lexical = LexicalChoice(settings.lexical, settings.recall_target)
-    merged = compact.merged(config.index_path, manifest, groups, dense, lexical, progress)
-    return dataclasses.replace(manifest, segments=tuple(merged))
-
-
-def _calibrated(
-    config: Config, encoder: Encoder, manifest: Manifest, live: Manifest | None, progress: ProgressFactory
-) -> Manifest:
-    """The manifest with a calibration of the fusion: the live one, unless the index has changed much since."""
-    recorded = live.statistics.get("calibration") if live else None
-    if is_stale(Calibration.from_json(recorded), manifest.chunks):
-        with (
-            progress("calibrate fusion", None, "query"),
-            Index(config.index_path, manifest, encoder, config.query, False, config.encoder, config.base) as index,
-        ):
-            calibration = calibrate_index(index)
-        recorded = calibration.to_json() if calibration else None
-    return dataclasses.replace(manifest, statistics={"calibration": recorded} if recorded else {})

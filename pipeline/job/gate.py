@@ -1,4 +1,4 @@
-"""The quality gate: whether a finished generation may go live. Pure; `golden.py` gathers what it judges by."""
+"""The quality gate: whether a finished generation may go live. Pure; `evidence.py` gathers what it judges by."""
 
 from __future__ import annotations
 
@@ -6,63 +6,76 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.config import GateSettings
-from pipeline.index.manifest import Manifest
+from pipeline.index.statistics import Circumstances, Verdict
 
-STATISTIC = "gate"
-"""Under this name a manifest keeps what was measured (`measures`, `inputs`) and why it was refused (`refusals`)."""
 EXPECTED = "expected"
 """The measure of `gate.expect`: the share of its queries that find an expected document in time. All must, unless
 `minimum` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Evidence:
     """What a generation is judged by. `live_*` is `None` where there is nothing to compare with.
 
-    `read` and `rejected`: documents of this build; `new_chunks` and the empty ones among them: of segments that the
-    live generation does not have; `missed`: expectations that did not hold, a line each.
+    `read` and `rejected`: documents of this build; `allow_deletes`: whether however few documents are left is fine;
+    `new_chunks` and the empty ones among them: of segments that the live generation does not have; `inputs` changes
+    with anything that changes what is measured; `missed`: expectations that did not hold, a line each.
     """
 
     documents: int
     live_documents: int | None = None
     read: int = 0
     rejected: int = 0
+    allow_deletes: bool = False
     new_chunks: int = 0
     empty_vectors: int = 0
     empty_lexical: int = 0
+    inputs: str = ""
     measures: Mapping[str, float] = field(default_factory=dict)
     live_measures: Mapping[str, float] | None = None
     missed: tuple[str, ...] = ()
 
 
-def judge(settings: GateSettings, facts: Facts) -> tuple[str, ...]:
+def judge(settings: GateSettings, evidence: Evidence) -> Verdict:
+    """The verdict on a generation, with what of the evidence is needed to judge it again."""
+    return Verdict(
+        inputs=evidence.inputs,
+        measures=evidence.measures,
+        refusals=refusals(settings, evidence),
+        circumstances=Circumstances(evidence.read, evidence.rejected, evidence.allow_deletes),
+    )
+
+
+def refusals(settings: GateSettings, evidence: Evidence) -> tuple[str, ...]:
     """Every reason not to publish, a line each; empty if the generation is good."""
-    return (*_collapse(settings, facts), *_shares(settings, facts), *_measures(settings, facts))
+    return (*_collapse(settings, evidence), *_shares(settings, evidence), *_measures(settings, evidence))
 
 
-def _collapse(settings: GateSettings, facts: Facts) -> Iterator[str]:
-    if facts.live_documents and facts.documents < settings.min_document_ratio * facts.live_documents:
+def _collapse(settings: GateSettings, evidence: Evidence) -> Iterator[str]:
+    if evidence.allow_deletes or not evidence.live_documents:
+        return
+    if evidence.documents < settings.min_document_ratio * evidence.live_documents:
         yield (
-            f"{facts.documents:,} documents where the live generation has {facts.live_documents:,}, "
+            f"{evidence.documents:,} documents where the live generation has {evidence.live_documents:,}, "
             f"below gate.min_document_ratio={settings.min_document_ratio:g}"
         )
 
 
-def _shares(settings: GateSettings, facts: Facts) -> Iterator[str]:
-    seen = facts.read + facts.rejected
+def _shares(settings: GateSettings, evidence: Evidence) -> Iterator[str]:
+    seen = evidence.read + evidence.rejected
     for what, count, total, key, most in (
-        ("documents were rejected", facts.rejected, seen, "max_reject_ratio", settings.max_reject_ratio),
+        ("documents were rejected", evidence.rejected, seen, "max_reject_ratio", settings.max_reject_ratio),
         (
             "new chunks have an empty vector",
-            facts.empty_vectors,
-            facts.new_chunks,
+            evidence.empty_vectors,
+            evidence.new_chunks,
             "max_empty_vector_ratio",
             settings.max_empty_vector_ratio,
         ),
         (
             "new chunks have no lexical weight",
-            facts.empty_lexical,
-            facts.new_chunks,
+            evidence.empty_lexical,
+            evidence.new_chunks,
             "max_empty_lexical_ratio",
             settings.max_empty_lexical_ratio,
         ),
@@ -71,28 +84,16 @@ def _shares(settings: GateSettings, facts: Facts) -> Iterator[str]:
             yield f"{count:,} of {total:,} {what}, above gate.{key}={most:g}"
 
 
-def _measures(settings: GateSettings, facts: Facts) -> Iterator[str]:
-    least_of = ({EXPECTED: 1.0} if EXPECTED in facts.measures else {}) | settings.minimum
+def _measures(settings: GateSettings, evidence: Evidence) -> Iterator[str]:
+    least_of = ({EXPECTED: 1.0} if EXPECTED in evidence.measures else {}) | settings.minimum
     for name, least in least_of.items():
-        value = facts.measures[name]
+        value = evidence.measures[name]
         if value < least:
-            missed = f" ({'; '.join(facts.missed)})" if name == EXPECTED and facts.missed else ""
+            missed = f" ({'; '.join(evidence.missed)})" if name == EXPECTED and evidence.missed else ""
             yield f"{name} is {value:.4f}, below gate.minimum={least:g}{missed}"
     for name, most in settings.max_drop.items():
-        if facts.live_measures is None or name not in facts.live_measures:
+        if evidence.live_measures is None or name not in evidence.live_measures:
             continue
-        value, before = facts.measures[name], facts.live_measures[name]
+        value, before = evidence.measures[name], evidence.live_measures[name]
         if before - value > most:
             yield f"{name} fell from {before:.4f} to {value:.4f}, by more than gate.max_drop={most:g}"
-
-
-def recorded_measures(manifest: Manifest) -> Mapping[str, float]:
-    """What the gate measured on a generation; empty if it had no queries."""
-    measures: Mapping[str, float] = manifest.statistics.get(STATISTIC, {}).get("measures", {})
-    return measures
-
-
-def recorded_refusals(manifest: Manifest) -> list[str]:
-    """Why the gate refused a generation; empty if it did not."""
-    reasons: list[str] = manifest.statistics.get(STATISTIC, {}).get("refusals", [])
-    return reasons

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from pipeline.config import Expectation, GateSettings, QuerySettings
 from pipeline.errors import ConfigError, EvaluationError, QueryError
 from pipeline.evaluate.measures import DEFAULT_MEASURES, mean, per_query
 from pipeline.evaluate.qrels import Qrels, read_qrels
 from pipeline.evaluate.runs import System, run_queries
-from pipeline.index.dense.component import DENSE
-from pipeline.index.lexical.component import LEXICAL
-from pipeline.index.segment import Segment
 from pipeline.job.gate import EXPECTED
-from pipeline.progress import ProgressFactory, silent
 from pipeline.query.files.batch import Query, read_queries
 from pipeline.query.searcher import Index
-
-_BLOCK_ROWS = 16_384
-_EMPTY_NORM = 0.5
-"""Vectors have length 1, so one this short carries nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +27,6 @@ class Golden:
     names: tuple[str, ...]
     expect: tuple[Expectation, ...]
     inputs: str
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Measures by name, and each expectation that did not hold, in words."""
-
-    measures: Mapping[str, float]
-    missed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Emptiness:
-    """Live chunks of some segments, and how many of them have no vector or no lexical weight."""
-
-    chunks: int = 0
-    vectors: int = 0
-    lexical: int = 0
 
 
 def load_golden(settings: GateSettings, query: QuerySettings, base: Path) -> Golden:
@@ -92,42 +65,23 @@ def _judged(queries_path: Path, qrels_path: Path) -> tuple[list[Query], Qrels]:
     return queries, {query_id: grades for query_id, grades in qrels.items() if query_id in known}
 
 
-def measure(index: Index, golden: Golden, progress: ProgressFactory = silent) -> Measured:
-    """Ask the golden queries, with all legs the index has."""
-    measures: dict[str, float] = {}
-    missed: list[str] = []
-    if golden.queries:
-        runs, _ = run_queries(index, golden.queries, [System("all", index.legs)], progress=progress)
-        values = per_query(golden.qrels, runs["all"], golden.names)
-        measures = {name: mean(by_query) for name, by_query in values.items()}
-    if golden.expect:
-        missed = _missed(index, golden.expect)
-        measures[EXPECTED] = 1 - len(missed) / len(golden.expect)
-    return Measured(measures, tuple(missed))
-
-
-def _missed(index: Index, expect: Sequence[Expectation]) -> list[str]:
+def unmet(index: Index, golden: Golden) -> tuple[str, ...]:
+    """Each expectation that does not hold, in words."""
     lines = []
-    for one in expect:
+    for one in golden.expect:
         found = {hit.doc_id for hit in index.search(one.query, one.k, collapse=True)}
         if found.isdisjoint(one.documents):
             lines.append(f"{one.query!r} does not find {' or '.join(one.documents)} among the first {one.k}")
-    return lines
+    return tuple(lines)
 
 
-def emptiness(segments: Sequence[Segment], only: Collection[str]) -> Emptiness:
-    """Count the chunks without a vector or a lexical weight in the segments named in `only`."""
-    chunks = vectors = lexical = 0
-    for segment in segments:
-        if segment.entry.segment_id not in only:
-            continue
-        alive = np.ones(segment.chunks, np.bool_) if segment.deleted is None else ~segment.deleted
-        chunks += int(alive.sum())
-        if segment.place.has(DENSE.file_names[0]):
-            for start in range(0, segment.chunks, _BLOCK_ROWS):
-                rows = slice(start, min(start + _BLOCK_ROWS, segment.chunks))
-                norms = np.linalg.norm(segment.open(DENSE).vectors(rows), axis=1)
-                vectors += int((~(norms >= _EMPTY_NORM) & alive[rows]).sum())
-        if segment.place.has(LEXICAL.file_names[0]):
-            lexical += int((~(segment.open(LEXICAL).lengths > 0) & alive).sum())
-    return Emptiness(chunks, vectors, lexical)
+def measure(index: Index, golden: Golden, missed: Sequence[str]) -> dict[str, float]:
+    """Ask the golden queries, with all legs the index has. `missed`: the expectations that `unmet` found."""
+    measures: dict[str, float] = {}
+    if golden.queries:
+        runs, _ = run_queries(index, golden.queries, [System("all", index.legs)])
+        values = per_query(golden.qrels, runs["all"], golden.names)
+        measures = {name: mean(by_query) for name, by_query in values.items()}
+    if golden.expect:
+        measures[EXPECTED] = 1 - len(missed) / len(golden.expect)
+    return measures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +21,8 @@ from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.registry import components, stored
-from pipeline.index.staging import StagedIngest
+from pipeline.index.staging import Changes, StagedIngest
+from pipeline.index.statistics import EncodingRate
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.reading import tokens_read
 from pipeline.models.contract import Encoder
@@ -37,33 +37,15 @@ _MEASURABLE_CHUNKS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class EncodingRate:
-    """How long an encoder took for how many chunks."""
-
-    chunks: int
-    seconds: float
-
-    @property
-    def chunks_per_second(self) -> float:
-        """Chunks encoded in a second; 0 if nothing was measured."""
-        return self.chunks / self.seconds if self.seconds > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class BuildPlan:
     """What a build would change and add to the disk. `tokens` and all bytes are estimates from a sample.
 
-    `moved`: old and new id of documents whose content is the same. `chunks` and `tokens`: to encode;
-    `reused_chunks`: to write without encoding, since their text is encoded already.
-    `rate`: of the last build with the same encoder, `None` if there was none. `refusal`: why a build would be
-    refused without `--allow-deletes`, if so.
+    `chunks` and `tokens`: to encode. `reused_chunks`: to write without encoding, since their text is encoded
+    already. `rate`: of the last build with the same encoder, `None` if there was none. `refusal`: why a build would
+    be refused without `--allow-deletes`, if so.
     """
 
-    added: int
-    changed: int
-    deleted: int
-    unchanged: int
-    moved: tuple[tuple[str, str], ...]
+    changes: Changes
     chunks: int
     reused_chunks: int
     tokens: int
@@ -103,11 +85,7 @@ def estimate(
     shape = encoding.shape(encoder, config.segments)
     sizes = {part.name: part.estimated_bytes(volume, shape) for part in components()}
     return BuildPlan(
-        added=staged.added,
-        changed=staged.changed,
-        deleted=staged.deleted,
-        unchanged=staged.unchanged,
-        moved=staged.moved,
+        changes=staged.changes,
         chunks=missing,
         reused_chunks=staged.chunks - missing,
         tokens=round(mean * missing),
@@ -168,22 +146,20 @@ def _volume(config: Config, staged: StagedIngest, encoder: Encoder, tokens: int)
 
 def deletion_refusal(staged: StagedIngest, max_delete_ratio: float) -> str | None:
     """Why a staged ingest deletes too much, or `None`: a source that is not mounted looks like mass deletion."""
-    before = staged.unchanged + staged.changed + len(staged.moved) + staged.deleted + staged.held
-    if staged.full or staged.deleted <= max_delete_ratio * before:
+    deleted, before = staged.changes.deleted, staged.documents_before
+    if staged.full or deleted <= max_delete_ratio * before:
         return None
     return (
-        f"{staged.deleted:,} of {before:,} documents are missing from the sources, more than max_delete_ratio="
+        f"{deleted:,} of {before:,} documents are missing from the sources, more than max_delete_ratio="
         f"{max_delete_ratio:g} allows; check that every source is mounted, or delete them with `--allow-deletes`"
     )
 
 
-def with_rate(manifest: Manifest, measured: EncodingRate, live: Manifest | None) -> Manifest:
-    """The manifest with the rate of this build, or the live one's if this one encoded too little to tell."""
-    earlier = live.statistics.get("encoding") if live else None
+def telling_rate(measured: EncodingRate, live: Manifest | None) -> EncodingRate | None:
+    """The rate of a build, or the live generation's if the build encoded too little to tell."""
+    earlier = live.statistics.encoding if live else None
     tells = measured.seconds > 0 and measured.chunks >= (_MEASURABLE_CHUNKS if earlier else 1)
-    recorded = dataclasses.asdict(measured) if tells else earlier
-    statistics = manifest.statistics | ({"encoding": recorded} if recorded else {})
-    return dataclasses.replace(manifest, statistics=statistics)
+    return measured if tells else earlier
 
 
 def known_rate(config: Config, encoder: Encoder) -> EncodingRate | None:
@@ -192,12 +168,12 @@ def known_rate(config: Config, encoder: Encoder) -> EncodingRate | None:
         live = store.live_manifest(config.index_path)
     except IndexStoreError:
         return None  # a full build may stand before a damaged index, and only the estimate is lost
-    if live is None or "encoding" not in live.statistics:
+    rate = live.statistics.encoding if live else None
+    if live is None or rate is None:
         return None
     prints = encoding.fingerprints(encoder, config.segments)
     if any(live.fingerprint(part) != prints.get(part) for part in stored()):
         return None
-    rate = EncodingRate(**live.statistics["encoding"])
     return rate if rate.chunks_per_second > 0 else None
 
 

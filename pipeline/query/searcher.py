@@ -326,7 +326,7 @@ class Index:
 
     @shared_property
     def _calibration(self) -> Calibration | None:
-        return Calibration.from_json(self.manifest.statistics.get("calibration"))
+        return Calibration.from_json(self.manifest.statistics.calibration)
 
 
 def open_index(

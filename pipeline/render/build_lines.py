@@ -11,20 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.index.manifest import Manifest
-from pipeline.job.gate import recorded_measures
 from pipeline.records import Rejection
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
     from pipeline.index.manifest import LexicalRecall
-    from pipeline.index.staging import StagedIngest
-    from pipeline.job.outcome import BuildReport
+    from pipeline.index.staging import Changes, StagedIngest
+    from pipeline.job.build_report import BuildReport
     from pipeline.job.plan import BuildPlan
 
 
 def report_line(report: BuildReport) -> str:
     """What a build did, for a log."""
-    changes = _changes(report)
+    changes = _counted(report.changes)
     if not report.published:
         return f"nothing to do: generation {report.generation} is up to date ({changes})"
     return (
@@ -35,10 +34,10 @@ def report_line(report: BuildReport) -> str:
     )
 
 
-def _changes(counts: BuildReport | BuildPlan | StagedIngest) -> str:
+def _counted(changes: Changes) -> str:
     return (
-        f"{counts.added:,} added, {counts.changed:,} changed, {len(counts.moved):,} moved, "
-        f"{counts.deleted:,} deleted, {counts.unchanged:,} unchanged"
+        f"{changes.added:,} added, {changes.changed:,} changed, {len(changes.moved):,} moved, "
+        f"{changes.deleted:,} deleted, {changes.unchanged:,} unchanged"
     )
 
 
@@ -61,8 +60,9 @@ def moved_lines(moved: Sequence[tuple[str, str]], limit: int = 10) -> list[str]:
 
 def staged_line(staged: StagedIngest) -> str:
     """What an ingest staged, for a log."""
+    changes = _counted(staged.changes)
     return (
-        f"staged {counted(staged.chunks, 'chunk')} of {counted(staged.read, 'document')} ({_changes(staged)}); "
+        f"staged {counted(staged.chunks, 'chunk')} of {counted(staged.read, 'document')} ({changes}); "
         "`pipeline encode` publishes them"
     )
 
@@ -71,7 +71,7 @@ def plan_lines(plan: BuildPlan) -> list[str]:
     """What a build would do, what it would add to the disk, and how long it would take."""
     lines = [
         f"would encode {counted(plan.chunks, 'chunk')}, about {counted(plan.tokens, 'token')}, "
-        f"and reuse {plan.reused_chunks:,} ({_changes(plan)})",
+        f"and reuse {plan.reused_chunks:,} ({_counted(plan.changes)})",
         f"dense vectors {size(plan.dense_bytes)}, lexical weights about {size(plan.lexical_bytes)}",
     ]
     if plan.multivector_bytes:
@@ -83,7 +83,7 @@ def plan_lines(plan: BuildPlan) -> list[str]:
         )
     elif plan.chunks:
         lines.append("time unknown: no build with this encoder has been measured here yet")
-    return lines + moved_lines(plan.moved)
+    return lines + moved_lines(plan.changes.moved)
 
 
 def duration(seconds: float) -> str:
@@ -116,7 +116,7 @@ def generation_record(manifest: Manifest) -> dict[str, Any]:
         "chunks": manifest.chunks,
         "segments": len(manifest.segments),
         "note": manifest.note,
-        "measures": dict(recorded_measures(manifest)),
+        "measures": dict(manifest.statistics.measures),
     }
 
 
@@ -132,7 +132,7 @@ def generations_table(console: Console, known: Sequence[Manifest], live: int) ->
             f"{manifest.documents:,}",
             f"{manifest.chunks:,}",
             str(len(manifest.segments)),
-            "\n".join(f"{name} {value:.4f}" for name, value in recorded_measures(manifest).items()),
+            "\n".join(f"{name} {value:.4f}" for name, value in manifest.statistics.measures.items()),
             escape(printable(manifest.note)),
         )
     console.print(table)

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from pipeline import names
 from pipeline.index.manifest import Manifest
-from pipeline.job.gate import recorded_refusals
 from pipeline.render.build_lines import generation_record, size
 from pipeline.wording import counted, printable
 
@@ -66,7 +65,9 @@ def waiting_lines(record: Mapping[str, Any]) -> list[str]:
 
 
 def _refused(manifest: Manifest | None) -> dict[str, Any] | None:
-    return None if manifest is None else generation_record(manifest) | {"reasons": recorded_refusals(manifest)}
+    if manifest is None:
+        return None
+    return generation_record(manifest) | {"reasons": list(manifest.statistics.refusals)}
 
 
 def status_table(console: Console, record: Mapping[str, Any]) -> None:

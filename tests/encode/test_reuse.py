@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pipeline.job.outcome import BuildReport
 
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.segment import Segment
-from pipeline.job.outcome import BuildReport
 from pipeline.job.plan import BuildPlan
 from pipeline.records import Chunk, Document, Encoded
 from tests.faults import stub
@@ -154,7 +154,7 @@ def test_an_edit_encodes_the_changed_paragraph_only(tmp_path: Path, encoded: lis
     assert encoded == ["2\n"]
     assert (report.encoded_chunks, report.reused_chunks) == (1, 2)
     statistics = manifests.load(config.index_path, 2).statistics
-    assert (statistics["encoded_chunks"], statistics["reused_chunks"]) == (1, 2)
+    assert (statistics.encoded_chunks, statistics.reused_chunks) == (1, 2)
 
 
 def test_a_moved_document_is_named_and_not_encoded(tmp_path: Path, encoded: list[str]) -> None:
@@ -165,7 +165,7 @@ def test_a_moved_document_is_named_and_not_encoded(tmp_path: Path, encoded: list
     write(tmp_path, {"z": ["one", "two"], "b": ["three"], "new": ["three"], "copy": ["three"]})
     moved = (("a.txt", "z.txt"), ("twin.txt", "copy.txt"))
     plan = planned(config)
-    assert (plan.moved, plan.added, plan.deleted, plan.chunks) == (moved, 1, 0, 0)
+    assert (plan.changes.moved, plan.changes.added, plan.changes.deleted, plan.chunks) == (moved, 1, 0, 0)
     report = build(config, encoded)
     assert (report.moved, report.added, report.deleted, report.unchanged) == (moved, 1, 0, 1)
     assert (report.documents, report.encoded_chunks, encoded) == (4, 0, [])

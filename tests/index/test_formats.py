@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import Config, parse_config
+from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
 from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
@@ -59,6 +60,13 @@ def test_it_opens_verifies_and_gives_the_same_hits_and_scores(kept: Path) -> Non
             assert [score for _, score in ranking] == pytest.approx([score for _, score in before], rel=1e-6)
     with open_index(kept / "index", generation=1) as first:
         assert any(hit.doc_id == "en/old.md" for hit in first.search("an old page", 3))
+
+
+def test_its_manifests_are_written_again_as_they_are(kept: Path, tmp_path: Path) -> None:
+    for number in manifests.generations(kept / "index"):
+        manifests.publish(tmp_path, manifests.load(kept / "index", number))
+        path = manifests.manifest_path(tmp_path, number)
+        assert path.read_bytes() == manifests.manifest_path(kept / "index", number).read_bytes()
 
 
 def test_it_takes_a_build(kept: Path) -> None:

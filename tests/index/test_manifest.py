@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from pipeline.index.manifest import (
     SegmentEntry,
     SeismicParameters,
 )
+from pipeline.index.statistics import Statistics
 from pipeline.records import Fingerprint
 
 
@@ -32,7 +34,7 @@ def example(generation: int = 1, name: str = "chunks.parquet") -> Manifest:
         dimension=3,
         lexical=LexicalParameters("bm25", 1.2, 0.75),
         encoder={"model": "embedded"},
-        statistics={"이름": [1.5, None]},
+        statistics=Statistics(other={"이름": [1.5, None]}),
     )
 
 
@@ -135,3 +137,45 @@ def test_the_recall_of_a_generation_is_weighted_by_chunks() -> None:
     manifest = dataclasses.replace(example(), segments=tuple(entries))
     assert manifests.lexical_recall(manifest) == LexicalRecall(2, 3, 0.975, 0.9)
     assert manifests.lexical_recall(example()) is None
+
+
+def rewritten(folder: Path, generation: int) -> dict[str, Any]:
+    """The fields of a manifest after it was loaded and published again."""
+    loaded = manifests.load(folder, generation)
+    other = folder / "again"
+    other.mkdir()
+    manifests.publish(other, loaded)
+    found: dict[str, Any] = json.loads(manifests.manifest_path(other, generation).read_bytes())
+    return found
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {},
+        {"calibration": {"version": 9, "anything": [None]}, "encoded_chunks": 3, "reused_chunks": 0},
+        {"encoding": {"chunks": 7, "seconds": 0.1 + 0.2}},
+        {"gate": {"inputs": "f0", "measures": {}, "refusals": ["too few"]}},
+        {
+            "gate": {
+                "inputs": "f0",
+                "measures": {"nDCG@10": 1 / 3},
+                "refusals": [],
+                "circumstances": {"read": 4, "rejected": 1, "allow_deletes": True},
+            }
+        },
+        {
+            "gate": {"measures": {}, "refusals": [], "later": {"a": None}},
+            "encoding": {"chunks": 1, "seconds": 0.5, "x": 1},
+        },
+        {"other": {"other": 1}, "이름": None},
+    ],
+)
+def test_statistics_are_written_again_as_they_were_read(tmp_path: Path, statistics: dict[str, Any]) -> None:
+    """Whatever was absent stays absent, and what only another version knows is kept."""
+    manifests.publish(tmp_path, example())
+    path = manifests.manifest_path(tmp_path, 1)
+    body = json.loads(path.read_bytes()) | {"statistics": statistics}
+    del body["checksum"]
+    path.write_text(json.dumps({**body, "checksum": manifests.digest(body)}) + "\n")
+    assert rewritten(tmp_path, 1)["statistics"] == statistics

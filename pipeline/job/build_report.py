@@ -8,9 +8,8 @@ from pathlib import Path
 
 from pipeline.encode.stage import EncodedParts
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
-from pipeline.index.staging import StagedIngest
-from pipeline.job.gate import recorded_measures
-from pipeline.job.judging import Verdict
+from pipeline.index.staging import Changes, StagedIngest
+from pipeline.job.gate import Evidence
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
 from pipeline.job.stopwatch import Stopwatch, peak_memory
 from pipeline.records import Rejection
@@ -29,7 +28,6 @@ class IngestReport:
 class BuildReport:
     """What a build did. `published` is false when the live generation already was up to date.
 
-    `moved`: old and new id of documents whose content is the same; they count neither as added nor as deleted.
     `reused_chunks`: staged chunks that were not encoded, since their text was already.
     `lexical_recall`: `None` where the lexical leg is exact.
     """
@@ -38,11 +36,7 @@ class BuildReport:
     generation: int
     documents: int
     chunks: int
-    added: int
-    changed: int
-    unchanged: int
-    deleted: int
-    moved: tuple[tuple[str, str], ...]
+    changes: Changes
     encoded_chunks: int
     reused_chunks: int
     rejections: tuple[Rejection, ...]
@@ -51,50 +45,76 @@ class BuildReport:
     measures: Mapping[str, float] = field(default_factory=dict)
     lexical_recall: LexicalRecall | None = None
 
+    @property
+    def added(self) -> int:
+        """Documents that are new."""
+        return self.changes.added
+
+    @property
+    def changed(self) -> int:
+        """Documents whose content or file is another."""
+        return self.changes.changed
+
+    @property
+    def unchanged(self) -> int:
+        """Documents that are as they were."""
+        return self.changes.unchanged
+
+    @property
+    def deleted(self) -> int:
+        """Documents that the sources no longer have."""
+        return self.changes.deleted
+
+    @property
+    def moved(self) -> tuple[tuple[str, str], ...]:
+        """Old and new id of documents whose content is the same; they count neither as added nor as deleted."""
+        return self.changes.moved
+
 
 def summary(
     manifest: Manifest, report: IngestReport, watch: Stopwatch, encoded: EncodedParts | None
 ) -> BuildReport:
     """What the caller of a build gets. `encoded` is `None` if nothing was published."""
-    staged = report.staged
     return BuildReport(
         published=encoded is not None,
         generation=manifest.generation,
         documents=manifest.documents,
         chunks=manifest.chunks,
-        added=staged.added,
-        changed=staged.changed,
-        unchanged=staged.unchanged,
-        deleted=staged.deleted,
-        moved=staged.moved,
+        changes=report.staged.changes,
         encoded_chunks=encoded.encoded_chunks if encoded else 0,
         reused_chunks=encoded.reused_chunks if encoded else 0,
         rejections=report.rejections,
         rejects_file=report.rejects_file,
         seconds=watch.seconds,
-        measures=recorded_measures(manifest),
+        measures=manifest.statistics.measures,
         lexical_recall=lexical_recall(manifest),
     )
 
 
 def record(
-    verdict: Verdict, report: IngestReport, watch: Stopwatch, encoded: int, lengths: ChunkLengths | None
+    manifest: Manifest,
+    evidence: Evidence,
+    report: IngestReport,
+    watch: Stopwatch,
+    encoded: int,
+    lengths: ChunkLengths | None,
 ) -> BuildRecord:
     """What the report of a finished build keeps. `encoded`: chunks that went through the encoder."""
-    manifest, staged = verdict.manifest, report.staged
+    staged, changes = report.staged, report.staged.changes
+    refusals = manifest.statistics.refusals
     return BuildRecord(
         generation=manifest.generation,
-        status="refused" if verdict.refusals else "published",
+        status="refused" if refusals else "published",
         created_at=manifest.created_at,
         seconds=watch.seconds,
         documents=manifest.documents,
         chunks=manifest.chunks,
         segments=len(manifest.segments),
         bytes=sum(file.size for entry in manifest.segments for file in entry.files),
-        added=staged.added,
-        changed=staged.changed,
-        deleted=staged.deleted,
-        unchanged=staged.unchanged,
+        added=changes.added,
+        changed=changes.changed,
+        deleted=changes.deleted,
+        unchanged=changes.unchanged,
         held=staged.held,
         new_chunks=staged.chunks,
         encoded=encoded,
@@ -104,10 +124,10 @@ def record(
         rejected=staged.rejected,
         rejections=report.rejections[:MOST_REJECTIONS],
         lengths=lengths,
-        measures=recorded_measures(manifest),
-        live_measures=verdict.live_measures,
-        refusals=verdict.refusals,
+        measures=manifest.statistics.measures,
+        live_measures=evidence.live_measures,
+        refusals=refusals,
         note=manifest.note,
-        moved=len(staged.moved),
+        moved=len(changes.moved),
         lexical_recall=lexical_recall(manifest),
     )
