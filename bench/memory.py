@@ -19,29 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-CHILD = """
-import sys
-if sys.argv[2] == "stub":
-    import numpy as np
-    import pipeline.job.build as builder
-    from pipeline.models.choose.encoder import load_encoder
-    from pipeline.records import Encoded
-
-    def random_rows(texts):
-        rows = np.random.default_rng(0).standard_normal((len(texts), 384)).astype(np.float32)
-        return Encoded(dense=rows / np.linalg.norm(rows, axis=1, keepdims=True))
-
-    def load(settings, **options):
-        encoder = load_encoder(settings, **options)
-        encoder.dense_encoder.encode_documents = random_rows
-        encoder.dense_encoder.encode_queries = random_rows
-        return encoder
-
-    builder.load_encoder = load
-from pipeline.cli import main
-sys.argv = ["pipeline", "--config", sys.argv[1], "--quiet", "build"]
-main()
-"""
+BUILD = ROOT / "bench/build_once.py"
 
 
 def write_collection(path: Path, chunks: int) -> None:
@@ -72,7 +50,7 @@ def measure(chunks: int, stub: bool) -> tuple[float, float, float]:
         (folder / "config.yaml").write_text("index: index\nsources: [{path: corpus.jsonl}]\n")
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(folder / "config.yaml"), "stub" if stub else "model"],
+            [sys.executable, str(BUILD), str(folder / "config.yaml"), *(["--stub"] if stub else [])],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         peak = 0.0

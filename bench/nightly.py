@@ -19,10 +19,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "bench"))
-
-from memory import CHILD  # noqa: E402
-
+BUILD = ROOT / "bench/build_once.py"
 NOTHING_TO_DO = 4
 GOAL_UNCHANGED, GOAL_CHANGED = 100.0, 0.05
 
@@ -44,7 +41,7 @@ def build(config: Path, stub: bool) -> tuple[float, int]:
     """Seconds and exit code of one build."""
     started = time.perf_counter()
     process = subprocess.run(
-        [sys.executable, "-c", CHILD, str(config), "stub" if stub else "model"],
+        [sys.executable, str(BUILD), str(config), *(["--stub"] if stub else [])],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )

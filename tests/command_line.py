@@ -9,13 +9,15 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from pipeline.cli import cli
+from pipeline.cli.common import Options
 
 
-def run(folder: Path, *arguments: str, stdin: str | None = None) -> Result:
+def run(folder: Path, *arguments: str, stdin: str | None = None, options: Options | None = None) -> Result:
+    """`options`: of an application that passes an encoder or a chunker of its own."""
     before = Path.cwd()
     os.chdir(folder)
     try:
-        return CliRunner().invoke(cli, list(arguments), input=stdin)
+        return CliRunner().invoke(cli, list(arguments), input=stdin, obj=options)
     finally:
         os.chdir(before)
 

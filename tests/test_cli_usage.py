@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from pipeline.query import searcher
+from pipeline.records import Encoded
 from tests.collection import write_documents
 from tests.command_line import refused, run
+from tests.faults import stub
 
 
 @pytest.mark.parametrize(
@@ -72,16 +75,24 @@ def test_quiet_and_verbose_mean_the_same_wherever_they_stand(tmp_path: Path) -> 
     assert {json.loads(line)["level"] for line in lines} == {"info"}
 
 
-def test_ctrl_c_says_what_it_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **__: object) -> None:
+class Interrupted(stub.HashedEncoder):
+    """Ctrl-C comes while it encodes."""
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
         raise KeyboardInterrupt
 
-    (tmp_path / "config.yaml").write_text("sources: [{path: documents}]\n")
-    monkeypatch.setattr(searcher, "open_index", interrupted)
-    result = run(tmp_path, "query", "x")
+    encode_queries = encode_documents
+
+
+def test_ctrl_c_says_what_it_interrupted(tmp_path: Path) -> None:
+    stub.write_texts(tmp_path, 0)
+    stub.build(stub.stub_config(tmp_path))
+    stub.write_texts(tmp_path, 1)
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    interrupted = dataclasses.replace(stub.options(), encoder=stub.encoder(Interrupted()))
+    result = run(tmp_path, "query", "x", options=interrupted)
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
-    monkeypatch.setattr("pipeline.job.build.build", interrupted)
-    result = run(tmp_path, "build")
+    result = run(tmp_path, "build", options=interrupted)
     assert (result.exit_code, result.stderr.startswith("interrupted: the live index is as it was")) == (130, True)
 
 

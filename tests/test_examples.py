@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from pipeline.config import EncoderSettings
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
+from pipeline.query.searcher import open_index
+from tests.collection import write_documents
 from tests.models import endpoint_server, tiny
 
 BF16 = 0.1
@@ -214,6 +217,36 @@ def test_mixed(model: str, lexical: str, models: Path, monkeypatch: pytest.Monke
     for hit in found.hits:
         assert hit.dense.score == pytest.approx(inner[int(hit.doc_id)], abs=2e-2)
         assert hit.lexical.score == pytest.approx(score(query, int(hit.doc_id)), rel=BF16, abs=2e-2)
+
+
+def test_own_encoder() -> None:
+    own = example("own_encoder")
+    hits = own.main()
+    check_hits(hits)
+    assert "LangChain" in hits[0].text
+    check_dense(hits, own.Trigrams())
+
+
+def check_dense(hits: list[Any], encoder: Encoder) -> None:
+    """Dense scores are inner products of the object's own vectors."""
+    rows = encoder.encode_documents([tiny.QUERY, *(hit.text for hit in hits)]).dense
+    assert rows is not None
+    np.testing.assert_allclose([hit.dense.score for hit in hits], rows[1:] @ rows[0], atol=1e-3)  # stored in fp16
+
+
+def test_what_the_page_on_encoders_shows_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (EXAMPLES.parent / "docs/encoders.md").read_text("utf-8").split("## An encoder of your own")[1]
+    shown = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(shown) == 2
+    write_documents(tmp_path / "documents")
+    (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec("\n".join(shown), names)
+    with open_index(tmp_path / "index", encoder=names["encoder"]) as index:
+        assert index.manifest.generation == 2
+        assert dict(index.manifest.fingerprints["chunker"]) == {"kind": "sentences", "version": "1"}
+        assert len(index.search("roll back a build", 3)) == 3
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "tutorial.py"))

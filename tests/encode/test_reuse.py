@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pipeline.job.outcome import BuildReport
 
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.segment import Segment
+from pipeline.job.build_report import BuildReport
 from pipeline.job.plan import BuildPlan
 from pipeline.records import Chunk, Document, Encoded
 from tests.faults import stub

@@ -20,7 +20,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.job import build as builder
-from pipeline.job.outcome import BuildReport, IngestReport
+from pipeline.job.build_report import BuildReport, IngestReport
 from pipeline.job.plan import BuildPlan
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.choose.encoder import MixedEncoder
