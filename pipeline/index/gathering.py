@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.index.chunks import read_blocks
-from pipeline.index.rows import Block, Ordinals, StoredRows, inverse
+from pipeline.index.components.rows import Block, Ordinals, StoredRows, inverse
 from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import Segment
 

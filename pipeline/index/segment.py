@@ -16,10 +16,10 @@ from pipeline.errors import CorruptIndexError
 from pipeline.forking import Lock, shared_property
 from pipeline.index import chunks as chunk_files
 from pipeline.index import files, locks
-from pipeline.index.component import Component, SegmentSource
+from pipeline.index.components.contract import Component, SegmentSource
+from pipeline.index.components.registry import components
+from pipeline.index.components.rows import Place, SegmentShape
 from pipeline.index.manifest import FileEntry, SearchParameters, SegmentEntry
-from pipeline.index.registry import components
-from pipeline.index.rows import Place, SegmentShape
 from pipeline.index.schemas import CHUNK_SCHEMA
 
 SEGMENTS = "segments"

@@ -27,9 +27,9 @@ from pydantic import TypeAdapter
 
 from pipeline.errors import CorruptIndexError
 from pipeline.index import files
+from pipeline.index.components.registry import components
+from pipeline.index.components.rows import SegmentShape
 from pipeline.index.manifest import FileEntry, digest
-from pipeline.index.registry import components
-from pipeline.index.rows import SegmentShape
 from pipeline.records import Encoded, Fingerprint
 
 STAGING = "staging"

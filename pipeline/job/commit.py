@@ -14,8 +14,8 @@ from pipeline.encode.pool import Pool
 from pipeline.errors import GateRefusedError, IndexStoreError
 from pipeline.index import candidate, staging, store
 from pipeline.index import manifest as manifests
+from pipeline.index.components.registry import stored
 from pipeline.index.manifest import Manifest, SegmentEntry
-from pipeline.index.registry import stored
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
 from pipeline.index.statistics import Circumstances

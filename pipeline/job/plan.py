@@ -16,11 +16,11 @@ from pipeline.config import WHOLE_PASSAGE_TOKENS, Config
 from pipeline.encode import stage as encoding
 from pipeline.errors import IndexStoreError
 from pipeline.index import staging, store
-from pipeline.index.component import Volume
+from pipeline.index.components.contract import Volume
+from pipeline.index.components.registry import components, stored
 from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.component import MULTIVECTORS
-from pipeline.index.registry import components, stored
 from pipeline.index.staging import Changes, StagedIngest
 from pipeline.index.statistics import EncodingRate
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder

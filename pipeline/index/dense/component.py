@@ -13,12 +13,12 @@ import numpy.typing as npt
 from pipeline import arrays, names
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.index import files
-from pipeline.index.component import Component, Finding, SegmentSource, Volume
+from pipeline.index.components.contract import Component, Finding, SegmentSource, Volume
+from pipeline.index.components.rows import Ordinals, Place, SegmentShape
 from pipeline.index.dense import write as writing
 from pipeline.index.dense.search import INDEX_FILE, ROWS_FILE, DenseIndex
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import DenseParameters, Manifest, SegmentEntry
-from pipeline.index.rows import Ordinals, Place, SegmentShape
 from pipeline.records import Encoded
 
 STAGED_FILE = "dense.npy"

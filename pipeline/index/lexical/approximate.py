@@ -8,14 +8,14 @@ from pathlib import Path
 
 from pipeline.errors import MissingDependencyError
 from pipeline.index.chunks import LEXICAL_FILE
-from pipeline.index.component import Component, Finding, SegmentSource, Volume
+from pipeline.index.components.contract import Component, Finding, SegmentSource, Volume
+from pipeline.index.components.rows import Place, SegmentShape
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical import seismic, seismic_writer
 from pipeline.index.lexical.component import derive
 from pipeline.index.lexical.postings import POSTINGS_FILE
 from pipeline.index.lexical.seismic import SEISMIC_FILE, SeismicIndex
 from pipeline.index.manifest import Manifest, SegmentEntry, SeismicParameters
-from pipeline.index.rows import Place, SegmentShape
 
 _BYTES_PER_TOKEN = 60
 

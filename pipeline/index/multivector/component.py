@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import names
-from pipeline.index.component import Component, Finding, SegmentSource, Volume
+from pipeline.index.components.contract import Component, Finding, SegmentSource, Volume
+from pipeline.index.components.rows import Ordinals, Place, SegmentShape, inverse, stacked
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.multivector import search
 from pipeline.index.multivector.search import MULTIVECTOR_FILE, MultiVectorIndex
-from pipeline.index.rows import Ordinals, Place, SegmentShape, inverse, stacked
 from pipeline.records import Encoded
 
 _CHECKED_ROWS = 256

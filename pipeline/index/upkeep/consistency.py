@@ -14,9 +14,9 @@ import numpy.typing as npt
 from pipeline.errors import CorruptIndexError
 from pipeline.index import files
 from pipeline.index.chunks import CHUNKS_FILE, read_blocks
+from pipeline.index.components.registry import components
+from pipeline.index.components.rows import Place
 from pipeline.index.manifest import Manifest, SegmentEntry
-from pipeline.index.registry import components
-from pipeline.index.rows import Place
 from pipeline.index.schemas import CHUNK_SCHEMA, text_hash
 from pipeline.index.segment import SEGMENTS
 

@@ -11,8 +11,8 @@ from pipeline.errors import CorruptIndexError, IncompatibleIndexError
 from pipeline.index import candidate, files
 from pipeline.index import manifest as manifests
 from pipeline.index.chunks import CHUNKS_FILE
+from pipeline.index.components.registry import components
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
-from pipeline.index.registry import components
 from pipeline.index.segment import SEGMENTS
 from pipeline.index.staging import STAGING
 from pipeline.index.upkeep import consistency

@@ -10,9 +10,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
+from pipeline.index.components.rows import Place, SegmentShape, StoredRows
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import Manifest, SearchParameters, SegmentEntry
-from pipeline.index.rows import Place, SegmentShape, StoredRows
 
 Finding = tuple[str, str]
 """The name of a file in a segment's folder, and what is wrong with it."""

@@ -1,0 +1,1 @@
+"""What every searchable part of a segment offers, and which parts there are."""
