@@ -21,7 +21,14 @@ from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.query.asked import (
+from pipeline.query.fusion.calibration import Calibration
+from pipeline.query.fusion.choice import chosen_fusion
+from pipeline.query.fusion.pseudo_queries import dominant_script
+from pipeline.query.hits import to_hits
+from pipeline.query.openness import Openness
+from pipeline.query.ranked import Ranked
+from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
+from pipeline.query.request import (
     Fusion,
     Rerank,
     SearchOptions,
@@ -32,13 +39,6 @@ from pipeline.query.asked import (
     query_texts,
     wanted_legs,
 )
-from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.choice import chosen_fusion
-from pipeline.query.fusion.pseudo_queries import dominant_script
-from pipeline.query.hits import to_hits
-from pipeline.query.openness import Openness
-from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
 from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.thinning import thin
