@@ -21,6 +21,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
 from pipeline.models.shared import SharedEncoder
+from pipeline.query.dedupe import thin
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.choice import chosen_fusion
 from pipeline.query.fusion.pseudo_queries import dominant_script
@@ -41,7 +42,6 @@ from pipeline.query.request import (
 )
 from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
 from pipeline.query.snapshot import Snapshot
-from pipeline.query.thinning import thin
 from pipeline.records import Hit
 
 P = ParamSpec("P")

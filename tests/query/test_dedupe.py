@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import QueryError
 from pipeline.job import build as builder
+from pipeline.query.dedupe import Seen, shingles
 from pipeline.query.searcher import Index, open_index
-from pipeline.query.thinning import Seen, shingles
 from pipeline.records import Hit
 from tests.collection import config_for, write_documents
 
