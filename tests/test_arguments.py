@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from pipeline.config import Config, EncoderSettings, FusionSettings, QuerySettin
 from pipeline.errors import ConfigError, PipelineError, QueryError
 from pipeline.job import build as builder
 from pipeline.progress import silent
+from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import choose_reranker
 from pipeline.query.searcher import Index
 from tests.collection import config_for, write_documents
@@ -71,7 +72,9 @@ def lookups(index: Index) -> dict[str, Call]:
         "parse_config": (pipeline.parse_config, {"raw": {}}),
         "search": (index.search, {"text": QUESTION}),
         "search_many": (index.search_many, {"texts": [QUESTION]}),
+        "answer": (index.answer, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "rank": (index.rank, {"texts": [QUESTION]}),
+        "rank_request": (index.rank_request, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "encode": (index.encode, {"texts": [QUESTION]}),
         "rank_encoded": (index.rank_encoded, {"queries": index.encode([QUESTION])}),
     }
@@ -84,9 +87,10 @@ def jobs(config: Config) -> dict[str, Call]:
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
-    """Their names; `search` passes its options on to `search_many`."""
-    names = [name for name in inspect.signature(function).parameters if name != "self"]
-    return [*names[:-1], *parameters(Index.search_many)[3:]] if "options" in names else names
+    """Their names, those of keyword options included."""
+    names = [name for name in inspect.signature(function).parameters if name not in ("self", "options")]
+    options = get_type_hints(function).get("options")
+    return [*names, *get_type_hints(*get_args(options))] if options else names
 
 
 def outcome(function: Callable[..., Any], given: Mapping[str, Any]) -> Exception | None:
