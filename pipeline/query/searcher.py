@@ -9,10 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
-import numpy as np
-
 from pipeline.arguments import file_path, flag, shown, whole
-from pipeline.config import EncoderSettings, QuerySettings, RerankSettings, checked_settings
+from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.forking import shared_property
 from pipeline.index import candidate
@@ -21,13 +19,12 @@ from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.query.dedupe import thin
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.pseudo_queries import dominant_script
 from pipeline.query.hits import to_hits
 from pipeline.query.openness import Openness
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import EncodedQueries, FirstStage, rank_queries
+from pipeline.query.ranking import EncodedQueries
 from pipeline.query.request import (
     RankEncodedOptions,
     RankOptions,
@@ -37,7 +34,8 @@ from pipeline.query.request import (
     query_texts,
     refuse_unknown,
 )
-from pipeline.query.rerank import SecondLook, combine, joint_weights, leg_name, reorder
+from pipeline.query.rerank import SecondLook
+from pipeline.query.search_stages import rank_in_stages
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import Hit
 
@@ -223,52 +221,7 @@ class Index:
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
-        stage = FirstStage(request.legs, request.depth, request.fusion, self._calibration)
-        k, second = request.k, request.rerank
-        depth = max(stage.depth, k, second.top if second else 0)
-        kept = self.snapshot.kept_by(request.where) if request.where is not None else None
-        scores: list[dict[int, float]] = [{} for _ in queries.texts]
-        while True:
-            results = rank_queries(self.snapshot, queries, stage, depth, kept)
-            if second:
-                results = [self._rerank(one, queries, i, stage, second, scores[i]) for i, one in enumerate(results)]
-            if not request.collapse and request.distinct is None:
-                return [ranked.first(k) for ranked in results]
-            results = [
-                thin(self.snapshot, one, k, collapse=request.collapse, distinct=request.distinct) for one in results
-            ]
-            if all(len(ranked.order) >= k for ranked in results) or depth >= self.manifest.chunks:
-                return results
-            depth *= 4
-
-    def _rerank(
-        self,
-        ranked: Ranked,
-        queries: EncodedQueries,
-        i: int,
-        stage: FirstStage,
-        settings: RerankSettings,
-        known: dict[int, float],
-    ) -> Ranked:
-        """The candidates of query `i` in their new order; `known` keeps the scores of chunks looked at before."""
-        positions = ranked.order[: settings.top]
-        ids = ranked.ids[positions]
-        new = np.array([number for number in ids.tolist() if number not in known], np.int64)
-        if len(new):
-            found = self._second_look.scores(settings, queries.texts[i], queries.query_vectors(i), new)
-            known.update(zip(new.tolist(), found.tolist(), strict=True))
-        return reorder(
-            self.snapshot,
-            ranked,
-            combine(
-                ranked,
-                positions,
-                np.array([known[number] for number in ids.tolist()], np.float64),
-                leg_name(settings.model),
-                weights=joint_weights(settings, stage.fusion, self.manifest, stage.legs),
-                blend=settings.blend or 0.0,
-            ),
-        )
+        return rank_in_stages(self.snapshot, request, queries, self._calibration, self._second_look)
 
     @shared_property
     def _calibration(self) -> Calibration | None:
