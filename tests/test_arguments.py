@@ -21,6 +21,7 @@ from pipeline.config import Config, EncoderSettings, FusionSettings, QuerySettin
 from pipeline.errors import ConfigError, PipelineError, QueryError
 from pipeline.job import build as builder
 from pipeline.progress import silent
+from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import choose_reranker
 from pipeline.query.searcher import Index
 from tests.collection import config_for, write_documents
@@ -71,7 +72,9 @@ def lookups(index: Index) -> dict[str, Call]:
         "parse_config": (pipeline.parse_config, {"raw": {}}),
         "search": (index.search, {"text": QUESTION}),
         "search_many": (index.search_many, {"texts": [QUESTION]}),
+        "answer": (index.answer, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "rank": (index.rank, {"texts": [QUESTION]}),
+        "rank_request": (index.rank_request, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "encode": (index.encode, {"texts": [QUESTION]}),
         "rank_encoded": (index.rank_encoded, {"queries": index.encode([QUESTION])}),
     }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -141,6 +142,26 @@ class Options:
     def index_folder(self, index_path: str | None) -> Path:
         """The folder that `--index` or the configuration names."""
         return Path(index_path) if index_path is not None else self.config().index_path
+
+
+def collected(**records: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a decorator that hands a command its options in records, each by the name given here.
+
+    A record is a dataclass, and takes the options that its fields are named after.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def called(*given: Any, **options: Any) -> None:
+            made = {
+                name: record(**{field.name: options.pop(field.name) for field in dataclasses.fields(record)})
+                for name, record in records.items()
+            }
+            command(*given, **options, **made)
+
+        return called
+
+    return decorate
 
 
 class Generation(click.ParamType[Any]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -12,18 +13,100 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from pipeline.cli.common import Generation, Options, console
+from pipeline.cli.common import Generation, Options, collected, console
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
+    from pipeline.config import QuerySettings
     from pipeline.query.files.batch import Query
     from pipeline.query.files.results import Add
+    from pipeline.query.request import SearchRequest
     from pipeline.query.searcher import Index
     from pipeline.records import Hit
 
 
 BLOCK_QUERIES = 256
 """Queries searched together: enough to be fast, few enough to keep their hits in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Where the queries come from."""
+
+    text: str | None
+    batch: str | None
+
+    def read(self) -> list[Query]:
+        """Return the queries: TEXT, those of a file, or the lines of standard input."""
+        from pipeline.query.files.batch import Query, parse_queries, read_queries, split_lines
+
+        if self.batch is not None:
+            if self.text is not None:
+                raise click.UsageError("give TEXT or --batch, not both")
+            if self.batch == "-":
+                return parse_queries(sys.stdin.read().splitlines(), "standard input")
+            return read_queries(Path(self.batch))
+        if self.text is not None and self.text != "-":
+            return [Query("1", self.text)]
+        if sys.stdin.isatty():
+            raise click.UsageError("give TEXT, or --batch FILE, or queries on standard input, one a line")
+        return parse_queries(split_lines(sys.stdin.read()), "standard input")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchArguments:
+    """What is asked of an index. What is `None` comes from its settings."""
+
+    k: int | None
+    mode: str | None
+    fusion: str | None
+    collapse: bool
+    distinct: float | None
+    context: int
+    where: str | None
+    rerank: str | None
+    rerank_top: int | None
+    explain: bool
+
+    def check(self, settings: QuerySettings) -> None:
+        """Refuse --rerank-top where nothing reranks."""
+        from pipeline.query.rerank import NONE
+
+        if self.rerank_top is not None and (self.rerank or settings.rerank.model) == NONE:
+            raise click.UsageError("--rerank-top: nothing reranks; name a reranker with --rerank")
+
+    def request(self, index: Index, texts: Sequence[str]) -> SearchRequest:
+        """Return the checked request for these texts."""
+        from pipeline.query.request import SearchRequest
+
+        return SearchRequest.for_texts(index, texts, **dataclasses.asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexArguments:
+    """The index to search."""
+
+    index_path: str | None
+    generation: int | Literal["staged"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputArguments:
+    """Where the hits go, and what is shown of them."""
+
+    show: tuple[str, ...]
+    run_path: str | None
+    output: str | None
+    as_json: bool
+
+    def check(self) -> None:
+        """Refuse two places at once, and a file whose form its name does not tell."""
+        from pipeline.query.files.results import SUFFIXES
+
+        if self.as_json and (self.run_path is not None or self.output is not None):
+            raise click.UsageError("--json prints hits, --run and --output write them: give one or the other")
+        if self.output is not None and Path(self.output).suffix not in SUFFIXES:
+            raise click.UsageError(f"--output {self.output}: the name must end in {' or '.join(SUFFIXES)}")
 
 
 @click.command()
@@ -51,79 +134,49 @@ BLOCK_QUERIES = 256
 @click.option("--run", "run_path", metavar="FILE", help="Write the best documents of each query as a TREC run.")
 @click.option("--output", metavar="FILE", help="Write the hits as FILE.jsonl or FILE.parquet.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a query, a line each.")
+@collected(questions=Questions, arguments=SearchArguments, source=IndexArguments, output=OutputArguments)
 @click.pass_obj
 def query(
     options: Options,
-    text: str | None,
-    k: int | None,
-    mode: str | None,
-    fusion: str | None,
-    index_path: str | None,
-    generation: int | Literal["staged"] | None,
-    collapse: bool,
-    distinct: float | None,
-    context: int,
-    where: str | None,
-    rerank: str | None,
-    rerank_top: int | None,
-    explain: bool,
-    show: tuple[str, ...],
-    batch: str | None,
-    run_path: str | None,
-    output: str | None,
-    as_json: bool,
+    questions: Questions,
+    arguments: SearchArguments,
+    source: IndexArguments,
+    output: OutputArguments,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
-    from pipeline.query.rerank import NONE
-
-    _check_files(run_path, output, as_json)
-    queries = _queries(text, batch)
-    with options.open_index(index_path, generation) as index, contextlib.ExitStack() as stack:
-        used = mode or index.settings.mode
-        if rerank_top is not None and (rerank or index.settings.rerank.model) == NONE:
-            raise click.UsageError("--rerank-top: nothing reranks; name a reranker with --rerank")
-        sinks = _sinks(stack, index, used, run_path, output, collapse)
-        table = None if sinks or as_json else _Table(index, show)
+    output.check()
+    queries = questions.read()
+    named = questions.batch is not None
+    with options.open_index(source.index_path, source.generation) as index, contextlib.ExitStack() as stack:
+        arguments.check(index.settings)
+        used = arguments.mode or index.settings.mode
+        sinks = _sinks(stack, index, used, output, arguments.collapse)
+        table = None if sinks or output.as_json else _Table(index, output.show)
         if table is not None:
-            sinks.append(Sink(table.add, collapse))
+            sinks.append(Sink(table.add, arguments.collapse))
         elif not sinks:
-            sinks.append(Sink(_json_lines(index, used, named=batch is not None), collapse))
+            sinks.append(Sink(_json_lines(index, used, named), arguments.collapse))
+        request = arguments.request(index, [one.text for one in queries])
         started = time.perf_counter()
-        for first in range(0, len(queries), BLOCK_QUERIES):
-            block = queries[first : first + BLOCK_QUERIES]
-            found = {
-                collapsed: index.search_many(
-                    [one.text for one in block],
-                    k,
-                    mode,
-                    fusion=fusion,
-                    collapse=collapsed,
-                    explain=explain,
-                    where=where,
-                    rerank=rerank,
-                    rerank_top=rerank_top,
-                    distinct=distinct,
-                    context=context,
-                )
-                for collapsed in {sink.collapse for sink in sinks}
-            }
-            for sink in sinks:
-                sink.add(block, found[sink.collapse])
+        _answer(index, request, queries, sinks)
         seconds = time.perf_counter() - started
     if table is not None and (warning := table.warning()):
         options.warn(warning)
-    if batch is not None and not options.quiet:
+    if named and not options.quiet:
         rate = len(queries) / max(seconds, 1e-9)
         click.echo(f"{counted(len(queries), 'query')} in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
 
 
-def _check_files(run_path: str | None, output: str | None, as_json: bool) -> None:
-    from pipeline.query.files.results import SUFFIXES
-
-    if as_json and (run_path is not None or output is not None):
-        raise click.UsageError("--json prints hits, --run and --output write them: give one or the other")
-    if output is not None and Path(output).suffix not in SUFFIXES:
-        raise click.UsageError(f"--output {output}: the name must end in {' or '.join(SUFFIXES)}")
+def _answer(index: Index, request: SearchRequest, queries: Sequence[Query], sinks: Sequence[Sink]) -> None:
+    """Give every sink the hits of all queries, as many at a time as `BLOCK_QUERIES`."""
+    for first in range(0, len(queries), BLOCK_QUERIES):
+        texts = request.texts[first : first + BLOCK_QUERIES]
+        found = {
+            collapse: index.answer(dataclasses.replace(request, texts=texts, collapse=collapse))
+            for collapse in {sink.collapse for sink in sinks}
+        }
+        for sink in sinks:
+            sink.add(queries[first : first + BLOCK_QUERIES], found[sink.collapse])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +191,7 @@ def _sinks(
     stack: contextlib.ExitStack,
     index: Index,
     mode: str,
-    run_path: str | None,
-    output: str | None,
+    output: OutputArguments,
     collapse: bool,
 ) -> list[Sink]:
     """What --run and --output write. A run ranks documents."""
@@ -154,10 +206,10 @@ def _sinks(
         return (hit_tables.hits_as_json(one.text, one.query_id, index, mode, hits),)
 
     sinks = []
-    if run_path is not None:
-        sinks.append(Sink(stack.enter_context(results.lines_file(Path(run_path), trec)), True))
-    if output is not None:
-        path = Path(output)
+    if output.run_path is not None:
+        sinks.append(Sink(stack.enter_context(results.lines_file(Path(output.run_path), trec)), True))
+    if output.output is not None:
+        path = Path(output.output)
         parquet = path.suffix == ".parquet"
         file = results.parquet_file(path) if parquet else results.lines_file(path, record)
         sinks.append(Sink(stack.enter_context(file), collapse))
@@ -194,19 +246,3 @@ class _Table:
         missing = [name for name in dict.fromkeys(self._show) if name not in self._fields]
         known = f"; they have: {', '.join(sorted(self._fields))}" if self._fields else ""
         return f"--show {', '.join(missing)}: none of the hits has it{known}" if missing else None
-
-
-def _queries(text: str | None, batch: str | None) -> list[Query]:
-    from pipeline.query.files.batch import Query, parse_queries, read_queries, split_lines
-
-    if batch is not None:
-        if text is not None:
-            raise click.UsageError("give TEXT or --batch, not both")
-        if batch == "-":
-            return parse_queries(sys.stdin.read().splitlines(), "standard input")
-        return read_queries(Path(batch))
-    if text is not None and text != "-":
-        return [Query("1", text)]
-    if sys.stdin.isatty():
-        raise click.UsageError("give TEXT, or --batch FILE, or queries on standard input, one a line")
-    return parse_queries(split_lines(sys.stdin.read()), "standard input")

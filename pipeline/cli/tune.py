@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options, console
-from pipeline.cli.evaluate import check_options, judged_index
+from pipeline.cli.judged import JudgedArguments, check_names, judged_options
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
@@ -17,37 +17,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--beir", "beir_path", metavar="DIR", help="Tune on a BEIR folder, through a throw-away index.")
-@click.option("--chunk", "chunked", is_flag=True, help="Cut the passages of --beir as configured.")
-@click.option("--queries", "queries_path", metavar="FILE", help="Queries for the built index.")
-@click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels.")
-@click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
+@judged_options("Tune")
 @click.option("--measure", default="nDCG@10", metavar="NAME", help="What to raise. Default: nDCG@10.")
 @click.option("--held-out", default=0.5, metavar="SHARE", help="Part of the queries to report on. Default: 0.5.")
 @click.option("--write", is_flag=True, help="Put the setting into the configuration if it is better.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
 def tune(
-    options: Options,
-    beir_path: str | None,
-    chunked: bool,
-    queries_path: str | None,
-    qrels_path: str | None,
-    index_path: str | None,
-    measure: str,
-    held_out: float,
-    write: bool,
-    as_json: bool,
+    options: Options, judged: JudgedArguments, measure: str, held_out: float, write: bool, as_json: bool
 ) -> None:
     """Find fusion method and weights on some of the judged queries, and report on the others."""
     from pipeline.evaluate.setting import write_setting
     from pipeline.evaluate.tune import SIGNIFICANT
     from pipeline.evaluate.tune import tune as run_tuning
 
-    check_options([measure])
+    check_names([measure])
     if write:
         options.config()  # refuse before an hour of work, not after it
-    with judged_index(options, beir_path, chunked, queries_path, qrels_path, index_path) as (index, queries, qrels):
+    with judged.open(options) as (index, queries, qrels):
         result = run_tuning(index, queries, qrels, measure, held_out, options.progress())
     if as_json:
         click.echo(json.dumps(_record(result), ensure_ascii=False))

@@ -25,6 +25,7 @@ from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.files.batch import Query, Run
 from pipeline.query.fusion.choice import choose_fusion, named_fusion
+from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import NONE
 from pipeline.query.searcher import Index
 
@@ -43,6 +44,12 @@ class System:
     legs: tuple[str, ...]
     fusion: FusionSettings | None = None
     rerank: RerankSettings | None = None
+
+    def request(self, index: Index, texts: tuple[str, ...], depth: int) -> SearchRequest:
+        """Return what this system asks of the index, to find the best `depth` documents of each text."""
+        return SearchRequest.for_legs(
+            index, texts, depth, self.legs, fusion=self.fusion, collapse=True, rerank=self.rerank
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +124,7 @@ def run_queries(
             encoded = index.encode([query.text for query in batch])
             for system in systems:
                 started = time.perf_counter()
-                ranked = index.rank_encoded(
-                    encoded, depth, system.legs, fusion=system.fusion, collapse=True, rerank=system.rerank
-                )
+                ranked = index.rank_request(system.request(index, encoded.texts, depth), encoded)
                 seconds[system.name] += time.perf_counter() - started
                 for query, one in zip(batch, ranked, strict=True):
                     # Measures sort by score: what follows the reranked chunks must not rise above them.

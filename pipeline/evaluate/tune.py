@@ -23,6 +23,7 @@ from pipeline.query.files.batch import Query
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.methods import METHODS, LegColumn, fuse
 from pipeline.query.fusion.pseudo_queries import seed_of
+from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index
 from pipeline.query.snapshot import Ids
 
@@ -162,7 +163,8 @@ def _candidates(index: Index, queries: Sequence[Query], progress: ProgressFactor
         for start in range(0, len(queries), _BATCH):
             batch = queries[start : start + _BATCH]
             encoded = index.encode([query.text for query in batch])
-            ranked = index.rank_encoded(encoded, index.settings.depth, index.legs, fusion=known)
+            request = SearchRequest.for_legs(index, encoded.texts, index.settings.depth, fusion=known)
+            ranked = index.rank_request(request, encoded)
             for query, script, one in zip(batch, encoded.scripts, ranked, strict=True):
                 doc_ids = tuple(index.snapshot.doc_id(int(number)) for number in one.ids)
                 found.append(_Candidates(query.query_id, script, one.ids, doc_ids, one.columns))

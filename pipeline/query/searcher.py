@@ -9,10 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
-import numpy as np
-
 from pipeline.arguments import file_path, flag, shown, whole
-from pipeline.config import EncoderSettings, QuerySettings, RerankSettings, checked_settings
+from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.forking import shared_property
 from pipeline.index import candidate
@@ -22,30 +20,27 @@ from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.query.asked import (
-    Fusion,
-    Rerank,
-    SearchOptions,
-    hits_wanted,
-    known_legs,
-    narrowing,
-    neighbours_wanted,
-    query_texts,
-    wanted_legs,
-)
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.choice import chosen_fusion
 from pipeline.query.fusion.pseudo_queries import dominant_script
 from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
 from pipeline.query.openness import Openness
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import FirstStage, rank_queries
-from pipeline.query.rerank import NONE, SecondLook, choose_reranker, combine, joint_weights, leg_name, reorder
+from pipeline.query.ranking import FirstStage
+from pipeline.query.request import (
+    RankEncodedOptions,
+    RankOptions,
+    SearchOptions,
+    SearchRequest,
+    known_legs,
+    query_texts,
+    refuse_unknown,
+)
+from pipeline.query.rerank import SecondLook
+from pipeline.query.search_stages import rank_in_stages
 from pipeline.query.snapshot import Snapshot
-from pipeline.query.thinning import thin
 from pipeline.records import Hit
 
 P = ParamSpec("P")
@@ -175,15 +170,7 @@ class Index:
         texts: Iterable[str],
         k: int | None = None,
         mode: str | None = None,
-        *,
-        fusion: Fusion = None,
-        collapse: bool = False,
-        explain: bool = False,
-        where: str | None = None,
-        rerank: Rerank = None,
-        rerank_top: int | None = None,
-        distinct: float | None = None,
-        context: int = 0,
+        **options: Unpack[SearchOptions],
     ) -> list[list[Hit]]:
         """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
 
@@ -200,21 +187,16 @@ class Index:
         Raises `QueryError` for an empty query, k < 1 or an argument that makes no sense, `EncoderError` for a
         reranker that cannot be loaded.
         """
-        texts, context = query_texts(texts), neighbours_wanted(context)
-        explain = flag("explain", explain, QueryError)
-        ranked = self.rank(
-            texts,
-            k,
-            mode,
-            fusion=fusion,
-            collapse=collapse,
-            where=where,
-            rerank=rerank,
-            rerank_top=rerank_top,
-            distinct=distinct,
-        )
-        names = [self.encoder.describe_tokens(text) if explain else None for text in texts]
-        return [to_hits(self.snapshot, one, tokens, context) for one, tokens in zip(ranked, names, strict=True)]
+        return self.answer(SearchRequest.for_texts(self, texts, k, mode, **options))
+
+    @_while_open
+    def answer(self, request: SearchRequest) -> list[list[Hit]]:
+        """The hits of each of a request's texts. See `search_many`."""
+        ranked = self.rank_request(request)
+        names = [self.encoder.describe_tokens(text) if request.explain else None for text in request.texts]
+        return [
+            to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
+        ]
 
     @_while_open
     def rank(
@@ -222,32 +204,11 @@ class Index:
         texts: Iterable[str],
         k: int | None = None,
         mode: str | None = None,
-        *,
-        fusion: Fusion = None,
-        collapse: bool = False,
-        where: str | None = None,
-        rerank: Rerank = None,
-        rerank_top: int | None = None,
-        distinct: float | None = None,
+        **options: Unpack[RankOptions],
     ) -> list[Ranked]:
         """Like `search_many`, but numbers instead of records: no text is read from disk."""
-        texts, k = query_texts(texts), hits_wanted(self.settings.k if k is None else k)
-        wanted = wanted_legs(self.path, self.legs, texts, self.settings.mode if mode is None else mode)
-        fusion = chosen_fusion(self.settings.fusion, fusion)
-        rerank = choose_reranker(self.settings.rerank, rerank, rerank_top)
-        collapse, where, distinct = narrowing(collapse, where, distinct)
-        if not texts:
-            return []
-        return self.rank_encoded(
-            self.encode(texts),
-            k,
-            wanted,
-            fusion=fusion,
-            collapse=collapse,
-            where=where,
-            rerank=rerank,
-            distinct=distinct,
-        )
+        refuse_unknown(options, RankOptions)
+        return self.rank_request(SearchRequest.for_texts(self, texts, k, mode, **options))
 
     @_while_open
     def encode(self, texts: Iterable[str]) -> EncodedQueries:
@@ -263,66 +224,32 @@ class Index:
         queries: EncodedQueries,
         k: int | None = None,
         legs: Sequence[str] | None = None,
-        *,
-        fusion: Fusion = None,
-        collapse: bool = False,
-        where: str | None = None,
-        rerank: Rerank = None,
-        distinct: float | None = None,
+        **options: Unpack[RankEncodedOptions],
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
-        if not isinstance(queries, EncodedQueries):
-            raise QueryError(f"queries={shown(queries)}: give what `encode` makes of the texts")
-        k = hits_wanted(self.settings.k if k is None else k)
-        chosen = known_legs(self.path, self.legs, legs)
-        fusion = chosen_fusion(self.settings.fusion, fusion)
-        stage = FirstStage(tuple(self._legs[leg] for leg in chosen), self.settings.depth, fusion, self._calibration)
-        collapse, where, distinct = narrowing(collapse, where, distinct)
-        second = None if rerank is None else choose_reranker(self.settings.rerank, rerank, None)
-        if second and second.model == NONE:
-            second = None
-        depth = max(stage.depth, k, second.top if second else 0)
-        kept = self.snapshot.kept_by(where) if where is not None else None
-        scores: list[dict[int, float]] = [{} for _ in queries.texts]
-        while True:
-            results = rank_queries(self.snapshot, queries, stage, depth, kept)
-            if second:
-                results = [self._rerank(one, queries, i, stage, second, scores[i]) for i, one in enumerate(results)]
-            if not collapse and distinct is None:
-                return [ranked.first(k) for ranked in results]
-            results = [thin(self.snapshot, one, k, collapse=collapse, distinct=distinct) for one in results]
-            if all(len(ranked.order) >= k for ranked in results) or depth >= self.manifest.chunks:
-                return results
-            depth *= 4
+        _check_encoded(queries)
+        return self.rank_request(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
 
-    def _rerank(
-        self,
-        ranked: Ranked,
-        queries: EncodedQueries,
-        i: int,
-        stage: FirstStage,
-        settings: RerankSettings,
-        known: dict[int, float],
-    ) -> Ranked:
-        """The candidates of query `i` in their new order; `known` keeps the scores of chunks looked at before."""
-        positions = ranked.order[: settings.top]
-        ids = ranked.ids[positions]
-        new = np.array([number for number in ids.tolist() if number not in known], np.int64)
-        if len(new):
-            found = self._second_look.scores(settings, queries.texts[i], queries.query_vectors(i), new)
-            known.update(zip(new.tolist(), found.tolist(), strict=True))
-        return reorder(
-            self.snapshot,
-            ranked,
-            combine(
-                ranked,
-                positions,
-                np.array([known[number] for number in ids.tolist()], np.float64),
-                leg_name(settings.model),
-                weights=joint_weights(settings, stage.fusion, self.manifest, stage.names),
-                blend=settings.blend or 0.0,
-            ),
+    @_while_open
+    def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
+        """Like `answer`, but numbers instead of records. `queries`: the request's texts, where they are encoded.
+
+        Raises `QueryError` for a leg that this index has not, or if `queries` are of other texts.
+        """
+        if not isinstance(request, SearchRequest):
+            raise QueryError(f"request={shown(request)}: give a SearchRequest")
+        known_legs(self.path, self.legs, request.legs)
+        if queries is None:
+            if not request.texts:
+                return []
+            queries = self.encode(request.texts)
+        _check_encoded(queries)
+        if queries.texts != request.texts:
+            raise QueryError("queries: these are not the texts of the request")
+        stage = FirstStage(
+            tuple(self._legs[leg] for leg in request.legs), request.depth, request.fusion, self._calibration
         )
+        return rank_in_stages(self.snapshot, request, queries, stage, self._second_look)
 
     @shared_property
     def _calibration(self) -> Calibration | None:
@@ -379,3 +306,8 @@ def _reopened(
     verify: bool,
 ) -> Index:
     return open_index(path, generation=generation, encoder=encoder, base=base, settings=settings, verify=verify)
+
+
+def _check_encoded(queries: object) -> None:
+    if not isinstance(queries, EncodedQueries):
+        raise QueryError(f"queries={shown(queries)}: give what `encode` makes of the texts")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ DEPTH = 20
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     folder = tmp_path_factory.mktemp("approximate")
     rng = np.random.default_rng(0)
     write_documents(folder / "documents", {f"{i:03}.txt": " ".join(rng.choice(WORDS, 12)) for i in range(300)})
     config = config_for(folder, segments={"dense": "HNSW4", "recall_target": 0.5})
     builder.build(config)
-    return open_index(config.index_path, settings=QuerySettings(depth=DEPTH))
+    with open_index(config.index_path, settings=QuerySettings(depth=DEPTH)) as index:
+        yield index
 
 
 @pytest.mark.parametrize("method", ["auto", "minmax", "rrf"])

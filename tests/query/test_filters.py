@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.collection import config_for, write_documents
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     folder = tmp_path_factory.mktemp("filters")
     texts = {
         f"{i:02}.md": f"---\nlang: {'ko' if i % 2 else 'en'}\nyear: {2000 + i}\ntags: [a, t{i}]\n"
@@ -27,7 +28,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     builder.build(config)
     (folder / "documents/11.md").unlink()
     builder.build(config)
-    return open_index(config.index_path)
+    with open_index(config.index_path) as index:
+        yield index
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])

@@ -19,6 +19,7 @@ from pipeline.errors import IndexNotFoundError, QueryError
 from pipeline.index import store
 from pipeline.index.lexical import kernel
 from pipeline.job import build as builder
+from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Encoded
 from tests.collection import config_for, write_documents
@@ -89,6 +90,7 @@ def _alive(thread: threading.Thread) -> bool:
 CALLS: dict[str, Callable[[Index], object]] = {
     "search": lambda index: index.search("plums"),
     "search_many": lambda index: index.search_many([]),
+    "answer": lambda index: index.answer(SearchRequest.for_texts(index, ["plums"])),
     "rank": lambda index: index.rank(["plums"]),
     "encode": lambda index: index.encode(["plums"]),
     "refresh": lambda index: index.refresh(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import QueryError
 from pipeline.job import build as builder
+from pipeline.query.dedupe import Seen, shingles
 from pipeline.query.searcher import Index, open_index
-from pipeline.query.thinning import Seen, shingles
 from pipeline.records import Hit
 from tests.collection import config_for, write_documents
 
@@ -52,7 +53,7 @@ def test_what_is_left_out_resembles_something_kept(texts: list[str], threshold: 
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     folder = tmp_path_factory.mktemp("thinning")
     texts = {f"long-{i}.txt": LONG for i in range(2)} | {"ko.txt": KOREAN}
     texts |= {f"copy-{i}.txt": f"How to roll back a bad build, told for the {i}th time." for i in range(9)}
@@ -62,7 +63,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     builder.build(config)
     write_documents(folder / "documents", {"long-1.txt": LONG.replace("nothing else", "little else")})
     builder.build(config)
-    return open_index(config.index_path)
+    with open_index(config.index_path) as index:
+        yield index
 
 
 def ids(hits: list[Hit]) -> list[str]:

@@ -13,7 +13,9 @@ from pipeline.query.snapshot import Snapshot
 SHINGLE_CHARACTERS = 5
 
 
-def thin(snapshot: Snapshot, ranked: Ranked, k: int, *, collapse: bool, distinct: float | None) -> Ranked:
+def without_repeats(
+    snapshot: Snapshot, ranked: Ranked, k: int, *, collapse: bool, distinct: float | None
+) -> Ranked:
     """The best `k` that stay, in their order.
 
     `collapse`: only the first chunk of each document. `distinct`: no chunk whose similarity to a better one that

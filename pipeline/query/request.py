@@ -1,0 +1,238 @@
+"""What a search asks for: one record, checked and completed before anything is encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any, Protocol, TypedDict, Unpack
+
+from pipeline import names
+from pipeline.arguments import flag, shown, whole
+from pipeline.config import FusionSettings, QuerySettings, RerankSettings
+from pipeline.errors import QueryError
+from pipeline.query.fusion.choice import chosen_fusion
+from pipeline.query.rerank import NONE, choose_reranker
+
+Fusion = FusionSettings | Mapping[str, Any] | str | None
+Rerank = RerankSettings | Mapping[str, Any] | str | None
+
+
+class RankEncodedOptions(TypedDict, total=False):
+    """The keyword arguments of `Index.rank_encoded`."""
+
+    fusion: Fusion
+    collapse: bool
+    where: str | None
+    rerank: Rerank
+    distinct: float | None
+
+
+class RankOptions(RankEncodedOptions, total=False):
+    """The keyword arguments of `Index.rank`."""
+
+    rerank_top: int | None
+
+
+class SearchOptions(RankOptions, total=False):
+    """The keyword arguments of `Index.search` and `Index.search_many`."""
+
+    explain: bool
+    context: int
+
+
+class Searchable(Protocol):
+    """What a request is checked against; an open index is."""
+
+    @property
+    def path(self) -> Path:
+        """The folder, for errors to name."""
+
+    @property
+    def legs(self) -> tuple[str, ...]:
+        """The legs that can be searched."""
+
+    @property
+    def settings(self) -> QuerySettings:
+        """What counts where a request says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """Everything that one search asks of an index, made and checked by `for_texts` or `for_legs`.
+
+    `texts`: the queries; `k`: how many hits of each. `legs`: those that rank; `depth`: how many of each leg's best
+    are fused. `rerank`: what scores the best chunks again, `None`: nothing does. `where`: an SQL condition on the
+    chunks' metadata. `distinct`: how much of its text a hit must not share with a better one, 0 to 1. `collapse`:
+    only the best chunk of each document. `context`: how many chunks to show before and after a hit. `explain`:
+    whether hits say how their score came about. To change one field of a request, use `dataclasses.replace`.
+    """
+
+    texts: tuple[str, ...]
+    k: int
+    legs: tuple[str, ...]
+    depth: int
+    fusion: FusionSettings
+    rerank: RerankSettings | None = None
+    where: str | None = None
+    distinct: float | None = None
+    collapse: bool = False
+    context: int = 0
+    explain: bool = False
+
+    @classmethod
+    def for_texts(
+        cls,
+        index: Searchable,
+        texts: Iterable[str],
+        k: int | None = None,
+        mode: str | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> SearchRequest:
+        """Make the request of a search from what `Index.search_many` takes, on top of the index's settings.
+
+        Raises `QueryError` for an empty query, k < 1 or an argument that makes no sense.
+        """
+        refuse_unknown(options, SearchOptions)
+        settings = index.settings
+        texts = query_texts(texts)
+        context = neighbours_wanted(options.get("context", 0))
+        explain = flag("explain", options.get("explain", False), QueryError)
+        k = hits_wanted(settings.k if k is None else k)
+        legs = wanted_legs(index.path, index.legs, texts, settings.mode if mode is None else mode)
+        fusion = chosen_fusion(settings.fusion, options.get("fusion"))
+        rerank = choose_reranker(settings.rerank, options.get("rerank"), options.get("rerank_top"))
+        collapse, where, distinct = _narrowing(options)
+        return cls(
+            texts=texts,
+            k=k,
+            legs=legs,
+            depth=settings.depth,
+            fusion=fusion,
+            rerank=None if rerank.model == NONE else rerank,
+            where=where,
+            distinct=distinct,
+            collapse=collapse,
+            context=context,
+            explain=explain,
+        )
+
+    @classmethod
+    def for_legs(
+        cls,
+        index: Searchable,
+        texts: tuple[str, ...],
+        k: int | None = None,
+        legs: Sequence[str] | None = None,
+        **options: Unpack[RankEncodedOptions],
+    ) -> SearchRequest:
+        """Make a request of what `Index.rank_encoded` takes: nothing is reranked unless it says so.
+
+        `legs`: by default all. `texts` may be empty ones. Raises `QueryError` for an argument that makes no sense.
+        """
+        refuse_unknown(options, RankEncodedOptions)
+        settings = index.settings
+        k = hits_wanted(settings.k if k is None else k)
+        chosen = known_legs(index.path, index.legs, legs)
+        fusion = chosen_fusion(settings.fusion, options.get("fusion"))
+        collapse, where, distinct = _narrowing(options)
+        rerank = options.get("rerank")
+        second = None if rerank is None else choose_reranker(settings.rerank, rerank, None)
+        return cls(
+            texts=texts,
+            k=k,
+            legs=chosen,
+            depth=settings.depth,
+            fusion=fusion,
+            rerank=None if second is None or second.model == NONE else second,
+            where=where,
+            distinct=distinct,
+            collapse=collapse,
+        )
+
+
+def refuse_unknown(options: Mapping[str, object], known: type) -> None:
+    """Raise `TypeError` for a keyword argument that `known`, a `TypedDict`, does not have."""
+    names = sorted(known.__annotations__)
+    for name in options:
+        if name not in names:
+            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(names)}")
+
+
+def query_texts(texts: object) -> tuple[str, ...]:
+    """The texts of queries, from anything that lists them in order. Raises `QueryError` for anything else."""
+    found = _listed(texts)
+    if found is None:
+        raise QueryError(
+            f"texts={shown(texts)}: search_many takes a list of queries, not {type(texts).__name__}; "
+            "`search` takes one text"
+        )
+    for number, text in enumerate(found):
+        if not isinstance(text, str):
+            name = "text" if len(found) == 1 else f"texts[{number}]"
+            raise QueryError(f"{name}={shown(text)}: give a query as str, not {type(text).__name__}")
+    return tuple(map(str, found))
+
+
+def wanted_legs(path: Path, legs: Sequence[str], texts: Sequence[str], mode: object) -> tuple[str, ...]:
+    """The legs of `mode`, which the index at `path` has. Raises `QueryError`, also for a text that is empty."""
+    if not isinstance(mode, str) or mode not in names.MODES:
+        raise QueryError(f"unknown mode {shown(mode)}; known: {', '.join(names.MODES)}")
+    for number, text in enumerate(texts, 1):
+        if not text.strip():
+            raise QueryError(f"{'the query' if len(texts) == 1 else f'query {number}'} is empty")
+    return known_legs(path, legs, legs if mode == names.HYBRID else (mode,))
+
+
+def known_legs(path: Path, legs: Sequence[str], wanted: object) -> tuple[str, ...]:
+    """Those of the `legs` of the index at `path` that are wanted, or all if none is named. Raises `QueryError`."""
+    if wanted is None:
+        return tuple(legs)
+    found = _listed(wanted)
+    if found is None:
+        raise QueryError(f"legs={shown(wanted)}: give a tuple of legs, such as ('dense',)")
+    for leg in found:
+        if leg not in legs:
+            name = leg if isinstance(leg, str) else shown(leg)
+            raise QueryError(f"{path}: this index has no {name} leg; it has: {', '.join(legs)}")
+    return tuple(dict.fromkeys(found)) or tuple(legs)
+
+
+def hits_wanted(k: object) -> int:
+    """How many hits are asked for. Raises `QueryError` for less than one."""
+    count = whole("k", k, "give a whole number of hits", QueryError)
+    if count < 1:
+        raise QueryError(f"k={shown(count)}: ask for at least one hit")
+    return count
+
+
+def neighbours_wanted(context: object) -> int:
+    """How many chunks to show on each side of a hit. Raises `QueryError` for less than none."""
+    meant = "give how many chunks before and after a hit to show, or 0"
+    count = whole("context", context, meant, QueryError)
+    if count < 0:
+        raise QueryError(f"context={shown(count)}: {meant}")
+    return count
+
+
+def _narrowing(options: RankEncodedOptions) -> tuple[bool, str | None, float | None]:
+    """The three options that leave out chunks: collapse, where, distinct. Raises `QueryError`."""
+    where: object = options.get("where")
+    if not (where is None or isinstance(where, str)):
+        raise QueryError(f"where={shown(where)}: give an SQL condition as text, such as \"lang = 'ko'\"")
+    distinct: Any = options.get("distinct")
+    if distinct is not None:
+        number = isinstance(distinct, Real) and not isinstance(distinct, bool)
+        if not number or not 0 < distinct <= 1:
+            raise QueryError(f"distinct={shown(distinct)}: give a similarity above 0 and up to 1, such as 0.8")
+        distinct = float(distinct)
+    return flag("collapse", options.get("collapse", False), QueryError), where, distinct
+
+
+def _listed(values: Any) -> list[Any] | None:
+    """What a list, tuple, one-dimensional array or generator holds; `None` for anything else."""
+    no_list = isinstance(values, str | bytes | bytearray | memoryview | Mapping | set | frozenset)
+    if no_list or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
+        return None
+    return list(values)
