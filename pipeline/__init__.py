@@ -12,6 +12,7 @@ from pipeline.errors import PipelineError
 if TYPE_CHECKING:
     from pipeline.config import Config, load_config, parse_config
     from pipeline.job.build import BuildReport, build
+    from pipeline.query.request import SearchRequest
     from pipeline.query.searcher import Index, open_index
     from pipeline.records import Hit, LegScore
 
@@ -22,6 +23,7 @@ __all__ = [
     "Index",
     "LegScore",
     "PipelineError",
+    "SearchRequest",
     "build",
     "load_config",
     "open_index",
@@ -34,6 +36,7 @@ _HOMES = {
     "Hit": "pipeline.records",
     "Index": "pipeline.query.searcher",
     "LegScore": "pipeline.records",
+    "SearchRequest": "pipeline.query.request",
     "build": "pipeline.job.build",
     "load_config": "pipeline.config",
     "open_index": "pipeline.query.searcher",

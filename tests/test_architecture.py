@@ -135,6 +135,7 @@ def test_public_surface() -> None:
         "Index",
         "LegScore",
         "PipelineError",
+        "SearchRequest",
         "build",
         "load_config",
         "open_index",
