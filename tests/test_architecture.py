@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from tests import shape
+from tests.support import shape
 
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [

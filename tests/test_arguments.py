@@ -24,7 +24,7 @@ from pipeline.progress import silent
 from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import choose_reranker
 from pipeline.query.searcher import Index
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 Call = tuple[Callable[..., Any], dict[str, Any]]
 QUESTION = "how are ranks fused?"

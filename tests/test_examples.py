@@ -17,8 +17,8 @@ from pipeline.config import EncoderSettings
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import Encoder
 from pipeline.query.searcher import open_index
-from tests.collection import write_documents
 from tests.models import endpoint_server, tiny
+from tests.support.collection import write_documents
 
 BF16 = 0.1
 """Relative tolerance of a lexical score of a tiny random model in bf16; tests/models compares in fp32."""

@@ -36,7 +36,7 @@ from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.searcher import Index, open_index
 from pipeline.query.snapshot import Ids, Ranking, Snapshot
 from pipeline.records import Document, Encoded, Fingerprint, Float32
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 COUNTS_FILE = "letters.npy"
 DIMENSION = 16

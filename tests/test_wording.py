@@ -16,8 +16,8 @@ from pipeline.cli import cli
 from pipeline.cli.logs import PlainLines
 from pipeline.render import hit_tables
 from pipeline.wording import counted, printable
-from tests.collection import config_for, write_documents
 from tests.faults import stub
+from tests.support.collection import config_for, write_documents
 
 
 @pytest.mark.parametrize("code", [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x202E, 0x2066, 0xDC80])

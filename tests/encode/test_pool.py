@@ -23,7 +23,7 @@ from pipeline.errors import ConfigError, EncoderError
 from pipeline.index import staging
 from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
-from tests.collection import TEXTS, config_for, write_documents
+from tests.support.collection import TEXTS, config_for, write_documents
 
 BM25 = EncoderSettings(model="none")  # loads in a moment
 

@@ -14,8 +14,8 @@ from pipeline.evaluate.runs import evaluate, systems_of
 from pipeline.job import build as builder
 from pipeline.query.files.batch import Query
 from pipeline.query.searcher import Index, open_index
-from tests.collection import config_for, write_documents
 from tests.models import tiny
+from tests.support.collection import config_for, write_documents
 
 QUERIES = [Query("1", "rank fusion"), Query("2", "rolling back a build"), Query("3", "세대를 발행")]
 QRELS = {"1": {"en/fusion.md": 1}, "2": {"en/rollback.md": 2, "gone.md": 1}, "3": {"ko/rollback.md": 1}}

@@ -18,7 +18,7 @@ from pipeline.evaluate.tune import Trial, split, tune
 from pipeline.job import build as builder
 from pipeline.query.files.batch import Query
 from pipeline.query.searcher import Index, open_index
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 WORDS = ["nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"]
 WORDS += ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"]

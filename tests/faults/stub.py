@@ -28,7 +28,7 @@ from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.query import searcher
 from pipeline.query.searcher import Index
 from pipeline.records import Chunk, Document, Encoded, Fingerprint, Float32, MultiVectors
-from tests.collection import config_for
+from tests.support.collection import config_for
 
 DIMENSION = 32
 TOKEN_DIMENSION = 8

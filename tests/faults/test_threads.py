@@ -19,9 +19,9 @@ from pipeline.errors import QueryError
 from pipeline.index import chunks, store
 from pipeline.query.searcher import Index
 from pipeline.records import Chunk, Document, Hit
-from tests.collection import config_for
 from tests.faults import processes, stub
 from tests.faults.counts import count
+from tests.support.collection import config_for
 
 THREADS = 8
 DOCUMENTS = 8_400

@@ -24,9 +24,9 @@ from pipeline.job import build as builder
 from pipeline.query.legs.lexical import search_segment
 from pipeline.query.searcher import open_index
 from pipeline.records import SparseRows
-from tests.collection import TEXTS, config_for, write_documents
 from tests.index.learned import COUNT, QUERIES, VOCABULARY, Built, exact, learned_rows, write
 from tests.models import tiny
+from tests.support.collection import TEXTS, config_for, write_documents
 
 pytest.importorskip("seismic")
 

@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError, EncoderError
 from pipeline.job import build as builder
 from pipeline.models.choose.encoder import MixedEncoder, chunk_tokenizer, load_encoder
 from pipeline.records import Encoded
-from tests.collection import write_documents
+from tests.support.collection import write_documents
 
 TEXTS = [*tiny.SENTENCES, tiny.QUERY, "", "LangChain LangChain LangChain, and LangChain", "😀 <unk> </s> <s>", "  "]
 LONG = " ".join(tiny.SENTENCES) * 120

@@ -10,10 +10,10 @@ import pytest
 from pipeline.errors import EncoderError
 from pipeline.job import build as builder
 from pipeline.job.injected import Injected
-from tests.collection import config_for
 from tests.models.endpoint_server import DIMENSION, EndpointServer, Fault
 from tests.models.endpoint_server import running_fixture as running_fixture
 from tests.models.endpoint_server import server_fixture as server_fixture
+from tests.support.collection import config_for
 
 DOCUMENTS = 600
 

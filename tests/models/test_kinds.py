@@ -23,7 +23,7 @@ from pipeline.models.choose.kind import Kind, Line
 from pipeline.models.choose.kinds import BUILT_IN, NOT_FOR_ALL, known_kinds, register, resolve, unregister
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Encoded, Fingerprint, SparseRows
-from tests import shape
+from tests.support import shape
 
 ENDPOINT = EndpointSection(protocol="tei", url="http://localhost:1")
 

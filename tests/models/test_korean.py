@@ -15,7 +15,7 @@ from pipeline.models.bm25.analyzer import Analyzer
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.bm25.korean import MorphemeCutter
 from pipeline.query.searcher import open_index
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 CUT = MorphemeCutter()
 

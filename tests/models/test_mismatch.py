@@ -16,7 +16,7 @@ from pipeline.index.multivector.search import MULTIVECTOR_FILE
 from pipeline.job import build as builder
 from pipeline.query.searcher import open_index
 from pipeline.records import Fingerprint
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from pipeline.query.legs.lexical import LexicalLeg
 from pipeline.query.ranking import WIDER
 from pipeline.query.searcher import Index, open_index
 from pipeline.query.snapshot import Ranking
-from tests.collection import config_for, write_documents
 from tests.query.test_search import WORDS
+from tests.support.collection import config_for, write_documents
 
 DEPTH = 20
 

@@ -14,7 +14,7 @@ from pipeline.job import build as builder
 from pipeline.query.dedupe import Seen, shingles
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Hit
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 SENTENCES = [
     f"Sentence number {i} is about {word} and nothing else." for i, word in enumerate("abcdefghijklmnop" * 6)

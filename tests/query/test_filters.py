@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import QueryError
 from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 
 @pytest.fixture(scope="module")

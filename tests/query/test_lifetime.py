@@ -22,8 +22,8 @@ from pipeline.job import build as builder
 from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Encoded
-from tests.collection import config_for, write_documents
 from tests.faults import processes, stub
+from tests.support.collection import config_for, write_documents
 
 
 @pytest.fixture

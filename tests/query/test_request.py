@@ -16,7 +16,7 @@ from pipeline.errors import QueryError
 from pipeline.job import build as builder
 from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index, open_index
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 QUESTIONS = ["how are ranks fused?", "점수는 어떻게 합쳐지나요?"]
 

@@ -20,9 +20,9 @@ from pipeline.query.legs.multivectors import are_stored
 from pipeline.query.ranked import Ranked
 from pipeline.query.rerank import choose_reranker, combine, leg_name
 from pipeline.query.searcher import Index, open_index
-from tests.collection import config_for, write_documents
 from tests.models import tiny
 from tests.models.endpoint_server import relevance, running_server
+from tests.support.collection import config_for, write_documents
 
 QUESTION = "LangChain 애플리케이션"
 

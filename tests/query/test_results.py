@@ -15,7 +15,7 @@ from pipeline.errors import QueryError
 from pipeline.job import build as builder
 from pipeline.query.files.results import lines_file
 from pipeline.query.fusion.methods import METHODS
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 Run = Callable[..., Result]
 

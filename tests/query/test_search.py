@@ -16,7 +16,7 @@ from pipeline.query.fusion.methods import METHODS
 from pipeline.query.ranking import EncodedQueries
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Hit, SparseRows
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 WORDS = [
     "index",

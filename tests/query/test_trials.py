@@ -22,7 +22,7 @@ from pipeline.query.fusion.trials import (
     trials_wanted,
 )
 from pipeline.query.searcher import Index, open_index
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 SUBJECTS = ["river", "bridge", "engine", "garden", "teacher", "market", "winter", "forest", "doctor", "island"]
 VERBS = [

@@ -12,7 +12,7 @@ from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Hit, LegScore
 from pipeline.render import hit_tables
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 LEGS, FIELDS = {"dense": 7, "lexical": 7, "reranker": 8}, {"title": 30, "lang": 4, "tags": 12}
 

@@ -23,8 +23,8 @@ from pipeline.errors import (
 from pipeline.index import store
 from pipeline.job.report import failure
 from pipeline.job.report.record import numbers
-from tests.collection import config_for, write_documents
 from tests.faults import stub
+from tests.support.collection import config_for, write_documents
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from pipeline.job.report.page import page, write
 from pipeline.job.report.record import BuildRecord, chunk_lengths, history, load, page_path, record_path
 from pipeline.job.stopwatch import StageTime, Stopwatch
 from pipeline.records import Rejection
-from tests.collection import TEXTS, config_for, write_documents
 from tests.faults import stub
+from tests.support.collection import TEXTS, config_for, write_documents
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from pipeline.job import build as builder
 from pipeline.models.choose.encoder import MixedEncoder, load_encoder
 from pipeline.query.searcher import open_index
 from pipeline.records import Encoded, Rejection
-from tests.collection import TEXTS, config_for, write_documents
+from tests.support.collection import TEXTS, config_for, write_documents
 
 QUERY = "what to do when a build went wrong"
 

@@ -8,8 +8,8 @@ from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.compact import wants_compaction
 from pipeline.index.upkeep.verify import verify
 from pipeline.job.report.record import load
-from tests.collection import write_documents
 from tests.faults import stub
+from tests.support.collection import write_documents
 
 NIGHTS = 16
 

@@ -15,10 +15,10 @@ from pipeline.cli import cli
 from pipeline.index import manifest as manifests
 from pipeline.index import store
 from pipeline.job import build as builder
-from tests.collection import TEXTS, config_for, write_documents
-from tests.command_line import refused, run
+from tests.support.collection import TEXTS, config_for, write_documents
+from tests.support.command_line import refused, run
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.records import Encoded
-from tests.collection import write_documents
-from tests.command_line import refused, run
 from tests.faults import stub
+from tests.support.collection import write_documents
+from tests.support.command_line import refused, run
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from pipeline.index import manifest as manifests
 from pipeline.job import build as builder
 from pipeline.job.report import failure
 from pipeline.query.searcher import open_index
-from tests.collection import config_for, write_documents
+from tests.support.collection import config_for, write_documents
 
 SETTINGS = "index: index\nsources: [{path: documents}]\nencoder: {model: none}\nencode: {shard_chunks: 2}\n"
 STAGES = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.evaluate.tune import Tuning
-from tests.collection import TEXTS, write_documents
-from tests.command_line import refused, run
+from tests.support.collection import TEXTS, write_documents
+from tests.support.command_line import refused, run
 
 CONFIG = "index: index\nsources: [{path: documents}]\n"
 FILES = ("--queries", "q.jsonl", "--qrels", "qrels.txt")

@@ -1,4 +1,4 @@
-"""The shape of the package in numbers: `python -m tests.shape` prints what tests and reviews look at.
+"""The shape of the package in numbers: `python -m tests.support.shape` prints what tests and reviews look at.
 
 Leg names are the strings "dense" and "lexical"; a place that names one knows which leg it is, where a leg should.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent / "pipeline"
+ROOT = Path(__file__).parents[2] / "pipeline"
 MOST_PARAMETERS = 6
 LEGS = {"dense", "lexical"}
 

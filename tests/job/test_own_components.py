@@ -27,8 +27,8 @@ from pipeline.job.options import BuildOptions, IngestOptions
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Chunk, Document, Encoded, Fingerprint, SparseRows
-from tests.collection import config_for, write_documents
 from tests.faults import processes
+from tests.support.collection import config_for, write_documents
 
 FRUIT = ("apple", "pear", "plum")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collection import TEXTS, write_documents
-from tests.command_line import refused, run
+from tests.support.collection import TEXTS, write_documents
+from tests.support.command_line import refused, run
 
 
 def write_beir(folder: Path) -> Path:

@@ -30,8 +30,8 @@ from pipeline.index.upkeep.verify import verify
 from pipeline.models.choose.encoder import MixedEncoder
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Encoded, Fingerprint, SparseRows
-from tests.collection import write_documents
 from tests.faults import stub
+from tests.support.collection import write_documents
 
 pytest.importorskip("seismic")
 

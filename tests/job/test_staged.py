@@ -19,8 +19,8 @@ from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.verify import verify
 from pipeline.progress import Progress, silent
 from pipeline.records import Encoded
-from tests.collection import TEXTS, config_for, write_documents
 from tests.faults import stub
+from tests.support.collection import TEXTS, config_for, write_documents
 
 EXPECT = {"expect": [{"query": "publish the generation before", "documents": ["en/rollback.md"], "k": 1}]}
 
