@@ -66,7 +66,7 @@ class SearchRequest:
     are fused. `rerank`: what scores the best chunks again, `None`: nothing does. `where`: an SQL condition on the
     chunks' metadata. `distinct`: how much of its text a hit must not share with a better one, 0 to 1. `collapse`:
     only the best chunk of each document. `context`: how many chunks to show before and after a hit. `explain`:
-    whether hits say how their score came about. To change one field of a request, use `dataclasses.replace`.
+    whether hits say how their score came about. `dataclasses.replace` checks what it changes.
     """
 
     texts: tuple[str, ...]
@@ -80,6 +80,31 @@ class SearchRequest:
     collapse: bool = False
     context: int = 0
     explain: bool = False
+
+    def __post_init__(self) -> None:
+        """Bring the fields to their types. Raises `QueryError` for what makes no sense on any index."""
+        if not isinstance(self.fusion, FusionSettings):
+            raise QueryError(f"fusion={shown(self.fusion)}: a request holds settings; `for_texts` takes names too")
+        if not isinstance(self.rerank, RerankSettings | None):
+            raise QueryError(f"rerank={shown(self.rerank)}: a request holds settings; `for_texts` takes names too")
+        legs = _listed(self.legs)
+        if not legs:
+            raise QueryError(f"legs={shown(self.legs)}: give a tuple of legs, such as ('dense',)")
+        collapse, where, distinct = narrowing(self.collapse, self.where, self.distinct)
+        checked = {
+            "texts": query_texts(self.texts),
+            "context": neighbours_wanted(self.context),
+            "explain": flag("explain", self.explain, QueryError),
+            "k": hits_wanted(self.k),
+            "legs": tuple(dict.fromkeys(map(str, legs))),
+            "depth": _at_least_one("depth", self.depth, "fuse at least one candidate of each leg"),
+            "rerank": None if self.rerank is None or self.rerank.model == NONE else self.rerank,
+            "where": where,
+            "distinct": distinct,
+            "collapse": collapse,
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def for_texts(
@@ -103,17 +128,16 @@ class SearchRequest:
         legs = wanted_legs(index.path, index.legs, texts, settings.mode if mode is None else mode)
         fusion = chosen_fusion(settings.fusion, options.get("fusion"))
         rerank = choose_reranker(settings.rerank, options.get("rerank"), options.get("rerank_top"))
-        collapse, where, distinct = _narrowing(options)
         return cls(
             texts=texts,
             k=k,
             legs=legs,
             depth=settings.depth,
             fusion=fusion,
-            rerank=None if rerank.model == NONE else rerank,
-            where=where,
-            distinct=distinct,
-            collapse=collapse,
+            rerank=rerank,
+            where=options.get("where"),
+            distinct=options.get("distinct"),
+            collapse=options.get("collapse", False),
             context=context,
             explain=explain,
         )
@@ -136,7 +160,9 @@ class SearchRequest:
         k = hits_wanted(settings.k if k is None else k)
         chosen = known_legs(index.path, index.legs, legs)
         fusion = chosen_fusion(settings.fusion, options.get("fusion"))
-        collapse, where, distinct = _narrowing(options)
+        collapse, where, distinct = narrowing(
+            options.get("collapse", False), options.get("where"), options.get("distinct")
+        )
         rerank = options.get("rerank")
         second = None if rerank is None else choose_reranker(settings.rerank, rerank, None)
         return cls(
@@ -145,7 +171,7 @@ class SearchRequest:
             legs=chosen,
             depth=settings.depth,
             fusion=fusion,
-            rerank=None if second is None or second.model == NONE else second,
+            rerank=second,
             where=where,
             distinct=distinct,
             collapse=collapse,
@@ -202,8 +228,13 @@ def known_legs(path: Path, legs: Sequence[str], wanted: object) -> tuple[str, ..
 def hits_wanted(k: object) -> int:
     """How many hits are asked for. Raises `QueryError` for less than one."""
     count = whole("k", k, "give a whole number of hits", QueryError)
+    return _at_least_one("k", count, "ask for at least one hit")
+
+
+def _at_least_one(name: str, value: object, meant: str) -> int:
+    count = whole(name, value, meant, QueryError)
     if count < 1:
-        raise QueryError(f"k={shown(count)}: ask for at least one hit")
+        raise QueryError(f"{name}={shown(count)}: {meant}")
     return count
 
 
@@ -216,18 +247,16 @@ def neighbours_wanted(context: object) -> int:
     return count
 
 
-def _narrowing(options: RankEncodedOptions) -> tuple[bool, str | None, float | None]:
-    """The three options that leave out chunks: collapse, where, distinct. Raises `QueryError`."""
-    where: object = options.get("where")
+def narrowing(collapse: object, where: object, distinct: Any) -> tuple[bool, str | None, float | None]:
+    """The three arguments that leave out chunks. Raises `QueryError` for one that makes no sense."""
     if not (where is None or isinstance(where, str)):
         raise QueryError(f"where={shown(where)}: give an SQL condition as text, such as \"lang = 'ko'\"")
-    distinct: Any = options.get("distinct")
     if distinct is not None:
         number = isinstance(distinct, Real) and not isinstance(distinct, bool)
         if not number or not 0 < distinct <= 1:
             raise QueryError(f"distinct={shown(distinct)}: give a similarity above 0 and up to 1, such as 0.8")
         distinct = float(distinct)
-    return flag("collapse", options.get("collapse", False), QueryError), where, distinct
+    return flag("collapse", collapse, QueryError), where, distinct
 
 
 def _listed(values: Any) -> list[Any] | None:

@@ -138,6 +138,38 @@ def test_queries_encoded_before_give_the_same_ranking_and_must_be_those_of_the_r
         index.rank_request(request, index.encode(QUESTIONS[:1]))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *(
+            {"k": 0},
+            {"texts": "a"},
+            {"texts": (5,)},
+            {"context": -1},
+            {"explain": 1},
+            {"where": 5},
+            {"distinct": 2},
+        ),
+        *({"collapse": None}, {"fusion": "rrf"}, {"fusion": None}, {"rerank": "none"}, {"depth": 0}),
+        *({"legs": ()}, {"legs": "dense"}),
+    ],
+    ids=str,
+)
+def test_a_request_is_checked_however_it_is_made(changes: dict[str, Any]) -> None:
+    request = SearchRequest.for_texts(DESCRIBED, ["a"])
+    with pytest.raises(QueryError, match="|".join(["text", *changes])):
+        dataclasses.replace(request, **changes)
+
+
+def test_a_request_holds_plain_values() -> None:
+    request = SearchRequest.for_texts(DESCRIBED, ["a"])
+    given: dict[str, Any] = {"texts": ["a", "b"], "k": np.int64(3), "distinct": 1, "collapse": np.bool_(True)}
+    found = dataclasses.replace(request, **given)
+    assert (found.texts, found.k, found.distinct, found.collapse) == (("a", "b"), 3, 1.0, True)
+    assert dataclasses.replace(request, rerank=RerankSettings(model="none")).rerank is None
+    assert [type(one) for one in (found.k, found.distinct, found.collapse)] == [int, float, bool]
+
+
 def test_a_request_for_a_leg_that_the_index_has_not_is_refused(index: Index) -> None:
     request = dataclasses.replace(SearchRequest.for_texts(index, QUESTIONS), legs=("dense", "visual"))
     with pytest.raises(QueryError, match="this index has no visual leg"):
