@@ -25,7 +25,7 @@ from pipeline.evaluate.qrels import read_qrels
 from pipeline.evaluate.runs import beir_config
 from pipeline.job import build as builder
 from pipeline.query.files.batch import Query, Run, read_queries
-from pipeline.query.fusion.trials import calibrate_index
+from pipeline.query.fusion.index_calibration import calibrate_index
 from pipeline.query.searcher import Index, open_index
 
 MEASURE = "nDCG@10"

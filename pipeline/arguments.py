@@ -39,7 +39,7 @@ def flag(name: str, value: object, wrong: type[PipelineError] = ConfigError) -> 
     raise wrong(f"{name}={shown(value)}: give True or False")
 
 
-def whole(name: str, value: object, meant: str, wrong: type[PipelineError] = ConfigError) -> int:
+def whole_number(name: str, value: object, meant: str, wrong: type[PipelineError] = ConfigError) -> int:
     """A whole number of at most 64 bits, which True is not. `meant`: what to give."""
     if isinstance(value, Integral) and not isinstance(value, bool) and -_HUGE <= int(value) < _HUGE:
         return int(value)

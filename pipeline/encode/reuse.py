@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from pipeline.encode.placement import Placement
 from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
 from pipeline.index.chunks import CHUNKS_FILE
 from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Ordinals, SegmentShape
 from pipeline.index.files import make_folder
-from pipeline.index.gathering import Placement
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, Segment
 from pipeline.index.staging import StagedIngest, TextHashes

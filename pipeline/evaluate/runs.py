@@ -24,7 +24,7 @@ from pipeline.evaluate.qrels import Qrels
 from pipeline.evaluate.significance import Comparison, compare
 from pipeline.progress import ProgressFactory, silent
 from pipeline.query.files.batch import Query, Run
-from pipeline.query.fusion.choice import choose_fusion, named_fusion
+from pipeline.query.fusion.resolve import choose_fusion, named_fusion
 from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import NONE
 from pipeline.query.searcher import Index

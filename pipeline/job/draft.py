@@ -21,7 +21,7 @@ from pipeline.job.plan import telling_rate
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory
 from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.trials import calibrate_index, is_stale
+from pipeline.query.fusion.index_calibration import calibrate_index, is_stale
 from pipeline.query.searcher import Index
 
 

@@ -24,7 +24,7 @@ from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.staging import Changes, StagedIngest
 from pipeline.index.statistics import EncodingRate
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
-from pipeline.models.choose.reading import tokens_read
+from pipeline.models.choose.tokens_read import tokens_read
 from pipeline.models.contract import Encoder
 from pipeline.records import Rejection
 

@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.config import FusionSettings
 from pipeline.index.segment import Mask
 from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.choice import choose_fusion
 from pipeline.query.fusion.methods import Fused, LegColumn, fuse
+from pipeline.query.fusion.resolve import choose_fusion
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.ranked import Ranked, Side
 from pipeline.query.snapshot import Ids, Ranking, Snapshot

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
 
 from pipeline import names
-from pipeline.arguments import flag, shown, whole
+from pipeline.arguments import flag, shown, whole_number
 from pipeline.config import FusionSettings, QuerySettings, RerankSettings
 from pipeline.errors import QueryError
-from pipeline.query.fusion.choice import chosen_fusion
+from pipeline.query.fusion.resolve import chosen_fusion
 from pipeline.query.rerank import NONE, choose_reranker
 
 Fusion = FusionSettings | Mapping[str, Any] | str | None
@@ -227,12 +227,12 @@ def known_legs(path: Path, legs: Sequence[str], wanted: object) -> tuple[str, ..
 
 def hits_wanted(k: object) -> int:
     """How many hits are asked for. Raises `QueryError` for less than one."""
-    count = whole("k", k, "give a whole number of hits", QueryError)
+    count = whole_number("k", k, "give a whole number of hits", QueryError)
     return _at_least_one("k", count, "ask for at least one hit")
 
 
 def _at_least_one(name: str, value: object, meant: str) -> int:
-    count = whole(name, value, meant, QueryError)
+    count = whole_number(name, value, meant, QueryError)
     if count < 1:
         raise QueryError(f"{name}={shown(count)}: {meant}")
     return count
@@ -241,7 +241,7 @@ def _at_least_one(name: str, value: object, meant: str) -> int:
 def neighbours_wanted(context: object) -> int:
     """How many chunks to show on each side of a hit. Raises `QueryError` for less than none."""
     meant = "give how many chunks before and after a hit to show, or 0"
-    count = whole("context", context, meant, QueryError)
+    count = whole_number("context", context, meant, QueryError)
     if count < 0:
         raise QueryError(f"context={shown(count)}: {meant}")
     return count

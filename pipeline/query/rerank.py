@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline import names
-from pipeline.arguments import shown, whole
+from pipeline.arguments import shown, whole_number
 from pipeline.config import EncoderSettings, FusionSettings, RerankSettings, checked_settings
 from pipeline.config.search import RERANKER_WORDS
 from pipeline.errors import EncoderError, QueryError
 from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.search import late_interaction
-from pipeline.query.fusion.choice import choose_fusion
 from pipeline.query.fusion.methods import Float64, LegColumn, fuse
+from pipeline.query.fusion.resolve import choose_fusion
 from pipeline.query.legs.multivectors import are_stored, late_interaction_of
 from pipeline.query.ranked import Ranked, Reranked
 from pipeline.query.snapshot import Ids, Snapshot
@@ -60,7 +60,7 @@ def choose_reranker(settings: RerankSettings, rerank: object, top: object) -> Re
     if top is None:
         return settings
     at_least_one = "rerank at least one chunk, or nothing with rerank=none"
-    count = whole("rerank_top", top, at_least_one, QueryError)
+    count = whole_number("rerank_top", top, at_least_one, QueryError)
     if count < 1:
         raise QueryError(f"rerank_top={shown(count)}: {at_least_one}")
     return settings.model_copy(update={"top": count})

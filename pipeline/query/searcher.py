@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 
-from pipeline.arguments import file_path, flag, shown, whole
+from pipeline.arguments import file_path, flag, shown, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.forking import shared_property
@@ -294,7 +294,7 @@ def open_index(
         return manifests.with_live(folder, use)
     if staged:
         return use(candidate.load(folder))
-    return use(manifests.load(folder, whole("generation", generation, "give a whole number, or 'staged'")))
+    return use(manifests.load(folder, whole_number("generation", generation, "give a whole number, or 'staged'")))
 
 
 def _reopened(

@@ -15,7 +15,7 @@ import tiny
 from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
-from pipeline.models.choose.reading import tokens_read
+from pipeline.models.choose.tokens_read import tokens_read
 from pipeline.models.files.instructions import DEFAULT_TASK, Instructions, resolve_instructions
 
 TEXTS = [*tiny.SENTENCES, "", "word " * 300]

@@ -9,7 +9,7 @@ from pipeline.ingest.formats.columnar import read_parquet
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
 from pipeline.ingest.formats.office import read_office
-from pipeline.ingest.formats.whole import read_markdown, read_text
+from pipeline.ingest.formats.text_files import read_markdown, read_text
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import DOCS_SUFFIXES, SUFFIXES, SourceFile
 

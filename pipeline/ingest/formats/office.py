@@ -16,7 +16,7 @@ from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError, decode, normalise_newlines
 from pipeline.ingest.formats.fields import first_line, refuse_oversize
 from pipeline.ingest.formats.lines import max_bytes
-from pipeline.ingest.formats.whole import read_bytes
+from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue

@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import WHOLE_PASSAGE_TOKENS, EncoderSettings, parse_config
 from pipeline.job import plan
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
-from pipeline.models.choose.reading import tokens_read
+from pipeline.models.choose.tokens_read import tokens_read
 from pipeline.records import Fingerprint
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from pipeline.job import build as builder
 from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration
-from pipeline.query.fusion.pseudo_queries import PseudoQuery
-from pipeline.query.fusion.trials import (
+from pipeline.query.fusion.index_calibration import (
     MOST_TRIALS,
     Sample,
     balanced,
@@ -21,6 +20,7 @@ from pipeline.query.fusion.trials import (
     sample,
     trials_wanted,
 )
+from pipeline.query.fusion.pseudo_queries import PseudoQuery
 from pipeline.query.searcher import Index, open_index
 from tests.support.collection import config_for, write_documents
 
