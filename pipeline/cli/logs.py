@@ -1,4 +1,4 @@
-"""What `--log-json` writes to standard error: one JSON object a line, for log collectors."""
+"""The lines that `--log-json` writes to standard error: one JSON object a line, for log collectors."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, PipelineError
 Section = TypeVar("Section", bound=BaseModel)
 
 _EXAMPLES = {"path": "documents", "protocol": "huggingface", "query": "how do I …"}
-"""Of keys that have no default and stand first in their section."""
+"""Names of keys that have no default and stand first in their section."""
 _SHAPES = {
     "list_type": "expected a list, such as `[a, b]` or a line `- …` for each",
     "dict_type": "expected lines `name: value`",

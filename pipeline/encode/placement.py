@@ -32,7 +32,7 @@ class Placement:
     rows: Ordinals
 
     def part(self, start: int, end: int) -> Placement:
-        """That of the chunks start…end."""
+        """Return the placement of the chunks start…end."""
         return Placement(self.origins, self.numbers[start:end], self.rows[start:end])
 
 

@@ -45,7 +45,7 @@ class Inventory:
 
     @classmethod
     def of(cls, parts: Sequence[Path]) -> Inventory:
-        """That of staged parts, with nothing encoded."""
+        """Make the inventory of staged parts, with nothing encoded."""
         hashes = [staging.text_hashes(path) for path in parts]
         every = np.concatenate(hashes) if hashes else np.zeros(0, "S16")
         texts, firsts, keys = np.unique(every, return_index=True, return_inverse=True)

@@ -169,7 +169,7 @@ def latest_generation(index: Path) -> int:
 
 
 def with_live(index: Path, use: Callable[[Manifest], Opened]) -> Opened:
-    """What `use` makes of the live generation, asked again if a writer publishes and collects garbage meanwhile.
+    """Use the live generation, again if a writer publishes and collects garbage meanwhile; return the result.
 
     Raises what `latest_generation`, `load` and `use` raise.
     """

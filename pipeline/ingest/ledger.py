@@ -53,7 +53,7 @@ class Look:
 
     @classmethod
     def at(cls, file: SourceFile, settings: IngestSettings) -> Look | None:
-        """That of a file as it is now; `None` if there is none."""
+        """Return the look of a file as it is now; `None` if there is none."""
         try:
             status = file.path.stat()
         except OSError:
@@ -81,7 +81,7 @@ class Contents:
 
     @property
     def digest(self) -> bytes:
-        """Of all that were added."""
+        """Digest of all that were added."""
         return (self._total % (1 << 128)).to_bytes(16, "little")
 
 

@@ -196,7 +196,7 @@ def plan(
     chunker: DocumentChunker | None = None,
     progress: ProgressFactory = silent,
 ) -> BuildPlan:
-    """What `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
+    """Say what `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
     config, progress = configured(config), reporter(progress)
     wanted, injected = IngestOptions(full=full, rehash=rehash), Injected.passed(encoder, chunker)
     loaded = injected.encoder(config)

@@ -36,11 +36,11 @@ class Encoder(Protocol):
 
     @property
     def dense_fingerprint(self) -> Fingerprint | None:
-        """Of the dense (and multi-vector) side; `None` if there is none."""
+        """Fingerprint of the dense (and multi-vector) output; `None` if there is none."""
 
     @property
     def lexical_fingerprint(self) -> Fingerprint | None:
-        """Of the lexical side; `None` if there is none."""
+        """Fingerprint of the lexical output; `None` if there is none."""
 
     @property
     def dimension(self) -> int | None:

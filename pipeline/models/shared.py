@@ -22,17 +22,17 @@ class SharedEncoder:
 
     @property
     def dense_fingerprint(self) -> Fingerprint | None:
-        """The encoder's."""
+        """Fingerprint of the dense output."""
         return self._encoder.get().dense_fingerprint
 
     @property
     def lexical_fingerprint(self) -> Fingerprint | None:
-        """The encoder's."""
+        """Fingerprint of the lexical output."""
         return self._encoder.get().lexical_fingerprint
 
     @property
     def dimension(self) -> int | None:
-        """The encoder's."""
+        """Columns of the dense matrix."""
         with self._turn:
             return self._encoder.get().dimension
 
@@ -43,12 +43,12 @@ class SharedEncoder:
 
     @property
     def lexical_scoring(self) -> LexicalScoring:
-        """The encoder's."""
+        """How lexical scores are computed."""
         return self._encoder.get().lexical_scoring
 
     @property
     def runtime(self) -> Runtime:
-        """The encoder's."""
+        """Where it computes."""
         return self._encoder.get().runtime
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:

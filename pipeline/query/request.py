@@ -212,7 +212,7 @@ def wanted_legs(path: Path, legs: Sequence[str], texts: Sequence[str], mode: obj
 
 
 def known_legs(path: Path, legs: Sequence[str], wanted: object) -> tuple[str, ...]:
-    """Those of the `legs` of the index at `path` that are wanted, or all if none is named. Raises `QueryError`."""
+    """Return the wanted ones of the `legs` of the index at `path`, all if none is named. Raises `QueryError`."""
     if wanted is None:
         return tuple(legs)
     found = _listed(wanted)

@@ -125,7 +125,7 @@ class Index:
         return _reopened(*self._reopening(self._encoder_settings or self.encoder))
 
     def _reopening(self, encoder: Encoder | EncoderSettings | None) -> _Reopening:
-        """What `_reopened` needs to open this generation again."""
+        """Return what `_reopened` needs to open this generation again."""
         generation: int | Literal["staged"] = "staged" if self._staged else self.manifest.generation
         return self.path.absolute(), generation, encoder, self._base.absolute(), self.settings, self._verify
 

@@ -113,7 +113,7 @@ def fitting(room: int, legs: Mapping[str, int], fields: Mapping[str, int]) -> tu
 
 
 def _width(header: str, cells: Sequence[str]) -> int:
-    """Of a column's widest line."""
+    """Return the width of a column's widest line."""
     texts = [header, *(Text.from_markup(cell).plain for cell in cells)]
     return max(cell_len(line) for text in texts for line in text.split("\n"))
 

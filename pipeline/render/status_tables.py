@@ -1,4 +1,4 @@
-"""What `pipeline status` shows."""
+"""The tables that `pipeline status` shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.wording import counted, printable
 def status_record(
     index: str, manifest: Manifest, generations: Sequence[int], staged: bool, refused: Manifest | None = None
 ) -> dict[str, Any]:
-    """What `pipeline status` knows, as plain data. `refused`: the generation that the gate keeps staged."""
+    """Return what `pipeline status` knows, as plain data. `refused`: the generation that the gate keeps staged."""
     return {
         "index": index,
         "generation": manifest.generation,

@@ -189,7 +189,7 @@ def tune(folder: Path, kind: str, chunks: int, target: float) -> DenseParameters
 
 
 def recall_of(index: DenseIndex, parameters: DenseParameters) -> float:
-    """What `tune` would measure of an open index with these parameters."""
+    """Return the recall that `tune` would measure of an open index with these parameters."""
     return _Truth(index).recall(parameters.probes or 1, parameters.refine)
 
 
@@ -206,7 +206,7 @@ class _Truth:
         self._cuts = [self._similarities(row, ordinals)[-1:] for row, ordinals in enumerate(exact)]
 
     def _similarities(self, row: int, ordinals: Ordinals) -> Float32:
-        """Of the best neighbours among `ordinals`, the sample itself left out, best first."""
+        """Return the similarities of the best neighbours among `ordinals` without the sample, best first."""
         others = ordinals[ordinals != self._samples[row]]
         return -np.sort(-self._index.scores(self._queries[row], others))[: self._neighbours]
 

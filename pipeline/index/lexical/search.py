@@ -129,7 +129,7 @@ class InvertedIndex:
         saturation: Saturation | None,
         pool: Executor | None,
     ) -> list[tuple[Ordinals, Float32]]:
-        """The tiles shared among this thread and the pool's."""
+        """Search the tiles, shared among this thread and the pool's."""
 
         def search(tiles: Ordinals) -> tuple[Ordinals, Float32]:
             return self._search_compiled(compiled, tiles, query, depth, deleted, saturation)
@@ -151,7 +151,7 @@ class InvertedIndex:
         deleted: Mask | None,
         saturation: Saturation | None,
     ) -> tuple[Ordinals, Float32]:
-        """What `_search_tile` finds, over several tiles."""
+        """Return what `_search_tile` finds, over several tiles."""
         room = len(tiles) * postings.TILE_CHUNKS  # reserved, not touched: all chunks may tie
         ordinals, bits = np.empty(room, np.int64), np.empty(room, np.int32)
         gone = deleted if deleted is not None else np.zeros(0, np.bool_)

@@ -66,7 +66,7 @@ class Chunker:
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Of all that decides where chunks begin and end."""
+        """Fingerprint of all that decides where chunks begin and end."""
         return self._fingerprint
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
@@ -273,7 +273,7 @@ def _trimmed(text: str, span: Span) -> Span:
 
 
 def _tokenizer_digest(tokenizer: Tokenizer) -> str:
-    """Of the vocabulary and of what it makes of a text in many scripts; no matter the library's version."""
+    """Digest vocabulary and tokens of a text in many scripts; no matter the library's version."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
     digest = hashlib.blake2b("\n".join(token for token, _ in vocabulary).encode("utf-8", "replace"), digest_size=8)
     digest.update(str(tokenizer.encode(PROBE, add_special_tokens=False).ids).encode())

@@ -1,4 +1,4 @@
-"""What `pipeline models` lists: each kind of encoder with what it needs installed, and what the configured one
+"""The list of `pipeline models`: each kind of encoder with what it needs installed, and what the configured one
 comes to. Imports nothing heavy."""
 
 from __future__ import annotations

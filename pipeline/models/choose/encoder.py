@@ -23,17 +23,17 @@ class MixedEncoder:
 
     @property
     def dense_fingerprint(self) -> Fingerprint | None:
-        """The dense encoder's."""
+        """Fingerprint of the dense output, as the dense encoder says."""
         return self.dense_encoder.dense_fingerprint if self.dense_encoder else None
 
     @property
     def lexical_fingerprint(self) -> Fingerprint | None:
-        """The lexical encoder's."""
+        """Fingerprint of the lexical output, as the lexical encoder says."""
         return self.lexical_encoder.lexical_fingerprint if self.lexical_encoder else None
 
     @property
     def dimension(self) -> int | None:
-        """The dense encoder's."""
+        """Columns of the dense matrix, as the dense encoder says."""
         return self.dense_encoder.dimension if self.dense_encoder else None
 
     @property
@@ -43,12 +43,12 @@ class MixedEncoder:
 
     @property
     def lexical_scoring(self) -> LexicalScoring:
-        """The lexical encoder's."""
+        """How lexical scores are computed, as the lexical encoder says."""
         return self.lexical_encoder.lexical_scoring if self.lexical_encoder else LexicalScoring("dot")
 
     @property
     def runtime(self) -> Runtime:
-        """The dense encoder's, else the lexical encoder's."""
+        """Where it computes, the dense encoder's if there is one."""
         encoder = self.dense_encoder or self.lexical_encoder
         return encoder.runtime if encoder else Runtime("none", "none", "none")
 

@@ -186,7 +186,7 @@ class EndpointEncoder(_Endpoint[Float32]):
 
     @shared_property
     def dense_fingerprint(self) -> Fingerprint | None:
-        """Of what is served, not of where: neither URL nor token is in it. May ask the server, once."""
+        """Fingerprint of what is served, not of where: neither URL nor token is in it. May ask the server, once."""
         return Fingerprint.of(
             **self._fields,
             normalization="l2",
@@ -254,7 +254,7 @@ class EndpointLexicalEncoder(_Endpoint[SparseRow]):
 
     @shared_property
     def lexical_fingerprint(self) -> Fingerprint | None:
-        """Of what is served, not of where. May ask the server, once."""
+        """Fingerprint of what is served, not of where. May ask the server, once."""
         return Fingerprint.of(**self._fields, leg="lexical")
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:

@@ -14,7 +14,7 @@ PRECISION_CLASS = "float"
 
 
 def dense_fingerprint(model: str, revision: str, pooling: str, spec: TransformerSpec) -> Fingerprint:
-    """Of dense vectors (and multi-vectors, which come from the same pass)."""
+    """Return the fingerprint of dense vectors (and multi-vectors, which come from the same pass)."""
     return Fingerprint.of(
         kind="transformer",
         model=model,
@@ -30,7 +30,7 @@ def dense_fingerprint(model: str, revision: str, pooling: str, spec: Transformer
 
 
 def lexical_fingerprint(kind: str, model: str, revision: str, spec: TransformerSpec) -> Fingerprint:
-    """Of learned lexical weights, keyed by the model's token ids."""
+    """Return the fingerprint of learned lexical weights, keyed by the model's token ids."""
     return Fingerprint.of(
         kind=kind,
         model=model,

@@ -128,7 +128,7 @@ class TransformerEncoder:
 
     @property
     def runtime(self) -> Runtime:
-        """The loader's."""
+        """Where it computes, as the loader says."""
         return self._loader.runtime
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:

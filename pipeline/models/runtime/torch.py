@@ -35,7 +35,7 @@ def best_device() -> str:
 
 
 def default_precision(device: str) -> str:
-    """What `TorchEncoder` chooses on a device, in words: torch, which knows the card, is not imported."""
+    """Name the precision that `TorchEncoder` chooses on a device; torch, which knows the card, is not imported."""
     kind = device.partition(":")[0]
     return {"cpu": "f32", "cuda": "bf16, or f16 on a card without it"}.get(kind, "f16")
 
