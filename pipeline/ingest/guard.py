@@ -81,7 +81,7 @@ class Guard:
             signal.signal(signal.SIGALRM, signal.SIG_DFL if self._earlier is None else self._earlier)
 
     def run(self, place: Callable[[], str], work: Callable[[], T]) -> T:
-        """Do the work and return its result. Raises `UnreadableError`, with the reason in one line, for what it raises.
+        """Do the work and return its result. Raises `UnreadableError` with a reason for what it raises.
 
         `place` names the document, for the log.
         """

@@ -186,7 +186,7 @@ def save_rejections(index: Path, generation: int, rejections: Sequence[Rejection
 
 
 def load_rejections(index: Path, generation: int) -> tuple[tuple[Rejection, ...], Path]:
-    """Read what `save_rejections` listed, line numbers left in the source, and its file. Raises `IndexStoreError`."""
+    """Read what `save_rejections` listed, with its file. Raises `IndexStoreError`."""
     path = index / REJECTS / f"{generation:08d}.jsonl"
     try:
         found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]

@@ -54,7 +54,7 @@ def test_what_is_left_out_resembles_something_kept(texts: list[str], threshold: 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
-    folder = tmp_path_factory.mktemp("thinning")
+    folder = tmp_path_factory.mktemp("dedupe")
     texts = {f"long-{i}.txt": LONG for i in range(2)} | {"ko.txt": KOREAN}
     texts |= {f"copy-{i}.txt": f"How to roll back a bad build, told for the {i}th time." for i in range(9)}
     texts["other.txt"] = "A bad build is rolled back by publishing an older one."

@@ -84,7 +84,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> Calibration | None:
-        """Read what `to_json` gave; `None` if there is none, or one of another version, which fusion does without."""
+        """Read what `to_json` gave; `None` if there is none, or one of another version, which fusion ignores."""
         if not data or data.get("version") != VERSION:
             return None
         return cls(int(data["chunks"]), {script: LegWeights(**found) for script, found in data["scripts"].items()})
