@@ -11,12 +11,13 @@ import click
 
 from pipeline.cli.common import Options, collected, console
 from pipeline.cli.judged import JudgedArguments, check_names, judged_options
+from pipeline.names import HYBRID, LEGS
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.evaluate.runs import Evaluation
 
-_MODE = click.Choice(["dense", "lexical", "hybrid"])
+_MODE = click.Choice([*LEGS, HYBRID])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import Options, console
+from pipeline.names import DENSE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,7 +81,7 @@ def _side(side: ResolvedSide, resolution: Resolution) -> list[str]:
     runtime = side.runtime
     lines = [f"{side.leg}: {side.kind}{f', {side.model}' if side.model not in ('', side.kind) else ''}"]
     lines.append(f"  runtime            {runtime.name} on {runtime.device}, {runtime.precision}")
-    if side.leg == "dense":
+    if side.leg == DENSE:
         lines.append(f"  dimension          {resolution.dimension or 'known when it is loaded or asked (--check)'}")
         lines.append(f"  multi-vectors      {'yes' if resolution.multivectors else 'no'}")
     else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import Generation, Options, collected, console
+from pipeline.names import MODES
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class OutputArguments:
 @click.command()
 @click.argument("text", required=False)
 @click.option("-k", type=int, help="Number of hits. Default: query.k of the configuration (10).")
-@click.option("--mode", type=click.Choice(["hybrid", "dense", "lexical"]), help="Which legs rank. Default: hybrid.")
+@click.option("--mode", type=click.Choice(MODES), help="Which legs rank. Default: hybrid.")
 @click.option(
     "--fusion", metavar="METHOD", help="Fusion method or preset. Default: query.fusion of the configuration."
 )

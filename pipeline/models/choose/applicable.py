@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError
 from pipeline.models.choose.kinds import NOT_FOR_ALL, Choice, resolve
+from pipeline.names import LEXICAL
 
 _ALREADY = {"runtime": "openvino", "device": "cpu"}
 """What the embedded model and BM25 do anyway."""
@@ -27,7 +28,7 @@ def refuse_unused(settings: EncoderSettings) -> None:
 def _refuse_idle_endpoints(settings: EncoderSettings, choice: Choice) -> None:
     for endpoint, side, kind in (
         ("endpoint", "model", choice.dense),
-        ("lexical_endpoint", "lexical", choice.lexical),
+        ("lexical_endpoint", LEXICAL, choice.lexical),
     ):
         if getattr(settings, endpoint) is not None and not (kind and kind.asks_a_server):
             raise ConfigError(

@@ -18,6 +18,7 @@ from pipeline.models.choose.encoder import MixedEncoder, load_encoder
 from pipeline.models.choose.kinds import known_kinds, missing_downloads
 from pipeline.models.choose.kinds import resolve as chosen_kinds
 from pipeline.models.contract import Encoder, Runtime
+from pipeline.names import DENSE, LEXICAL
 from pipeline.records import Fingerprint
 
 CHECK_SENTENCE = "LangChain simplifies the process of building applications with large language models"
@@ -132,7 +133,7 @@ def resolve(settings: EncoderSettings, base: Path = Path(), *, check: bool = Fal
     if kind := choice.dense:
         fields = _fields(dense.dense_fingerprint) if check or not kind.asks_a_server else None
         name = kind.variant(settings, base) if kind.variant else kind.name
-        sides.append(ResolvedSide("dense", name, settings.model, dense.runtime, fields))
+        sides.append(ResolvedSide(DENSE, name, settings.model, dense.runtime, fields))
         dimension = _dimension(dense, settings, check)
     if kind := choice.lexical:
         fields = _fields(lexical.lexical_fingerprint) if check or not kind.asks_a_server else None
@@ -140,7 +141,7 @@ def resolve(settings: EncoderSettings, base: Path = Path(), *, check: bool = Fal
         if kind.words:  # it names no model
             model = settings.model if lexical is dense else ""
         name = (fields or {}).get("kind", kind.name)
-        sides.append(ResolvedSide("lexical", name, model, lexical.runtime, fields))
+        sides.append(ResolvedSide(LEXICAL, name, model, lexical.runtime, fields))
     scoring = encoder.lexical_scoring
     words = "dot product" if scoring.kind == "dot" else f"bm25, k1 {scoring.k1}, b {scoring.b}"
     return Resolution(

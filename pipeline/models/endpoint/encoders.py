@@ -25,6 +25,7 @@ from pipeline.models.endpoint.answers import (
 from pipeline.models.endpoint.batches import BatchRunner, Limits, Row, estimate_tokens
 from pipeline.models.endpoint.http import JsonClient, Sleep
 from pipeline.models.endpoint.settings import PLACEHOLDER, EndpointSettings
+from pipeline.names import LEXICAL
 from pipeline.records import Encoded, Fingerprint, Float32, SparseRows
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def endpoint_encoder(
     requests exactly instead of by a guess; `token_text` makes lexical token ids readable; `sleep` replaces the
     waits between attempts, which otherwise end at once when the call fails.
     """
-    if settings.leg == "lexical":
+    if settings.leg == LEXICAL:
         return EndpointLexicalEncoder(settings, count_tokens=count_tokens, token_text=token_text, sleep=sleep)
     return EndpointEncoder(settings, count_tokens=count_tokens, sleep=sleep)
 
@@ -76,7 +77,7 @@ def served(settings: EndpointSettings, client: JsonClient) -> ServerInfo:
             f"{url}: the server runs an embedding model, which cannot rerank; "
             f"start one with a cross-encoder, or correct {settings.key('url')}"
         )
-    if info.pooling and (info.pooling == "splade") != (settings.leg == "lexical"):
+    if info.pooling and (info.pooling == "splade") != (settings.leg == LEXICAL):
         raise EncoderError(
             f"{url}: the server pools by {info.pooling}, which gives no {settings.leg} vectors; "
             "/embed_sparse needs a server started with --pooling splade, /embed one without"
@@ -157,7 +158,7 @@ class _Endpoint(ABC, Generic[Row]):
     def _payload(self, texts: Sequence[str]) -> dict[str, object]:
         if self._settings.protocol == "openai":
             return {"model": self._settings.model, "input": list(texts), "encoding_format": "float"}
-        if self._settings.leg == "lexical":
+        if self._settings.leg == LEXICAL:
             return {"inputs": list(texts), "truncate": True}
         return {"inputs": list(texts), "normalize": True, "truncate": True}
 
@@ -255,7 +256,7 @@ class EndpointLexicalEncoder(_Endpoint[SparseRow]):
     @shared_property
     def lexical_fingerprint(self) -> Fingerprint | None:
         """Fingerprint of what is served, not of where. May ask the server, once."""
-        return Fingerprint.of(**self._fields, leg="lexical")
+        return Fingerprint.of(**self._fields, leg=LEXICAL)
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Encode passages; an unchanged call repeated after a failure asks only for what is missing."""

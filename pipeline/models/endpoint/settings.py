@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pipeline.errors import ConfigError
+from pipeline.names import DENSE, LEXICAL
 
 EndpointProtocol = Literal["huggingface", "tei", "openai"]
 EndpointLeg = Literal["dense", "lexical", "rerank"]
@@ -45,7 +46,7 @@ class EndpointSettings:
     model: str
     protocol: EndpointProtocol
     url: str = ""
-    leg: EndpointLeg = "dense"
+    leg: EndpointLeg = DENSE
     token_variable: str | None = None
     revision: str = ""
     query_instruction: str = ""
@@ -66,9 +67,9 @@ class EndpointSettings:
         )
         self._require(self.leg in get_args(EndpointLeg), "leg", "choose one of: dense, lexical, rerank")
         self._require(
-            self.leg == "dense" or self.protocol == "tei",
-            "leg" if self.leg == "lexical" else "protocol",
-            "only the protocol tei has a lexical leg" if self.leg == "lexical" else "only tei can rerank",
+            self.leg == DENSE or self.protocol == "tei",
+            "leg" if self.leg == LEXICAL else "protocol",
+            "only the protocol tei has a lexical leg" if self.leg == LEXICAL else "only tei can rerank",
         )
         self._require(bool(self.model.strip()), "model", "name the model that the server runs")
         for name in ("query_instruction", "document_instruction"):
@@ -92,7 +93,7 @@ class EndpointSettings:
                 self.truncate_dim <= self.dimension, "truncate_dim", f"must not exceed dimension={self.dimension}"
             )
         self._require(
-            self.leg == "dense" or self.truncate_dim is None, "truncate_dim", "means nothing for the lexical leg"
+            self.leg == DENSE or self.truncate_dim is None, "truncate_dim", "means nothing for the lexical leg"
         )
         _check_url(self.base_url, self.key("url"))
 
@@ -102,10 +103,10 @@ class EndpointSettings:
             own = name in ("model", "revision", "max_tokens")
             return f"query.rerank.{name}" if own else f"query.rerank.endpoint.{name}"
         if name == "model":
-            return "encoder.lexical" if self.leg == "lexical" else "encoder.model"
+            return "encoder.lexical" if self.leg == LEXICAL else "encoder.model"
         if name in ENCODER_KEYS:
             return f"encoder.{name}"
-        return f"encoder.lexical_endpoint.{name}" if self.leg == "lexical" else f"encoder.endpoint.{name}"
+        return f"encoder.lexical_endpoint.{name}" if self.leg == LEXICAL else f"encoder.endpoint.{name}"
 
     def _require(self, holds: bool, name: str, cure: str) -> None:
         if not holds:
@@ -123,7 +124,7 @@ class EndpointSettings:
         if self.protocol == "huggingface":
             return f"{base}/models/{quote(self.model, safe='/')}/pipeline/feature-extraction"
         if self.protocol == "tei":
-            return base + {"dense": "/embed", "lexical": "/embed_sparse", "rerank": "/rerank"}[self.leg]
+            return base + {DENSE: "/embed", LEXICAL: "/embed_sparse", "rerank": "/rerank"}[self.leg]
         if not urlsplit(base).path:
             base = f"{base}/v1"
         return base if base.endswith("/embeddings") else f"{base}/embeddings"

@@ -8,6 +8,7 @@ from pipeline.models.contract import Encoder
 from pipeline.models.endpoint.encoders import endpoint_encoder
 from pipeline.models.endpoint.settings import EndpointSettings
 from pipeline.models.files.instructions import resolve_instructions
+from pipeline.names import LEXICAL
 
 
 def dense_endpoint(settings: EncoderSettings, section: EndpointSection) -> Encoder:
@@ -39,7 +40,7 @@ def lexical_endpoint(settings: EncoderSettings, section: EndpointSection) -> Enc
     return endpoint_encoder(
         EndpointSettings(
             model=settings.lexical,
-            leg="lexical",
+            leg=LEXICAL,
             revision="",
             max_tokens=settings.max_tokens,
             **section.model_dump(),

@@ -28,6 +28,7 @@ from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape
 from pipeline.models.runtime.openvino import Mode, refuse_precision, save_graph
 from pipeline.models.runtime.quiet import quiet_libraries
 from pipeline.models.runtime.torch import TorchEncoder, default_precision
+from pipeline.names import DENSE
 
 BATCH_TOKENS = 8192
 SPECIAL_TOKENS = {"cls_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
@@ -82,7 +83,7 @@ def sentence_encoder(
 ) -> TransformerEncoder:
     """A sentence-transformers model of transformer, mean or CLS pooling, and no further layers."""
     tokenizer = load_tokenizer(tokenizer_path(model))
-    spec = _spec(model, tokenizer, max_tokens, frozenset({"dense"}), instructions, truncate_dim)
+    spec = _spec(model, tokenizer, max_tokens, frozenset({DENSE}), instructions, truncate_dim)
     fingerprint = dense_fingerprint(model.name, model.revision, pooling, spec)
     loader = _loader(model, pooling, spec, options, heads=False)
     return TransformerEncoder(loader, spec, fingerprint, batch_tokens=options.batch_tokens)

@@ -14,6 +14,7 @@ from pipeline.models.local.transformer import TransformerEncoder
 from pipeline.models.runtime.gather import unit_rows
 from pipeline.models.runtime.quiet import quiet_libraries, reason
 from pipeline.models.runtime.torch import THREADS, usable_device
+from pipeline.names import DENSE
 from pipeline.records import Encoded, MultiVectors, SparseRows
 
 
@@ -57,7 +58,7 @@ class FlagEmbeddingEncoder:
         columns = self.dimension or spec.dimension
         if not texts:
             return Encoded(
-                np.empty((0, columns), np.float32) if "dense" in outputs else None,
+                np.empty((0, columns), np.float32) if DENSE in outputs else None,
                 SparseRows.from_dicts([]) if "token_weights" in outputs else None,
                 MultiVectors(np.zeros(1, np.int64), np.empty((0, spec.dimension), np.float32))
                 if "token_vectors" in outputs
@@ -69,7 +70,7 @@ class FlagEmbeddingEncoder:
                 texts,
                 batch_size=12,
                 max_length=spec.max_tokens,
-                return_dense="dense" in outputs,
+                return_dense=DENSE in outputs,
                 return_sparse="token_weights" in outputs,
                 return_colbert_vecs="token_vectors" in outputs,
             )
@@ -79,7 +80,7 @@ class FlagEmbeddingEncoder:
                 "lower encoder.max_tokens, or set encoder.runtime: auto"
             ) from error
         dense, lexical, multivectors = None, None, None
-        if "dense" in outputs:
+        if DENSE in outputs:
             cut = np.array(found["dense_vecs"][:, : spec.truncate_dim], np.float32)
             dense = unit_rows(cut)
         if "token_weights" in outputs:

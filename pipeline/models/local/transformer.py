@@ -14,6 +14,7 @@ from pipeline.models.files.tokenizer import TextTokenizer
 from pipeline.models.runtime.batching import TokenBatch, token_batches
 from pipeline.models.runtime.gather import Gather
 from pipeline.models.runtime.openvino import Mode, OpenVinoEncoder, Outputs, usable_precision
+from pipeline.names import DENSE
 from pipeline.records import Encoded, Fingerprint
 
 BATCH_TOKENS = 2048
@@ -93,7 +94,7 @@ class TransformerSpec:
     max_tokens: int
     pad_id: int
     dimension: int
-    outputs: frozenset[str] = frozenset({"dense"})
+    outputs: frozenset[str] = frozenset({DENSE})
     dropped_ids: tuple[int, ...] = ()
     instructions: Instructions = NO_INSTRUCTIONS
     truncate_dim: int | None = None
@@ -121,10 +122,10 @@ class TransformerEncoder:
         self._sessions: dict[Mode, Session] = {}
         self._tokenizer: TextTokenizer | None = None
         self.gives_multivectors = "token_vectors" in spec.outputs
-        has_vectors = bool(spec.outputs & {"dense", "token_vectors"})
+        has_vectors = bool(spec.outputs & {DENSE, "token_vectors"})
         self.dense_fingerprint = dense_fingerprint if has_vectors else None
         self.lexical_fingerprint = lexical_fingerprint if "token_weights" in spec.outputs else None
-        self.dimension: int | None = (spec.truncate_dim or spec.dimension) if "dense" in spec.outputs else None
+        self.dimension: int | None = (spec.truncate_dim or spec.dimension) if DENSE in spec.outputs else None
 
     @property
     def runtime(self) -> Runtime:

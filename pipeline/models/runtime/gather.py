@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pipeline.errors import EncoderError
 from pipeline.models.runtime.batching import TokenBatch
 from pipeline.models.runtime.openvino import Outputs
+from pipeline.names import DENSE
 from pipeline.records import Encoded, Float32, MultiVectors, SparseRows
 
 
@@ -29,12 +30,12 @@ class Gather:
 
     def __call__(self, results: Iterable[tuple[TokenBatch, Outputs]], count: int) -> Encoded:
         """Collect all batches. Raises `EncoderError` if the model gives a value that is not finite."""
-        dense = np.empty((count, self.dimension), np.float32) if "dense" in self.outputs else None
+        dense = np.empty((count, self.dimension), np.float32) if DENSE in self.outputs else None
         entries: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Float32]] = []
         vectors: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Float32]] = []
         for batch, outputs in results:
             if dense is not None:
-                dense[batch.rows] = outputs["dense"]
+                dense[batch.rows] = outputs[DENSE]
             if "token_weights" in self.outputs:
                 entries.append(token_entries(batch, outputs["token_weights"], self.dropped_ids))
             if "token_vectors" in self.outputs:

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.errors import EncoderError
 from pipeline.models.files.weights import Array
 from pipeline.models.runtime.openvino_import import openvino
+from pipeline.names import DENSE
 
 GRAPH_VERSION = 1
 _MASKED = -65504.0
@@ -104,7 +105,7 @@ class _Builder:
             hidden = self.layer(hidden, attention_mask, f"encoder.layer.{layer}.")
         results = []
         if heads.dense:
-            results.append(self.named("dense", self.pool(hidden, mask, heads.dense)))
+            results.append(self.named(DENSE, self.pool(hidden, mask, heads.dense)))
         if heads.token_weights:
             weights = op.squeeze(op.relu(self.affine(hidden, *heads.token_weights)), self.axes(2))
             results.append(self.named("token_weights", weights))

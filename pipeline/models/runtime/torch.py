@@ -17,6 +17,7 @@ from pipeline.models.files.weights import load_linear
 from pipeline.models.runtime.batching import TokenBatch, fitting, out_of_memory
 from pipeline.models.runtime.openvino import Outputs
 from pipeline.models.runtime.quiet import quiet_libraries, reason
+from pipeline.names import DENSE
 
 THREADS = ThreadsOf("torch")
 
@@ -151,11 +152,11 @@ class TorchEncoder:
             mask = torch.from_numpy(batch.mask.astype(np.int64)).to(self._device)
             hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
             results: dict[str, Any] = {}
-            if "dense" in self._outputs and self._pooling == "cls":
-                results["dense"] = hidden[:, 0].float()
-            elif "dense" in self._outputs:
+            if DENSE in self._outputs and self._pooling == "cls":
+                results[DENSE] = hidden[:, 0].float()
+            elif DENSE in self._outputs:
                 shares = mask.float() / mask.sum(dim=1, keepdim=True)
-                results["dense"] = (hidden.float() * shares[:, :, None]).sum(dim=1)
+                results[DENSE] = (hidden.float() * shares[:, :, None]).sum(dim=1)
             if "token_weights" in self._outputs:
                 weights = functional.linear(hidden, *self._heads["token_weights"])
                 results["token_weights"] = torch.relu(weights)[:, :, 0].float()
