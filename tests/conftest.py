@@ -15,6 +15,7 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)  # tables are as wide as where nobody looks
 settings.register_profile("offline", deadline=None)
 settings.load_profile("offline")
+ROOT_LEVEL, OUR_LEVEL = logging.getLogger().level, logging.getLogger("pipeline").level
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,8 +31,8 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def logging_as_it_was() -> Iterator[None]:
     """Commands set the levels of loggers for their process, which here is the process of all tests."""
     root, ours = logging.getLogger(), logging.getLogger("pipeline")
-    level, our_level, handlers = root.level, ours.level, list(root.handlers)
+    handlers = list(root.handlers)
+    root.setLevel(ROOT_LEVEL)  # a fixture of a whole module may have run a command
+    ours.setLevel(OUR_LEVEL)
     yield
-    root.setLevel(level)
-    ours.setLevel(our_level)
     root.handlers[:] = handlers

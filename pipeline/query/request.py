@@ -219,7 +219,7 @@ def known_legs(path: Path, legs: Sequence[str], wanted: object) -> tuple[str, ..
     if found is None:
         raise QueryError(f"legs={shown(wanted)}: give a tuple of legs, such as ('dense',)")
     for leg in found:
-        if leg not in legs:
+        if not isinstance(leg, str) or leg not in legs:
             name = leg if isinstance(leg, str) else shown(leg)
             raise QueryError(f"{path}: this index has no {name} leg; it has: {', '.join(legs)}")
     return tuple(dict.fromkeys(found)) or tuple(legs)

@@ -106,7 +106,7 @@ def test_a_chunker_alone_leaves_the_encoder_to_the_settings(tmp_path: Path, conf
 
 def test_every_half_of_a_build_takes_them(config: Config) -> None:
     plan = builder.plan(config, encoder=Fruit(), chunker=Lines())
-    assert (plan.added, plan.chunks) == (2, 4)
+    assert (plan.changes.added, plan.chunks) == (2, 4)
     builder.ingest(config, encoder=Fruit(), chunker=Lines())
     with pytest.raises(IndexStoreError, match="staged with other settings"):
         builder.encode(config, encoder=Fruit())
