@@ -18,6 +18,7 @@ from search import percentiles
 
 from pipeline.index import manifest
 from pipeline.index.components.rows import SegmentShape
+from pipeline.index.dense.component import DENSE
 from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical import kernel
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
@@ -85,8 +86,8 @@ class Source:
                 schema=CHUNK_SCHEMA,
             )
 
-    def blocks(self, name: str, rows: Any) -> Iterator[Any]:
-        return self._vectors() if name == "dense" else self._weights()
+    def blocks(self, rows: Any) -> Iterator[Any]:
+        return self._vectors() if rows is DENSE.rows else self._weights()
 
     def _vectors(self) -> Iterator[Any]:
         return (self.data.vectors[block.start : block.stop] for block in self._blocks())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -242,7 +242,6 @@ def test_an_index_without_the_component_is_told_apart(config: Config, tmp_path: 
         lambda: by_suffix.register_reader(".txt", read_lines),
     ],
 )
-def test_a_taken_name_is_refused(config: Config, again: object) -> None:
-    assert callable(again)
+def test_a_taken_name_is_refused(config: Config, again: Callable[[], None]) -> None:
     with pytest.raises(ValueError, match=r"such|name|reader"):
         again()

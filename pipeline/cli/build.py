@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_REJECTS, Options
+from pipeline.cli.common import EXIT_NOTHING_TO_DO, EXIT_OK, EXIT_REFUSED, EXIT_REJECTS, Options, collected
 from pipeline.job.options import BuildOptions, IngestOptions
 from pipeline.wording import counted
 
@@ -38,21 +37,6 @@ _NOTE = click.option(
 )
 
 
-def _as(record: type[IngestOptions]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Hand a command the options that `record` has fields for as one record, before its others."""
-    names = [field.name for field in dataclasses.fields(record)]
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def collected(options: Options, **given: Any) -> None:
-            wanted = record(**{name: given.pop(name) for name in names})
-            command(options, wanted, **given)
-
-        return collected
-
-    return decorate
-
-
 @click.command()
 @click.argument("folder", default=".", metavar="[DIR]")
 def init(folder: str) -> None:
@@ -69,7 +53,7 @@ def init(folder: str) -> None:
 @_REHASH
 @_ALLOW_DELETES
 @click.pass_obj
-@_as(IngestOptions)
+@collected(wanted=IngestOptions)
 def ingest(options: Options, wanted: IngestOptions) -> None:
     """Read the sources and stage the chunks of new and changed documents."""
     from pipeline.job import build as builder
@@ -117,7 +101,7 @@ def encode(options: Options, allow_deletes: bool, note: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @_NOTE
 @click.pass_obj
-@_as(BuildOptions)
+@collected(wanted=BuildOptions)
 def build(options: Options, wanted: BuildOptions, dry_run: bool) -> None:
     """Bring the index up to date with its sources: ingest, encode, publish."""
     from pipeline.job import build as builder

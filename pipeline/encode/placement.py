@@ -48,8 +48,8 @@ class GatheredSource:
         for part in self._parts:
             yield from read_blocks(part, CHUNK_SCHEMA, _CHUNK_ROWS)
 
-    def blocks(self, name: str, rows: StoredRows[Block]) -> Iterator[Block]:
-        """Blocks of a component's rows. `name`: the component's."""
+    def blocks(self, rows: StoredRows[Block]) -> Iterator[Block]:
+        """Blocks of a component's rows."""
         origin = lru_cache(_OPEN)(lambda number: self._reader(rows, number))
         for start in range(0, self.count, rows.block_rows):
             numbers = self._placement.numbers[start : start + rows.block_rows]

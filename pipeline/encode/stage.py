@@ -26,7 +26,7 @@ from pipeline.index.schemas import text_hash
 from pipeline.index.segment import write_segment
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import is_sound, known_segments
-from pipeline.models.contract import Encoder
+from pipeline.models.contract import Encoder, leg_fingerprints
 from pipeline.progress import ProgressFactory, silent
 from pipeline.records import Encoded, Fingerprint, MultiVectors
 
@@ -51,7 +51,7 @@ class EncodedParts:
 
 def fingerprints(encoder: Encoder, settings: SegmentSettings) -> dict[str, Fingerprint]:
     """Fingerprints of what is stored, by part: `dense`, `lexical`, `multivector`."""
-    parts = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
+    parts = leg_fingerprints(encoder)
     if encoder.gives_multivectors:
         parts[names.MULTIVECTOR] = Fingerprint.of(precision=settings.multivectors)
     return {part: fingerprint for part, fingerprint in parts.items() if fingerprint is not None}

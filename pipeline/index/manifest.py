@@ -83,6 +83,10 @@ class SegmentEntry:
     dense: DenseParameters | None = None
     lexical: SeismicParameters | None = None
 
+    def has(self, name: str) -> bool:
+        """Whether one of its files has this name."""
+        return any(file.name == name for file in self.files)
+
     def with_parameters(self, found: SearchParameters) -> SegmentEntry:
         """Return the entry with how an approximate index of it is searched."""
         if isinstance(found, DenseParameters):

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import names
 from pipeline.config import Config
 from pipeline.errors import IndexStoreError, PipelineError
 from pipeline.index import store
@@ -19,7 +18,7 @@ from pipeline.index.segment import Segment
 from pipeline.index.statistics import Circumstances
 from pipeline.job.gate import Evidence
 from pipeline.job.golden import Golden, measure, unmet
-from pipeline.models.contract import Encoder
+from pipeline.models.contract import Encoder, leg_fingerprints
 from pipeline.progress import ProgressFactory
 from pipeline.query.searcher import Index, open_index
 
@@ -80,7 +79,7 @@ def _live_measures(config: Config, encoder: Encoder, live: Manifest, golden: Gol
         return earlier.measures
     if not (golden.queries or golden.expect):
         return None
-    legs = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
+    legs = leg_fingerprints(encoder)
     same = all(live.fingerprint(leg) == fingerprint for leg, fingerprint in legs.items())
     try:
         if same:

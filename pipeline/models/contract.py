@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from pipeline import names
 from pipeline.records import Encoded, Fingerprint, Float32
 
 
@@ -66,6 +67,11 @@ class Encoder(Protocol):
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """The readable form of each token id that `text` gives as a query."""
+
+
+def leg_fingerprints(encoder: Encoder) -> dict[str, Fingerprint | None]:
+    """Return an encoder's fingerprints by leg; `None` for a side that it has not."""
+    return {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
 
 
 class Reranker(Protocol):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import names
 from pipeline.errors import IncompatibleIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
+from pipeline.models.contract import leg_fingerprints
 from pipeline.models.shared import SharedEncoder
 from pipeline.records import Fingerprint
 
@@ -18,7 +18,7 @@ def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, as_r
     `as_recorded`: it was made from the settings that the index itself records. If those make another kind of
     encoder than the index was built with, an application had passed an object in its place.
     """
-    legs = {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}
+    legs = leg_fingerprints(encoder)
     if encoder.own is not None:
         if problems := manifests.differences(manifest, legs):
             raise IncompatibleIndexError(

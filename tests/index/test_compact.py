@@ -147,8 +147,8 @@ def test_live_rows_count_what_they_give(tmp_path: Path) -> None:
     source = LiveRows(tuple(Segment(config.index_path, entry) for entry in live.segments))
     assert source.count == live.chunks
     assert sum(table.num_rows for table in source.chunk_tables()) == live.chunks
-    assert sum(len(block) for block in source.blocks(DENSE.name, DENSE.rows)) == live.chunks
-    assert sum(table.num_rows for table in source.blocks(LEXICAL.name, LEXICAL.rows)) == live.chunks
+    assert sum(len(block) for block in source.blocks(DENSE.rows)) == live.chunks
+    assert sum(table.num_rows for table in source.blocks(LEXICAL.rows)) == live.chunks
 
 
 def manifest_of(sizes: list[tuple[int, int]]) -> Manifest:

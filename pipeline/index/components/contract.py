@@ -40,8 +40,8 @@ class SegmentSource(Protocol):
     def chunk_tables(self) -> Iterator[pa.Table]:
         """Tables of `CHUNK_SCHEMA`, in chunk order."""
 
-    def blocks(self, name: str, rows: StoredRows[Any]) -> Iterator[Any]:
-        """Blocks of a component's rows, in chunk order. `name`: the component's."""
+    def blocks(self, rows: StoredRows[Any]) -> Iterator[Any]:
+        """Blocks of a component's rows, in chunk order."""
 
 
 class Component(ABC, Generic[Opened]):

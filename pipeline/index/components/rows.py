@@ -48,7 +48,7 @@ class Place:
 
     def has(self, name: str) -> bool:
         """Whether the entry names this file."""
-        return any(file.name == name for file in self.entry.files)
+        return self.entry.has(name)
 
     def is_sound(self, name: str) -> bool:
         """Whether the entry names this file, and it is what it says."""

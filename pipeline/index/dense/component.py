@@ -96,14 +96,14 @@ class DenseComponent(Component[DenseIndex]):
 
     def is_scanned(self, entry: SegmentEntry) -> bool:
         """Whether a search scans the rows, and no approximate index proposes some of them."""
-        return not any(file.name == ROWS_FILE for file in entry.files)
+        return not entry.has(ROWS_FILE)
 
     def write(self, folder: Path, source: SegmentSource, shape: SegmentShape) -> DenseParameters | None:
         """Write the rows and tune the search. Raises `ConfigError` for a kind FAISS refuses, `IndexStoreError`."""
         assert shape.dimension is not None
         kind = shape.dense.kind
         try:
-            writing.write(folder, kind, shape.dimension, source.count, source.blocks(self.name, self.rows))
+            writing.write(folder, kind, shape.dimension, source.count, source.blocks(self.rows))
             # Opens it, too: FAISS does not say when its last flush fails.
             return writing.tune(folder, kind, source.count, shape.dense.recall_target)
         except (RuntimeError, CorruptIndexError) as error:

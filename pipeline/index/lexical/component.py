@@ -77,7 +77,7 @@ class LexicalComponent(Component[InvertedIndex]):
 
     def write(self, folder: Path, source: SegmentSource, shape: SegmentShape) -> None:
         """Write the rows and what follows from them."""
-        tables = source.blocks(self.name, self.rows)
+        tables = source.blocks(self.rows)
         chunk_files.write_table(folder / LEXICAL_FILE, tables, LEXICAL_SCHEMA, group_rows=16_384)
         derive(folder, folder)
 

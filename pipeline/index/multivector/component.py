@@ -83,11 +83,11 @@ class MultiVectorComponent(Component[MultiVectorIndex]):
 
     def is_in(self, entry: SegmentEntry) -> bool:
         """Whether a segment stores them."""
-        return any(file.name == MULTIVECTOR_FILE for file in entry.files)
+        return entry.has(MULTIVECTOR_FILE)
 
     def write(self, folder: Path, source: SegmentSource, shape: SegmentShape) -> None:
         """Copy the rows."""
-        search.write(folder / MULTIVECTOR_FILE, source.blocks(self.name, self.rows))
+        search.write(folder / MULTIVECTOR_FILE, source.blocks(self.rows))
 
     def open(self, place: Place, verified: bool) -> MultiVectorIndex:
         """Map the file."""

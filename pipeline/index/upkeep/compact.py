@@ -74,8 +74,8 @@ class LiveRows:
         for segment in self.segments:
             yield from _alive(segment, read_blocks(segment.folder / CHUNKS_FILE, CHUNK_SCHEMA, _BLOCK_ROWS))
 
-    def blocks(self, name: str, rows: StoredRows[Any]) -> Iterator[Any]:
-        """Blocks of a component's rows. `name`: the component's."""
+    def blocks(self, rows: StoredRows[Any]) -> Iterator[Any]:
+        """Blocks of a component's rows."""
         for segment in self.segments:
             yield from _alive(segment, rows.blocks(segment.place))
 

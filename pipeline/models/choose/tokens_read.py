@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import EncoderSettings
-from pipeline.models.contract import Encoder
-from pipeline.names import DENSE, LEXICAL
+from pipeline.models.contract import Encoder, leg_fingerprints
+from pipeline.names import DENSE
 from pipeline.records import Fingerprint
 
 
@@ -18,7 +18,7 @@ def tokens_read(settings: EncoderSettings, encoder: Encoder, tokenizer: Any, bas
     `tokenizer`: that of the chunks.
     """
     limits: dict[str, int] = {}
-    for leg, fingerprint in ((DENSE, encoder.dense_fingerprint), (LEXICAL, encoder.lexical_fingerprint)):
+    for leg, fingerprint in leg_fingerprints(encoder).items():
         fields = dict((fingerprint or Fingerprint(())).fields)
         longest = _limit(settings, leg, fields.get("max_tokens", ""), base)
         if longest is not None:
