@@ -17,9 +17,9 @@ import pyarrow as pa
 from search import percentiles
 
 from pipeline.index import manifest
+from pipeline.index.choices import DenseChoice
 from pipeline.index.components.rows import SegmentShape
 from pipeline.index.dense.component import DENSE
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical import kernel
 from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, text_hash
 from pipeline.index.segment import write_segment

@@ -13,11 +13,11 @@ from pipeline import names
 from pipeline.config import Config, IngestSettings
 from pipeline.index import files
 from pipeline.index import manifest as manifests
+from pipeline.index.choices import DenseChoice
 from pipeline.index.chunks import CHUNKS_FILE, read_blocks
 from pipeline.index.components import registry as component_registry
 from pipeline.index.components.contract import Component, Finding, SegmentSource
 from pipeline.index.components.rows import Place, SegmentShape
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import SEGMENTS, Mask

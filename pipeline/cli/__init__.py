@@ -9,36 +9,29 @@ import sys
 
 import click
 
-from pipeline.cli import build, evaluate, generations, maintain, models, query, report, tune
 from pipeline.cli.common import Commands, shared_options
 
+_MODULES = {
+    "build": ("init", "ingest", "encode", "build", "publish"),
+    "query": ("query",),
+    "evaluate": ("evaluate",),
+    "tune": ("tune",),
+    "generations": ("status", "generations", "rollback", "gc"),
+    "report": ("report",),
+    "maintain": ("verify", "repair", "compact"),
+    "models": ("models",),
+}
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, params=[*shared_options()])
+
+@click.group(
+    cls=Commands,
+    modules={name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names},
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[*shared_options()],
+)
 @click.version_option(package_name="hybrid-pipeline")
 def cli() -> None:
     """Build a hybrid (dense + lexical) index from documents, and search it."""
-
-
-for command in (
-    build.init,
-    build.ingest,
-    build.encode,
-    build.build,
-    build.publish,
-    query.query,
-    evaluate.evaluate,
-    tune.tune,
-    generations.status,
-    generations.generations,
-    generations.rollback,
-    generations.gc,
-    report.report,
-    maintain.verify,
-    maintain.repair,
-    maintain.compact,
-    models.models,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

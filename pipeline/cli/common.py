@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -210,7 +211,24 @@ def shared_options() -> list[click.Option]:
 
 
 class Commands(click.Group):
-    """Gives every command the shared options, and turns the package's errors into one line and an exit code."""
+    """Gives every command the shared options, and turns the package's errors into one line and an exit code.
+
+    `modules`: where each command is defined. It is imported when asked for: a query need not wait for the rest.
+    """
+
+    def __init__(self, *given: Any, modules: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        known = cmd_name in self._modules
+        for name in (cmd_name,) if known else self._modules:  # all of them, to suggest one that reads like it
+            if name not in self.commands:
+                self.add_command(getattr(importlib.import_module(self._modules[name]), name))
+        return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         cmd.params.extend(shared_options())

@@ -66,7 +66,7 @@ def verify(
 @click.pass_obj
 def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json: bool) -> None:
     """Rebuild damaged files that can be derived from others, and say how to get back the rest."""
-    from pipeline.index.dense.write import DenseChoice
+    from pipeline.index.choices import DenseChoice
     from pipeline.index.upkeep.repair import repair as mend
 
     settings = options.config_or_defaults().segments
@@ -101,8 +101,7 @@ def _repaired(report: RepairReport) -> str:
 @click.pass_obj
 def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     """Merge small segments and drop deleted chunks, without encoding; publishes a generation."""
-    from pipeline.index.dense.write import DenseChoice
-    from pipeline.index.lexical.seismic_writer import LexicalChoice
+    from pipeline.index.choices import DenseChoice, LexicalChoice
     from pipeline.index.upkeep.compact import compact as merge
     from pipeline.index.upkeep.compact import everything
 

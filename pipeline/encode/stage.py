@@ -17,10 +17,9 @@ from pipeline.encode.placement import GatheredSource, Placement
 from pipeline.encode.reuse import take_inventory, write_jobs
 from pipeline.errors import EncoderError
 from pipeline.index import staging
+from pipeline.index.choices import DenseChoice, LexicalChoice
 from pipeline.index.components.registry import identities, settled
 from pipeline.index.components.rows import SegmentShape
-from pipeline.index.dense.write import DenseChoice
-from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
 from pipeline.index.schemas import text_hash
 from pipeline.index.segment import write_segment

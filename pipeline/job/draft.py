@@ -11,8 +11,7 @@ from pipeline.encode import stage as encoding
 from pipeline.encode.stage import EncodedParts
 from pipeline.errors import SourceError
 from pipeline.index import store
-from pipeline.index.dense.write import DenseChoice
-from pipeline.index.lexical.seismic_writer import LexicalChoice
+from pipeline.index.choices import DenseChoice, LexicalChoice
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.staging import StagedIngest
 from pipeline.index.statistics import EncodingRate, Statistics, Verdict

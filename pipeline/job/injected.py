@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 
 from pipeline.config import Config
+from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic_writer
-from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import DocumentChunker, checked_chunker
 from pipeline.job import plan as planning

@@ -22,7 +22,7 @@ from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.pseudo_queries import dominant_script
+from pipeline.query.fusion.scripts import dominant_script
 from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs

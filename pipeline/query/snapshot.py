@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,10 @@ import numpy.typing as npt
 from pipeline.forking import PerProcess, shared_property
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import Mask, Segment
-from pipeline.query.filter.masks import ChunkFilter
 from pipeline.records import Chunk, Float32
+
+if TYPE_CHECKING:
+    from pipeline.query.filter.masks import ChunkFilter
 
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -56,11 +58,13 @@ class Snapshot:
         return self.manifest.fingerprint(part) is not None
 
     def kept_by(self, condition: str) -> list[Mask]:
-        """For each segment, which chunks satisfy an SQL condition (`filters.ChunkFilter`). Raises `QueryError`."""
+        """For each segment, which chunks satisfy an SQL condition (`ChunkFilter`). Raises `QueryError`."""
         return self._filter.masks(condition)
 
     @shared_property
     def _filter(self) -> ChunkFilter:
+        from pipeline.query.filter.masks import ChunkFilter
+
         return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
 
     def excluded(self, kept: Sequence[Mask] | None) -> list[Mask | None]:

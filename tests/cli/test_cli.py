@@ -306,7 +306,9 @@ def test_logs_as_json(tmp_path: Path) -> None:
 
 
 def commands() -> dict[str, click.Command]:
-    return {"": cli, **cli.commands}
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    return {"": cli, **{name: command for name, command in found.items() if command is not None}}
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

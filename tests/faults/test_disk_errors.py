@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import cli
+from pipeline.index.choices import DenseChoice
 from pipeline.index.components.rows import SegmentShape
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.schemas import chunks_to_table
 from pipeline.index.segment import write_segment
 from pipeline.index.upkeep.verify import verify

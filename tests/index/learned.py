@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.index.choices import AUTO, LexicalChoice
 from pipeline.index.components.rows import SegmentShape
-from pipeline.index.dense.write import AUTO
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import SparseQuery
-from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.manifest import SegmentEntry
 from pipeline.index.schemas import chunks_to_table, sparse_to_table
 from pipeline.index.segment import Segment, write_segment

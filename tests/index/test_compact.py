@@ -18,8 +18,8 @@ from pipeline.config import Config
 from pipeline.errors import CorruptIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index import store
+from pipeline.index.choices import DenseChoice
 from pipeline.index.dense.component import DENSE
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.manifest import LexicalParameters, Manifest, SegmentEntry
 from pipeline.index.multivector.component import MULTIVECTORS

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, CorruptIndexError
+from pipeline.index.choices import DenseChoice
 from pipeline.index.dense import search as dense
 from pipeline.index.dense import write as dense_writer
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import DenseParameters
 
 

@@ -14,11 +14,11 @@ import pytest
 from pipeline.config import FusionSettings
 from pipeline.errors import CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
+from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic, seismic_writer
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.lexical.seismic import SEISMIC_FILE
-from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.segment import Segment
 from pipeline.job import build as builder
 from pipeline.query.legs.lexical import search_segment

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, CorruptIndexError, IndexStoreError
+from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic, seismic_writer
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.lexical.seismic import SEISMIC_FILE
-from pipeline.index.lexical.seismic_writer import LexicalChoice
 from pipeline.index.segment import SEGMENTS, Segment
 from pipeline.query.legs.lexical import search_segment
 from pipeline.records import SparseRows

@@ -18,11 +18,10 @@ from pipeline.config import Config, FusionSettings
 from pipeline.encode.stage import segment_id
 from pipeline.errors import ConfigError, CorruptIndexError, MissingDependencyError
 from pipeline.index import manifest as manifests
+from pipeline.index.choices import AUTO, EXACT, LexicalChoice
 from pipeline.index.components.rows import SegmentShape
-from pipeline.index.dense.write import AUTO
 from pipeline.index.lexical import seismic
 from pipeline.index.lexical.seismic import SEISMIC_FILE
-from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import SegmentEntry
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair

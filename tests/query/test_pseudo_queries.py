@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.query.fusion.pseudo_queries import cut_window, dominant_script
+from pipeline.query.fusion.pseudo_queries import cut_window
+from pipeline.query.fusion.scripts import dominant_script
 
 PASSAGE = (
     "Reciprocal rank fusion adds one over sixty plus the rank of every leg. It needs no scores, so that legs of "

@@ -10,8 +10,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
+from pipeline.index.choices import DenseChoice
 from pipeline.index.components.rows import Place, SegmentShape, StoredRows
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import Manifest, SearchParameters, SegmentEntry
 
 Finding = tuple[str, str]

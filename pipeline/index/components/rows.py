@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.index.dense.write import DenseChoice
-from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
+from pipeline.index.choices import EXACT, DenseChoice, LexicalChoice
 from pipeline.index.manifest import SegmentEntry
 from pipeline.index.multivector.search import Precision
 from pipeline.records import Encoded

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from pipeline import arrays, names
 from pipeline.errors import CorruptIndexError, IndexStoreError
 from pipeline.index import files
+from pipeline.index.choices import DenseChoice
 from pipeline.index.components.contract import Component, Finding, SegmentSource, Volume
 from pipeline.index.components.rows import Ordinals, Place, SegmentShape
 from pipeline.index.dense import write as writing
 from pipeline.index.dense.search import INDEX_FILE, ROWS_FILE, DenseIndex
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.manifest import DenseParameters, Manifest, SegmentEntry
 from pipeline.records import Encoded
 

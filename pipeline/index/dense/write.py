@@ -7,12 +7,10 @@ that is measured on vectors of the segment itself; what was chosen and reached i
 from __future__ import annotations
 
 import logging
-import math
 import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,45 +31,12 @@ from pipeline.index.dense.search import (
 from pipeline.index.manifest import DenseParameters
 from pipeline.records import Float32
 
-EXACT_KINDS = ("Flat", "SQfp16")
-_EXACT_LIMIT = 250_000
-_LARGE = 5_000_000
 _TRAIN_ROWS = 262_144
 _BLOCK_ROWS = 32_768
 _SAMPLES = 200
 _NEIGHBOURS = 10
 _MOST_REFINED = 64
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DenseChoice:
-    """What is wanted of dense indexes. `kind`: `auto` or a FAISS factory string. `recall_target`: share of the true
-    ten nearest neighbours that an approximate one must find."""
-
-    kind: str = "auto"
-    recall_target: float = 0.98
-
-    def settled(self, chunks: int, total: int | None = None) -> DenseChoice:
-        """The choice for a segment of `chunks` rows in an index of `total` (by default just these).
-
-        `auto` is exact fp16 up to 250,000 chunks, IVF over fp16 to five million, IVF over RaBitQ codes beyond.
-        """
-        if self.kind != "auto":
-            return self
-        total = max(chunks, total or 0)
-        if total <= _EXACT_LIMIT or chunks < _EXACT_LIMIT // 10:
-            return DenseChoice("SQfp16", self.recall_target)
-        codes = "SQfp16" if total <= _LARGE else "RaBitQfs"
-        return DenseChoice(f"IVF{4 * math.isqrt(chunks)},{codes}", self.recall_target)
-
-    @property
-    def identity(self) -> str:
-        """What of it changes the files of a segment, or how they are searched."""
-        return self.kind if self.kind in EXACT_KINDS else f"{self.kind} {self.recall_target}"
-
-
-AUTO = DenseChoice()
 
 
 def write(folder: Path, kind: str, dimension: int, count: int, blocks: Iterable[Float32]) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import MissingDependencyError
+from pipeline.index.choices import DenseChoice
 from pipeline.index.chunks import LEXICAL_FILE
 from pipeline.index.components.contract import Component, Finding, SegmentSource, Volume
 from pipeline.index.components.rows import Place, SegmentShape
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical import seismic, seismic_writer
 from pipeline.index.lexical.component import derive
 from pipeline.index.lexical.postings import POSTINGS_FILE

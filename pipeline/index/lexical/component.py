@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from pipeline import names
 from pipeline.index import chunks as chunk_files
 from pipeline.index import files
+from pipeline.index.choices import DenseChoice
 from pipeline.index.chunks import LEXICAL_FILE, lexical_blocks
 from pipeline.index.components.contract import Component, Finding, SegmentSource, Volume
 from pipeline.index.components.rows import Ordinals, Place, SegmentShape, inverse, stacked
-from pipeline.index.dense.write import DenseChoice
 from pipeline.index.lexical import postings
 from pipeline.index.lexical.postings import LENGTHS_FILE, POSTINGS_FILE
 from pipeline.index.lexical.search import InvertedIndex

@@ -7,13 +7,12 @@ of the segment itself; what was chosen and reached is recorded in the manifest.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from pipeline.errors import ConfigError, CorruptIndexError, IndexStoreError
+from pipeline.index.choices import LexicalChoice
 from pipeline.index.chunks import lexical_blocks
 from pipeline.index.lexical import seismic
 from pipeline.index.lexical.postings import TokenIds
@@ -41,23 +40,6 @@ _EFFORTS = (
 """Tokens looked at and heap factor, cheapest first; a fixed order, no stop-watch: same rows, same choice."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class LexicalChoice:
-    """What is wanted of lexical indexes. `recall_target`: share of the exact leg's ten best that an approximate one
-    must find."""
-
-    kind: Literal["exact", "seismic"] = "exact"
-    recall_target: float = 0.98
-
-    @property
-    def identity(self) -> str:
-        """What of it changes the files of a segment, or how they are searched; empty for the exact leg."""
-        return "" if self.kind == "exact" else f"{self.kind} {seismic.version()} {self.recall_target}"
-
-
-EXACT = LexicalChoice()
 
 
 def check(choice: LexicalChoice, scoring: str) -> None:

@@ -19,14 +19,13 @@ import pyarrow as pa
 
 from pipeline.index import files, store
 from pipeline.index import manifest as manifests
+from pipeline.index.choices import AUTO, EXACT, DenseChoice, LexicalChoice
 from pipeline.index.chunks import CHUNKS_FILE, read_blocks
 from pipeline.index.components.registry import components, identities, settled
 from pipeline.index.components.rows import SegmentShape, StoredRows
 from pipeline.index.dense.component import DENSE
-from pipeline.index.dense.write import AUTO, DenseChoice
 from pipeline.index.lexical import seismic_writer
 from pipeline.index.lexical.component import LEXICAL
-from pipeline.index.lexical.seismic_writer import EXACT, LexicalChoice
 from pipeline.index.manifest import LexicalRecall, Manifest, SegmentEntry
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.schemas import CHUNK_SCHEMA

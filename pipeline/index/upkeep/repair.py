@@ -19,10 +19,10 @@ import numpy as np
 
 from pipeline.index import files, store
 from pipeline.index import manifest as manifests
+from pipeline.index.choices import AUTO, DenseChoice
 from pipeline.index.chunks import CHUNKS_FILE, ChunkStore
 from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Place
-from pipeline.index.dense.write import AUTO, DenseChoice
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.index.upkeep.verify import damaged_files, segment_file

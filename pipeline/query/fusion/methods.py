@@ -176,7 +176,7 @@ def fuse(
     """Fuse the legs of one query by one of `known_methods`; a leg without a weight weighs 1.
 
     Weights are divided by their sum, except for `rrf`. `auto` takes the calibrated weights for queries in `script`
-    (`pseudo_queries.dominant_script` of the query) and multiplies them by the ones given; where these legs were not
+    (`scripts.dominant_script` of the query) and multiplies them by the ones given; where these legs were not
     calibrated for that script it is `theoretical`, which needs to know nothing about the collection.
     Raises `QueryError` for an unknown method, a negative weight, or weights that are all zero.
     """

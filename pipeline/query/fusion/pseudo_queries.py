@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 import xxhash
 
+from pipeline.query.fusion.scripts import dominant_script
+
 LEAST_WORDS, MOST_WORDS = 4, 9
 """Words of a window; a passage with fewer than twice as many gives half of its words."""
 WINDOWS_TRIED = 12
 """How many windows of a passage are looked at for the one most like prose."""
-FOREIGN_SHARE = 1 / 6
-"""A text is of another script than Latin if at least this share of its letters is: queries about software in any
-language are full of Latin names, and English queries hardly ever hold another script."""
 
 _WORD = re.compile(r"\w+")
 _HAN_KANA = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _RUN = re.compile(f"(?P<unspaced>[{_HAN_KANA}]+)|[^{_HAN_KANA}]+")
-_WIDTHS = ("HALFWIDTH ", "FULLWIDTH ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +32,6 @@ class PseudoQuery:
     text: str
     passage: str
     script: str
-
-
-def dominant_script(text: str) -> str:
-    """The script of a text by its letters: `latin`, `hangul`, `han`, `kana`, `cyrillic`, …; empty without letters.
-
-    Latin only if no other script has a noticeable share. Japanese is `kana`, also where most of it is Han.
-    """
-    counts = Counter(_script(letter) for letter in text if letter.isalpha())
-    total = counts.total()
-    if not total:
-        return ""
-    foreign = total - counts["latin"]
-    if foreign < FOREIGN_SHARE * total:
-        return "latin"
-    del counts["latin"]
-    if counts["kana"] >= FOREIGN_SHARE * foreign:
-        return "kana"
-    return min(counts, key=lambda script: (-counts[script], script))
-
-
-def _script(letter: str) -> str:
-    if letter.isascii():
-        return "latin"
-    name = unicodedata.name(letter, "")
-    for width in _WIDTHS:
-        name = name.removeprefix(width)
-    first = name.split(maxsplit=1)[0] if name else ""
-    if first.startswith("CJK"):
-        return "han"
-    return "kana" if first in ("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA") else first.lower()
 
 
 def cut_window(text: str, key: str) -> PseudoQuery | None:
