@@ -41,7 +41,7 @@ def flag(name: str, value: object, wrong: type[PipelineError] = ConfigError) -> 
 
 def whole_number(name: str, value: object, meant: str, wrong: type[PipelineError] = ConfigError) -> int:
     """A whole number of at most 64 bits, which True is not. `meant`: what to give."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and -_HUGE <= int(value) < _HUGE:
+    if isinstance(value, int | Integral) and not isinstance(value, bool) and -_HUGE <= int(value) < _HUGE:
         return int(value)
     raise wrong(f"{name}={shown(value)}: {meant}")
 

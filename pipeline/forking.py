@@ -35,7 +35,8 @@ class Lock:
         self._locks: dict[int, Any] = {}
 
     def _own(self) -> Any:
-        return self._locks.setdefault(_forks, threading.RLock())
+        own = self._locks.get(_forks)
+        return self._locks.setdefault(_forks, threading.RLock()) if own is None else own
 
     def __enter__(self) -> None:
         self._own().acquire()

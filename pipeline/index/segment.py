@@ -109,8 +109,9 @@ class Segment:
 
     def open(self, component: Component[Opened]) -> Opened:
         """Open a component, the first time; it stays open. Raises `CorruptIndexError`."""
-        with self._opening:
-            if component.name not in self._opened:
-                self._opened[component.name] = component.open(self.place, self._verified)
-            found: Opened = self._opened[component.name]
-            return found
+        if component.name not in self._opened:
+            with self._opening:
+                if component.name not in self._opened:
+                    self._opened[component.name] = component.open(self.place, self._verified)
+        found: Opened = self._opened[component.name]
+        return found

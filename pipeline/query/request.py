@@ -157,33 +157,26 @@ class SearchRequest:
         """
         refuse_unknown(options, RankEncodedOptions)
         settings = index.settings
-        k = hits_wanted(settings.k if k is None else k)
-        chosen = known_legs(index.path, index.legs, legs)
-        fusion = chosen_fusion(settings.fusion, options.get("fusion"))
-        collapse, where, distinct = narrowing(
-            options.get("collapse", False), options.get("where"), options.get("distinct")
-        )
         rerank = options.get("rerank")
-        second = None if rerank is None else choose_reranker(settings.rerank, rerank, None)
         return cls(
             texts=texts,
-            k=k,
-            legs=chosen,
+            k=settings.k if k is None else k,
+            legs=known_legs(index.path, index.legs, legs),
             depth=settings.depth,
-            fusion=fusion,
-            rerank=second,
-            where=where,
-            distinct=distinct,
-            collapse=collapse,
+            fusion=chosen_fusion(settings.fusion, options.get("fusion")),
+            rerank=None if rerank is None else choose_reranker(settings.rerank, rerank, None),
+            where=options.get("where"),
+            distinct=options.get("distinct"),
+            collapse=options.get("collapse", False),
         )
 
 
 def refuse_unknown(options: Mapping[str, object], known: type) -> None:
     """Raise `TypeError` for a keyword argument that `known`, a `TypedDict`, does not have."""
-    names = sorted(known.__annotations__)
+    names = known.__annotations__
     for name in options:
         if name not in names:
-            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(names)}")
+            raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(sorted(names))}")
 
 
 def query_texts(texts: object) -> tuple[str, ...]:
@@ -261,6 +254,8 @@ def narrowing(collapse: object, where: object, distinct: Any) -> tuple[bool, str
 
 def _listed(values: Any) -> list[Any] | None:
     """What a list, tuple, one-dimensional array or generator holds; `None` for anything else."""
+    if isinstance(values, tuple | list):
+        return list(values)
     no_list = isinstance(values, str | bytes | bytearray | memoryview | Mapping | set | frozenset)
     if no_list or not isinstance(values, Iterable) or getattr(values, "ndim", 1) != 1:
         return None

@@ -228,7 +228,7 @@ class Index:
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
         _check_encoded(queries)
-        return self.rank_request(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
+        return self._ranked(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
 
     @_while_open
     def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
@@ -246,9 +246,11 @@ class Index:
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
-        stage = FirstStage(
-            tuple(self._legs[leg] for leg in request.legs), request.depth, request.fusion, self._calibration
-        )
+        return self._ranked(request, queries)
+
+    def _ranked(self, request: SearchRequest, queries: EncodedQueries) -> list[Ranked]:
+        legs = tuple(self._legs[leg] for leg in request.legs)
+        stage = FirstStage(legs, request.depth, request.fusion, self._calibration)
         return rank_in_stages(self.snapshot, request, queries, stage, self._second_look)
 
     @shared_property

@@ -36,7 +36,7 @@ class DenseLeg(Leg[Float32]):
         self, queries: Sequence[Float32], depth: int, kept: Sequence[Mask] | None = None
     ) -> list[Ranking]:
         """Find the best `depth` chunks of each query."""
-        snapshot, vectors = self._snapshot, np.stack(queries) if len(queries) else np.zeros((0, 0), np.float32)
+        snapshot, vectors = self._snapshot, np.array(queries, np.float32)
         parts = [
             self._search(segment, vectors, depth, excluded)
             for segment, excluded in zip(snapshot.segments, snapshot.excluded(kept), strict=True)
