@@ -17,7 +17,7 @@ import numpy.typing as npt
 _HEADER = re.compile(
     rb"\x93NUMPY(?:\x01\x00(?P<short>..)|[\x02\x03]\x00(?P<long>....))"
     rb"(?P<text>\{'descr': '(?P<descr>[<>|][biufc]\d{1,2})', 'fortran_order': False, "
-    rb"'shape': \((?P<shape>[\d, ]*)\), \} *\n)",
+    rb"'shape': \((?P<shape>|\d+,|\d+(?:, \d+)+)\), \} *\n)",
     re.DOTALL,
 )
 _LONGEST = 4096
@@ -35,7 +35,7 @@ def mapped(path: Path) -> npt.NDArray[Any]:
         dtype = np.dtype(found["descr"].decode())
     except TypeError as error:
         raise ValueError(f"no kind of number: {error}") from None
-    shape = tuple(int(length) for length in found["shape"].replace(b",", b" ").split())
+    shape = tuple(int(length) for length in found["shape"].split(b",") if length)
     missing = found.end() + math.prod(shape) * dtype.itemsize - size
     if missing > 0:
         raise ValueError(f"{missing} bytes are missing")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.job.report import plots
@@ -45,6 +45,7 @@ def test_nothing_known_is_no_plot() -> None:
 
 
 @given(st.lists(st.tuples(NAMES, st.lists(st.none() | VALUES, min_size=3, max_size=3)), min_size=1, max_size=8))
+@example([("the least number", [None, None, 5e-324])])
 def test_any_series_is_drawn_inside_the_plot(series: list[tuple[str, list[float | None]]]) -> None:
     svg = plots.lines("A <title> & 'more'", ["1", "2", "3"], series, ",.3f")
     if not svg:

@@ -67,7 +67,9 @@ def lines(
     if not known:
         return ""
     low, high = min(known), max(known)
-    low, high = (low, high) if high > low else (low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2)
+    if high == low:
+        around = abs(low) / 2 or 0.5  # half of the least number is zero
+        low, high = low - around, high + around
     across = (WIDTH - left - _RIGHT) / max(len(labels) - 1, 1)
 
     def x(i: int) -> float:
