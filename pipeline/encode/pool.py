@@ -166,9 +166,9 @@ def _started(device: str) -> Iterator[_Worker]:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    for stream in (process.stdin, process.stdout):
+    for stream in filter(None, (process.stdin, process.stdout)):
         with contextlib.suppress(BrokenPipeError):
-            stream.close()  # type: ignore[union-attr]
+            stream.close()
     try:
         process.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:

@@ -138,11 +138,8 @@ def tune(
     per_query({tuning[0].query_id: used[tuning[0].query_id]}, {}, [measure])
     sweep = _sweep(index, _candidates(index, tuning, progress), used, measure, progress)
     best = sweep[0]
-    fusion = FusionSettings(
-        method=best.method,  # type: ignore[arg-type]
-        weights=best.weights,
-        rrf_k=index.settings.fusion.rrf_k,
-    )
+    chosen = {"method": best.method, "weights": best.weights, "rrf_k": index.settings.fusion.rrf_k}
+    fusion = FusionSettings.model_validate(chosen)
     result = evaluate(
         index, others, qrels, [measure], progress, systems=[*systems, System(TUNED, index.legs, fusion)]
     )

@@ -121,9 +121,9 @@ class ParserProcess:
             return
         process.kill()
         process.wait()
-        for stream in (process.stdin, process.stdout):
+        for stream in filter(None, (process.stdin, process.stdout)):
             with contextlib.suppress(BrokenPipeError):
-                stream.close()  # type: ignore[union-attr]
+                stream.close()
 
 
 def _send(stream: IO[bytes] | None, message: Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from pipeline.arguments import shown
 from pipeline.config import EncoderSettings
@@ -35,7 +36,7 @@ def own_encoder(value: object) -> SharedEncoder:
         )
     if missing:
         raise ConfigError(f"encoder={shown(value)}: lacks {', '.join(missing)}, which every encoder offers")
-    encoder: Encoder = value  # type: ignore[assignment]
+    encoder = cast(Encoder, value)
     prints = (encoder.dense_fingerprint, encoder.lexical_fingerprint)
     if not all(found is None or isinstance(found, Fingerprint) for found in prints) or prints == (None, None):
         raise ConfigError(
