@@ -43,10 +43,10 @@ def embedded(device: str) -> Contest:
     """The embedded default against `SentenceTransformer.encode` with its defaults."""
     from sentence_transformers import SentenceTransformer
 
-    from pipeline.models.local.embedded import MAX_TOKENS, embedded_encoder, embedded_tokenizer, package_folder
+    from pipeline.models.local.english import MAX_TOKENS, english_encoder, english_tokenizer, package_folder
 
     reference = SentenceTransformer(str(package_folder()), device="cpu")
-    encoder, tokenizer = embedded_encoder(), embedded_tokenizer()
+    encoder, tokenizer = english_encoder(), english_tokenizer()
 
     def ours(texts: Sequence[str]) -> Vectors:
         dense = encoder.encode_documents(texts).dense

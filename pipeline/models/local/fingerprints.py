@@ -13,7 +13,9 @@ from pipeline.records import Fingerprint
 PRECISION_CLASS = "float"
 
 
-def dense_fingerprint(model: str, revision: str, pooling: str, spec: TransformerSpec) -> Fingerprint:
+def dense_fingerprint(
+    model: str, revision: str, pooling: str, spec: TransformerSpec, precision: str = PRECISION_CLASS
+) -> Fingerprint:
     """Return the fingerprint of dense vectors (and multi-vectors, which come from the same pass)."""
     return Fingerprint.of(
         kind="transformer",
@@ -25,7 +27,7 @@ def dense_fingerprint(model: str, revision: str, pooling: str, spec: Transformer
         query_instruction=spec.instructions.query,
         document_instruction=spec.instructions.document,
         truncate_dim=spec.truncate_dim or "none",
-        precision=PRECISION_CLASS,
+        precision=precision,
     )
 
 

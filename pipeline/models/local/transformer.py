@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from pipeline.errors import EncoderError
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.files.instructions import Instructions
-from pipeline.models.files.tokenizer import TextTokenizer
+from pipeline.models.files.tokenizer import TextTokenizer, TokenIds
 from pipeline.models.runtime.batching import TokenBatch, token_batches
 from pipeline.models.runtime.gather import Gather
 from pipeline.models.runtime.openvino import Mode, OpenVinoEncoder, Outputs, usable_precision
@@ -32,6 +32,16 @@ class Session(Protocol):
         """Encode batches in order, drawing the next ones while earlier ones are computed."""
 
 
+class Tokenizer(Protocol):
+    """Turns texts into token ids."""
+
+    def encode(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Token ids of each text, cut to the model's limit, special tokens included."""
+
+    def token(self, token_id: int) -> str:
+        """The vocabulary's form of a token, or an empty string."""
+
+
 class Loader(Protocol):
     """Loads a model's parts. Raises `EncoderError`."""
 
@@ -39,7 +49,7 @@ class Loader(Protocol):
     def runtime(self) -> Runtime:
         """Where the model will run."""
 
-    def tokenizer(self) -> TextTokenizer:
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer, truncation included."""
 
     def session(self, mode: Mode) -> Session:
@@ -52,23 +62,31 @@ class Artifact(Protocol):
     def __call__(self, *, checksums: bool, rebuild: bool) -> Path: ...
 
 
+def _text_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
+    return TextTokenizer(folder / TOKENIZER_FILE, max_tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenVinoLoader:
-    """Loads a converted model; one that turns out damaged is converted again, once."""
+    """Loads a converted model; one that turns out damaged is converted again, once.
+
+    `open_tokenizer`: from the folder and the limit to the tokenizer that is kept there.
+    """
 
     artifact: Artifact
     outputs: frozenset[str]
     max_tokens: int
     precision: str | None = None
+    open_tokenizer: Callable[[Path, int], Tokenizer] = _text_tokenizer
 
     @property
     def runtime(self) -> Runtime:
         """OpenVINO on the CPU."""
         return Runtime("openvino", "cpu", usable_precision(self.precision))
 
-    def tokenizer(self) -> TextTokenizer:
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer kept with the converted model."""
-        return self._load(lambda folder: TextTokenizer(folder / TOKENIZER_FILE, self.max_tokens), checksums=False)
+        return self._load(lambda folder: self.open_tokenizer(folder, self.max_tokens), checksums=False)
 
     def session(self, mode: Mode) -> Session:
         """Compiled for throughput (contents of the converted model checked) or latency (sizes checked)."""
@@ -120,7 +138,7 @@ class TransformerEncoder:
         self._loader, self.spec, self._batch_tokens = loader, spec, batch_tokens
         self._gather = Gather(spec.outputs, spec.dimension, spec.dropped_ids, spec.truncate_dim)
         self._sessions: dict[Mode, Session] = {}
-        self._tokenizer: TextTokenizer | None = None
+        self._tokenizer: Tokenizer | None = None
         self.gives_multivectors = "token_vectors" in spec.outputs
         has_vectors = bool(spec.outputs & {DENSE, "token_vectors"})
         self.dense_fingerprint = dense_fingerprint if has_vectors else None
@@ -148,7 +166,7 @@ class TransformerEncoder:
         return {int(i): self.tokenizer.token(int(i)) for i in ids if int(i) not in self.spec.dropped_ids}
 
     @property
-    def tokenizer(self) -> TextTokenizer:
+    def tokenizer(self) -> Tokenizer:
         """The tokenizer, with truncation."""
         if self._tokenizer is None:
             self._tokenizer = self._loader.tokenizer()

@@ -75,13 +75,16 @@ class Heads:
     score: tuple[tuple[Array, Array], tuple[Array, Array]] | None = None
 
 
-def build_graph(tensors: Mapping[str, Array], shape: TransformerShape, heads: Heads) -> Any:
+def build_graph(
+    tensors: Mapping[str, Array], shape: TransformerShape, heads: Heads, *, int8_layers: bool = False
+) -> Any:
     """An `openvino.Model`: `embeddings` float32 (batch, tokens, hidden) and `mask` float32 (batch, tokens) → heads.
 
-    Padding must be on the right. Raises `EncoderError` if a tensor is missing.
+    Padding must be on the right. `int8_layers`: keep the layers' matrices in int8 with a scale for each row; the
+    runtime then computes with int8 activations where that is fast. Raises `EncoderError` if a tensor is missing.
     """
     try:
-        return _Builder(tensors, shape).build(heads)
+        return _Builder(tensors, shape, int8_layers).build(heads)
     except KeyError as error:
         raise EncoderError(
             f"the model's weights have no tensor {error.args[0]!r}; is this a BERT-family model?"
@@ -89,10 +92,10 @@ def build_graph(tensors: Mapping[str, Array], shape: TransformerShape, heads: He
 
 
 class _Builder:
-    def __init__(self, tensors: Mapping[str, Array], shape: TransformerShape) -> None:
+    def __init__(self, tensors: Mapping[str, Array], shape: TransformerShape, int8_layers: bool = False) -> None:
         self.ov = openvino()
         self.op = self.ov.opset13
-        self.tensors, self.shape = tensors, shape
+        self.tensors, self.shape, self.int8_layers = tensors, shape, int8_layers
 
     def build(self, heads: Heads) -> Any:
         op = self.op
@@ -169,10 +172,18 @@ class _Builder:
         return op.add(op.multiply(centred, self.weight(f"{name}.weight")), self.weight(f"{name}.bias"))
 
     def linear(self, hidden: Any, name: str) -> Any:
-        return self.affine(hidden, self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"])
+        weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
+        matrix = self.int8(weight) if self.int8_layers else self.constant(weight)
+        return self.op.add(self.op.matmul(hidden, matrix, False, True), self.constant(bias))
 
     def affine(self, hidden: Any, weight: Array, bias: Array) -> Any:
         return self.op.add(self.op.matmul(hidden, self.constant(weight), False, True), self.constant(bias))
+
+    def int8(self, weight: Array) -> Any:
+        matrix = np.asarray(weight, np.float32)
+        scales = np.maximum(np.abs(matrix).max(axis=1, keepdims=True) / np.float32(127), np.float32(1e-12))
+        values = self.op.constant(np.rint(matrix / scales).astype(np.int8))
+        return self.op.multiply(self.op.convert(values, self.ov.Type.f32), self.constant(scales))
 
     def weight(self, name: str) -> Any:
         return self.constant(self.tensors[name])

