@@ -100,6 +100,10 @@ class EncoderSettings(Settings):
         """What gives lexical weights, unless the dense side's model does."""
         return _side(self.lexical, LEXICAL_WORDS, self.lexical_endpoint)
 
+    def with_former_default(self) -> EncoderSettings | None:
+        """These settings with the model that `embedded` named at first; `None` if they name another."""
+        return self.model_copy(update={"model": EMBEDDED_ENGLISH}) if self.model == EMBEDDED else None
+
     @property
     def prefers_own_weights(self) -> bool:
         """Whether a dense model that has lexical weights of its own is to give them."""

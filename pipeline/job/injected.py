@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pipeline.config import Config
 from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic_writer
+from pipeline.index.manifest import Manifest
 from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import DocumentChunker, checked_chunker
 from pipeline.job import plan as planning
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
+from pipeline.models.choose.former import fitting
 from pipeline.models.contract import Encoder
 from pipeline.models.own import own_encoder
 from pipeline.models.shared import SharedEncoder
+from pipeline.names import DENSE
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,16 @@ class Injected:
             return config
         log.warning("encode.devices is not used: an encoder that is passed as an object encodes in this process")
         return config.model_copy(update={"encode": config.encode.model_copy(update={"devices": []})})
+
+    def fitted(self, config: Config, followed: Manifest | None) -> Config:
+        """The configuration with the embedded model that the generation which is `followed` was built with.
+
+        `None`: nothing is taken over, so the encoder is the configured one.
+        """
+        if self.own_encoder is not None or followed is None:
+            return config
+        encoder = fitting(config.encoder, config.index_path, followed.fingerprint(DENSE))
+        return config if encoder is config.encoder else config.model_copy(update={"encoder": encoder})
 
     def encoder(self, config: Config) -> Encoder:
         """The encoder; refuses a lexical index that it does not suit, before anything is read."""

