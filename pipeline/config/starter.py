@@ -18,11 +18,12 @@ sources:
     # exclude: ["drafts/**"]
 
 chunking:
-  max_tokens: 254            # tokens of the encoder's tokenizer; the default model reads no more
+  max_tokens: 254            # tokens of the encoder's tokenizer; the default model reads up to 508
   overlap_tokens: 32
 
 encoder:
-  model: embedded            # all-MiniLM-L6-v2 (English) and BM25 (any language); needs no download
+  model: embedded            # multilingual-e5-small and BM25, any language; needs no download on Linux with x86-64,
+                             # elsewhere one file (docs/encoders.md). embedded-english: all-MiniLM-L6-v2, faster
 
 query:
   k: 10
