@@ -137,6 +137,13 @@ def test_offsets_by_hand(unigram: Unigram) -> None:
     assert (spans[0][0], spans[-1][1]) == (0, 3)
 
 
+@given(st.text("ab 한▁\n\t\u00a0①Ⅷ", max_size=60))
+def test_both_ways_to_find_origins_agree(text: str) -> None:
+    tokenizer = e5_tokenizer_of_this_run()._unigram
+    written, origins = tokenizer._written(text)
+    assert (written, list(origins)) == tokenizer._written_by_character(text)
+
+
 def test_control_symbols_match_no_text_and_what_is_unknown_is_one_token(
     unigram: Unigram, vocabulary: Vocabulary
 ) -> None:

@@ -11,7 +11,7 @@ import json
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +87,7 @@ class Unigram:
             self._unk_id, self._unk_score = int(settings["unk_id"]), float(settings["unk_score"])
             replacements = zip(settings["points"], settings["replacements"], strict=True)
             self._replacements: dict[int, str] = dict(replacements)
+            self._uneven = {chr(point) for point, written in self._replacements.items() if len(written) != 1}
             self._points, self._first, self._pieces, self._scores = (
                 arrays.mapped(folder / name).data for name in (_POINTS, _FIRST, _PIECES, _SCORES)
             )
@@ -146,8 +147,20 @@ class Unigram:
                 self._words[word] = found
         return found
 
-    def _written(self, text: str) -> tuple[str, list[int]]:
+    def _written(self, text: str) -> tuple[str, Sequence[int]]:
         """The normalised text, not composed, and where each of its characters, and its end, come from."""
+        if not self._uneven.isdisjoint(text):
+            return self._written_by_character(text)
+        even = text.translate(self._replacements).replace(_SPACE, " ")
+        kept: list[int] = []
+        place = 0
+        for run in _RUN_OF_SPACES.finditer(even):
+            kept += range(place, run.start() + 1)
+            place = run.end()
+        kept += range(place, len(text) + 1)
+        return _RUN_OF_SPACES.sub(" ", even), kept
+
+    def _written_by_character(self, text: str) -> tuple[str, Sequence[int]]:
         parts: list[str] = []
         origins: list[int] = []
         replacements, last = self._replacements, ""
