@@ -22,8 +22,9 @@ chunking:
   overlap_tokens: 32
 
 encoder:
-  model: embedded            # multilingual-e5-small and BM25, any language; needs no download on Linux with x86-64,
-                             # elsewhere one file (docs/encoders.md). embedded-english: all-MiniLM-L6-v2, faster
+  model: embedded            # multilingual-e5-small and BM25, any language. Linux with x86-64 needs no download;
+                             # elsewhere HYBRID_PIPELINE_E5 names a file (docs/encoders.md), or choose
+                             # embedded-english (all-MiniLM-L6-v2, English, twice as fast)
 
 query:
   k: 10

