@@ -23,6 +23,7 @@ from pipeline.query.files.batch import Query
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.methods import METHODS, LegColumn, fuse
 from pipeline.query.fusion.pseudo_queries import seed_of
+from pipeline.query.fusion.resolve import calibration_of
 from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index
 from pipeline.query.snapshot import Ids
@@ -153,7 +154,7 @@ def tune(
 
 
 def _candidates(index: Index, queries: Sequence[Query], progress: ProgressFactory) -> list[_Candidates]:
-    # Asked for by bounds, so that the columns hold what every method needs.
+    # By a method that needs bounds and units, so that the columns hold what every method needs.
     known = FusionSettings(method="theoretical")
     found = []
     with progress("search", len(queries), "query") as bar:
@@ -173,7 +174,7 @@ def _sweep(
     index: Index, candidates: Sequence[_Candidates], qrels: Qrels, measure: str, progress: ProgressFactory
 ) -> list[Trial]:
     """Every setting's value, best first; of equal ones the one nearest to even weights."""
-    calibration = Calibration.from_json(index.manifest.statistics.calibration)
+    calibration = calibration_of(index.manifest, index.legs)
     tops = {leg: float(np.mean([one.columns[row].top for one in candidates])) for row, leg in enumerate(index.legs)}
 
     def tried(method: str, share: float) -> Trial:
@@ -214,7 +215,7 @@ def _rounded(value: float) -> float:
 
 
 def _fused(
-    index: Index, one: _Candidates, method: str, weights: dict[str, float], calibration: Calibration | None
+    index: Index, one: _Candidates, method: str, weights: dict[str, float], calibration: Calibration
 ) -> list[tuple[str, float]]:
     rrf_k = index.settings.fusion.rrf_k
     fused = fuse(method, one.columns, weights, rrf_k, calibration=calibration, script=one.script)

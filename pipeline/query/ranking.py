@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,9 +54,11 @@ def rank_queries(
     for i, script in enumerate(queries.scripts):
         sides = tuple(Side(leg, each[i]) for leg, each in asked)
         found = [ranking[i] for ranking in rankings]
-        ids, columns, best_ranks = _columns(sides, found, stage.depth, bounded=method in ("auto", "theoretical"))
+        ids, columns, best_ranks = _columns(sides, found, stage.depth)
         fused = None
         if len(columns) > 1:
+            if method in ("auto", "theoretical"):
+                columns = _scaled(snapshot, sides, columns, stage.calibration, script)
             known = stage.calibration
             fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
         scores = columns[0].scores if fused is None else fused.scores
@@ -91,9 +94,7 @@ def _continued(first: Ranking, wider: Ranking) -> Ranking:
     )
 
 
-def _columns(
-    sides: Sequence[Side], rankings: Sequence[Ranking], depth: int, bounded: bool
-) -> tuple[Ids, list[LegColumn], Ids]:
+def _columns(sides: Sequence[Side], rankings: Sequence[Ranking], depth: int) -> tuple[Ids, list[LegColumn], Ids]:
     """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
     union = np.unique(np.concatenate([ranking.ids for ranking in rankings]))
     columns = []
@@ -111,9 +112,35 @@ def _columns(
         best = ranking.scores[:depth].astype(np.float64)
         matches_fewer = not side.leg.scores_all and len(best) < depth
         floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
-        bound = side.leg.bound(side.query) if bounded else 0.0
-        columns.append(LegColumn(side.leg.name, scores, ranks, float(best[0]) if len(best) else 0.0, floor, bound))
+        columns.append(LegColumn(side.leg.name, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
     return union, columns, best_ranks
+
+
+def _scaled(
+    snapshot: Snapshot,
+    sides: Sequence[Side],
+    columns: Sequence[LegColumn],
+    calibration: Calibration | None,
+    script: str,
+) -> list[LegColumn]:
+    """The columns with what their scores are measured against: the bound of the query, and its unit."""
+    weights = calibration.of(script) if calibration is not None else None
+    units = weights.units if weights is not None else {}
+    return [
+        dataclasses.replace(
+            column, bound=side.leg.bound(side.query), unit=_unit(snapshot, side, units.get(column.name, 0.0))
+        )
+        for side, column in zip(sides, columns, strict=True)
+    ]
+
+
+def _unit(snapshot: Snapshot, side: Side, calibrated: float) -> float:
+    unit = side.leg.unit(side.query) or calibrated
+    if unit > 0:
+        return unit
+    scores = side.leg.scores(side.query, snapshot.background)
+    deviation = float(scores.std()) if len(scores) else 0.0
+    return deviation if deviation > 1e-12 * float(np.abs(scores).max(initial=0)) else 1.0
 
 
 def _order(

@@ -24,6 +24,7 @@ from pipeline.models.shared import SharedEncoder
 from pipeline.names import DENSE
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
+from pipeline.query.fusion.resolve import calibration_of
 from pipeline.query.fusion.scripts import dominant_script
 from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
@@ -256,8 +257,8 @@ class Index:
         return rank_in_stages(self.snapshot, request, queries, stage, self._second_look)
 
     @shared_property
-    def _calibration(self) -> Calibration | None:
-        return Calibration.from_json(self.manifest.statistics.calibration)
+    def _calibration(self) -> Calibration:
+        return calibration_of(self.manifest, self.legs)
 
 
 def open_index(

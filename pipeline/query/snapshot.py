@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
+BACKGROUND = 512
+"""Over how many chunks the deviation of a leg's scores is taken; it is known within some 3% then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -107,6 +110,15 @@ class Snapshot:
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
         deleted = self.segments[segment].deleted
         return deleted is None or not bool(deleted[number - self._starts[segment]])
+
+    @shared_property
+    def background(self) -> Ids:
+        """Some `BACKGROUND` of the live chunks, evenly spaced, over which the deviation of scores is taken."""
+        masks = [np.ones(s.chunks, np.bool_) if s.deleted is None else ~s.deleted for s in self.segments]
+        alive = np.flatnonzero(np.concatenate(masks)) if masks else np.zeros(0, np.int64)
+        places = np.linspace(0, len(alive) - 1, min(BACKGROUND, len(alive))).astype(np.int64)
+        picked: Ids = alive[places]
+        return picked
 
     def texts(self, ids: Ids) -> list[str]:
         """The texts of given chunks, in their order."""

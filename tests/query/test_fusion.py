@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,17 +15,13 @@ EMPTY = LegColumn("lexical", np.zeros(3), np.zeros(3, np.int64), 0.0, 0.0)
 CALIBRATION = Calibration(
     100,
     {
-        "latin": LegWeights(
-            50, {"dense": 0.75, "lexical": 0.25}, {"dense": 0.1, "lexical": 4.0}, {"dense": 0.5, "lexical": 0.2}
-        ),
-        "hangul": LegWeights(
-            50, {"dense": 0.0, "lexical": 1.0}, {"dense": 0.1, "lexical": 4.0}, {"dense": 0.0, "lexical": 0.4}
-        ),
+        "latin": LegWeights(50, {"dense": 0.75, "lexical": 0.25}),
+        "hangul": LegWeights(50, {"dense": 0.0, "lexical": 1.0}),
     },
 )
 
 
-def leg(name: str, scores: list[float], depth: int = 100, bound: float = 0.0) -> LegColumn:
+def leg(name: str, scores: list[float], depth: int = 100, bound: float = 0.0, unit: float = 1.0) -> LegColumn:
     """A leg whose candidates are all there is; those with a score of zero are not matched by a lexical leg."""
     values = np.array(scores)
     order = np.argsort(-values, kind="stable")
@@ -32,7 +30,7 @@ def leg(name: str, scores: list[float], depth: int = 100, bound: float = 0.0) ->
     ranks[matched] = np.arange(1, len(matched) + 1)
     fewer = name == "lexical" and len(matched) < depth
     floor = 0.0 if fewer or not matched else float(values[matched[-1]])
-    return LegColumn(name, values, ranks, float(values.max()), floor, bound)
+    return LegColumn(name, values, ranks, float(values.max()), floor, bound, unit)
 
 
 def test_rrf_by_hand() -> None:
@@ -84,7 +82,7 @@ def test_presets_are_the_papers_weights() -> None:
 
 
 def test_auto_by_hand() -> None:
-    legs = [leg("dense", [0.5, 0.2]), leg("lexical", [2.0, 8.0])]
+    legs = [leg("dense", [0.5, 0.2], unit=0.1), leg("lexical", [2.0, 8.0], unit=4.0)]
     fused = fuse("auto", legs, {}, calibration=CALIBRATION, script="latin")
     assert fused.weights == (0.75, 0.25)
     assert fused.scores == pytest.approx([0.75 * 5 + 0.25 * 0.5, 0.75 * 2 + 0.25 * 2])
@@ -93,7 +91,7 @@ def test_auto_by_hand() -> None:
 
 
 def test_auto_multiplies_by_the_weights_given() -> None:
-    legs = [leg("dense", [0.5, 0.2]), leg("lexical", [2.0, 8.0])]
+    legs = [leg("dense", [0.5, 0.2], unit=0.1), leg("lexical", [2.0, 8.0], unit=4.0)]
     fused = fuse("auto", legs, {"lexical": 3.0}, calibration=CALIBRATION, script="latin")
     assert fused.weights == (0.5, 0.5)
     # The only leg wanted is one that the calibration found worthless: there is still a ranking.
@@ -108,6 +106,17 @@ def test_auto_without_a_calibration_is_theoretical(calibration: Calibration | No
     legs = [leg("dense", [0.5, 0.2]), leg("lexical", [2.0, 8.0], bound=20.0)]
     fused = fuse("auto", legs, {}, calibration=calibration, script=script)
     assert np.array_equal(fused.scores, fuse("theoretical", legs, {}).scores)
+
+
+def test_queries_in_a_script_that_the_collection_has_not_get_the_weights_for_others() -> None:
+    others = {"": LegWeights(0, {"dense": 0.5, "lexical": 0.5}), "thai": LegWeights(0, {"dense": 1, "lexical": 0})}
+    calibration = Calibration(100, CALIBRATION.scripts, others)
+    legs = [leg("dense", [0.5, 0.2]), leg("lexical", [2.0, 8.0])]
+    weights = {
+        script: fuse("auto", legs, {}, calibration=calibration, script=script).weights
+        for script in ("latin", "thai", "han")
+    }
+    assert weights == {"latin": (0.75, 0.25), "thai": (1.0, 0.0), "han": (0.5, 0.5)}
 
 
 def test_auto_with_a_leg_that_was_not_calibrated_is_theoretical() -> None:
@@ -135,7 +144,7 @@ def test_a_candidates_score_does_not_depend_on_its_place_or_the_legs_order(metho
     legs = random_legs(2)
     plain = fuse(method, legs, {"dense": 2.0}, calibration=CALIBRATION, script="latin")
     order = np.random.default_rng(3).permutation(len(plain.scores))
-    moved = [LegColumn(c.name, c.scores[order], c.ranks[order], c.top, c.floor, c.bound) for c in reversed(legs)]
+    moved = [replace(c, scores=c.scores[order], ranks=c.ranks[order]) for c in reversed(legs)]
     again = fuse(method, moved, {"dense": 2.0}, calibration=CALIBRATION, script="latin")
     assert again.scores == pytest.approx(plain.scores[order])
 
@@ -144,10 +153,7 @@ def test_a_candidates_score_does_not_depend_on_its_place_or_the_legs_order(metho
 def test_candidates_beyond_the_depth_change_no_score(method: str) -> None:
     """What k > depth adds to the union: chunks without a rank, below every floor."""
     legs = random_legs(4)
-    more = [
-        LegColumn(c.name, np.append(c.scores, c.floor / 2), np.append(c.ranks, 0), c.top, c.floor, c.bound)
-        for c in legs
-    ]
+    more = [replace(c, scores=np.append(c.scores, c.floor / 2), ranks=np.append(c.ranks, 0)) for c in legs]
     plain = fuse(method, legs, {}, calibration=CALIBRATION, script="latin").scores
     assert fuse(method, more, {}, calibration=CALIBRATION, script="latin").scores[:-1] == pytest.approx(plain)
 

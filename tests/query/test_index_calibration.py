@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.job import build as builder
-from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration
+from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration, calibrate
 from pipeline.query.fusion.index_calibration import (
     MOST_TRIALS,
     Sample,
@@ -115,7 +115,10 @@ def test_texts_too_short_for_a_window_leave_the_calibration_empty(tmp_path: Path
     config = config_for(tmp_path)
     builder.build(config)
     with open_index(config.index_path) as short:
-        assert calibrate_index(short) == Calibration(30, {})
+        found = calibrate_index(short)
+        assert found == calibrate(short.legs, (), 30, short.manifest.fingerprints)
+        assert found is not None
+        assert found.scripts == {}
 
 
 def test_how_many_trials() -> None:

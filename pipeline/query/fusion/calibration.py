@@ -1,201 +1,172 @@
-"""Calibration: how far each leg can be trusted on a collection, learned from pseudo-queries instead of labels.
+"""Calibration: how far each leg can be trusted on a collection, from a prior and from pseudo-queries; no labels.
 
-A pseudo-query is a window of words cut out of a passage; its target is that passage without the window. The
-weights are those under which the targets are most likely: a candidate's score is Σ slope · score over the legs, its
-probability of being the target the softmax over all candidates (a conditional logit). Slopes are not negative.
-Many windows say nothing about the rest of their passage; a target may therefore also be any candidate with equal
-probability, so that such trials don't count. Few trials are pulled
-towards even slopes. What was tried and what it gave: docs/experiments/fusion.md.
+A candidate's score is Σ slope · score / unit over the legs. The unit of a dense score is its standard deviation
+over the collection; a lexical leg's is the root of the sum of squares of what each token could contribute at
+most, so that a query of many words does not speak louder than one of few. The lexical leg is the measure of the
+others: its slope is 1.
+
+A pseudo-query is a window of words cut out of a passage; its target is that passage without the window. Two
+things are learned from them. Whether a leg knows anything: the passage as it stands must be found by its own
+words. And what its slope is: the probability of the target is the softmax of the scores over all candidates (a
+conditional logit), half of the windows may say nothing about the rest of their passage. Questions that people
+ask are not windows, so slopes that differ from what the windows say by a factor of e^±`MISMATCH` are as
+plausible; then the prior of the model is multiplied in. Why, and what was tried: docs/adr/0003-fusion.md,
+docs/experiments/fusion.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import names
+from pipeline.query.fusion.evidence import SLOPES, Evidence, Trial, weigh
+from pipeline.query.fusion.priors import Fingerprints, Prior, prior_of, scripts_told_apart
+
 Float64 = npt.NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 LEAST_TRIALS = 20
-"""With fewer pseudo-queries in a script it gets no weights."""
-UNRELATED = 0.5
-"""Prior share of windows that say nothing about the rest of their passage."""
-RIDGE = 1e-3
-"""Weight of the squared slopes in what is minimised: keeps them finite where every target is found first."""
-EVENNESS = 0.3
-"""Weight, in pseudo-queries, of the squared difference between the slopes in what is minimised. Twenty windows may
-by chance point to one leg alone; a difference between legs must be worth more than this to count."""
-BEATEN = 2 / 3
-"""Where the targets are among the last third of the candidates in every leg, no leg has shown anything."""
-_LEAST_SLOPE = 1e-3
-_ROUNDS = 100
-_TOLERANCE = 1e-5
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A pseudo-query's candidates. `scores`: float64 (legs, m), complete. `target`: the passage's column."""
-
-    script: str
-    scores: Float64
-    target: int
+"""With fewer pseudo-queries a script has no weights of its own."""
+MISMATCH = 0.5
+"""Standard deviation of the logarithm of a slope that suits questions, about one that suits windows."""
+ELSEWHERE = 1.2
+"""The same for queries in a script that the collection, or too little of it, is written in."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegWeights:
-    """What was learned from `queries` pseudo-queries of one script.
+    """What was learned from `queries` pseudo-queries: those of one script, or for other scripts, of all.
 
-    `weights`: of scores divided by `units`; not negative, sum 1. `units`: a leg's mean standard deviation over the
-    candidates, > 0. `mrr`: the leg's own mean reciprocal rank of the target among the candidates.
+    `weights`: of scores divided by their units; not negative, sum 1. `units`: of the legs whose unit is a deviation
+    over the collection, its mean, > 0; a leg that is not there has one for each query. `mrr`: the leg's own mean
+    reciprocal rank of the target among the candidates.
     """
 
     queries: int
     weights: Mapping[str, float]
-    units: Mapping[str, float]
-    mrr: Mapping[str, float]
+    units: Mapping[str, float] = field(default_factory=dict)
+    mrr: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Weights by the script of the query. A script without windows to learn from, or with too few, is not there.
+    """Weights by the script of the query.
 
-    `chunks`: how many the index held, which tells when it is time to calibrate again.
+    `chunks`: how many the index held, which tells when it is time to calibrate again. `scripts`: those that the
+    collection is written in. `others`: for queries in other scripts, "" for those that are not named.
     """
 
     chunks: int
     scripts: Mapping[str, LegWeights]
+    others: Mapping[str, LegWeights] = field(default_factory=dict)
+
+    def of(self, script: str) -> LegWeights | None:
+        """Return the weights for queries in a script."""
+        return self.scripts.get(script) or self.others.get(script) or self.others.get("")
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the manifest."""
-        scripts = {
-            script: {
-                "queries": found.queries,
-                "weights": dict(found.weights),
-                "units": dict(found.units),
-                "mrr": dict(found.mrr),
-            }
-            for script, found in self.scripts.items()
+        return {
+            "version": VERSION,
+            "chunks": self.chunks,
+            "scripts": {script: _plain(found) for script, found in self.scripts.items()},
+            "others": {script: _plain(found) for script, found in self.others.items()},
         }
-        return {"version": VERSION, "chunks": self.chunks, "scripts": scripts}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> Calibration | None:
-        """Read what `to_json` gave; `None` if there is none, or one of another version, which fusion ignores."""
+        """Read what `to_json` gave; `None` if there is none, or one of another version."""
         if not data or data.get("version") != VERSION:
             return None
-        return cls(int(data["chunks"]), {script: LegWeights(**found) for script, found in data["scripts"].items()})
+        scripts, others = (
+            {script: LegWeights(**found) for script, found in data[part].items()} for part in ("scripts", "others")
+        )
+        return cls(int(data["chunks"]), scripts, others)
 
 
-def calibrate(legs: Sequence[str], trials: Iterable[Trial], chunks: int) -> Calibration:
-    """Learn the weights of `legs` (the rows of every trial's scores) from pseudo-queries over `chunks` chunks."""
+def _plain(found: LegWeights) -> dict[str, Any]:
+    parts = {"weights": dict(found.weights), "units": dict(found.units), "mrr": dict(found.mrr)}
+    return {"queries": found.queries, **parts}
+
+
+def calibrate(
+    legs: Sequence[str], trials: Iterable[Trial], chunks: int, fingerprints: Fingerprints | None = None
+) -> Calibration:
+    """Learn the weights of `legs` (the rows of every trial) from pseudo-queries over `chunks` chunks.
+
+    `fingerprints`: which models the legs are of; without them every prior is the wide one. Without a single trial
+    the weights are the priors' own.
+    """
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.script, []).append(trial)
-    learned = {
-        script: _learn(legs, group) for script, group in sorted(groups.items()) if len(group) >= LEAST_TRIALS
+    groups = {script: group for script, group in sorted(groups.items()) if len(group) >= LEAST_TRIALS}
+    measure = legs.index(names.LEXICAL) if names.LEXICAL in legs else 0
+    evidence = {script: weigh(group, measure) for script, group in groups.items()}
+    known = fingerprints or {}
+    scripts = {script: _weights(legs, measure, [one], MISMATCH, script, known) for script, one in evidence.items()}
+    elsewhere = list(evidence.values())
+    others = {
+        script: _weights(legs, measure, elsewhere, ELSEWHERE, script, known) for script in scripts_told_apart(known)
     }
-    return Calibration(chunks, {script: found for script, found in learned.items() if found is not None})
+    return Calibration(chunks, scripts, others)
 
 
-def _learn(legs: Sequence[str], trials: Sequence[Trial]) -> LegWeights | None:
-    units = np.mean([trial.scores.std(axis=1) for trial in trials], axis=0)
-    units = np.where(units > 0, units, 1.0)
-    slopes = fit_slopes([Trial(t.script, t.scores / units[:, None], t.target) for t in trials])
-    if not slopes.any():
-        return None
-    ranks = np.array([(t.scores > t.scores[:, t.target, None]).sum(axis=1) + 1 for t in trials])
-    mrr = (1.0 / ranks).mean(axis=0)
-    columns = [dict(zip(legs, values.tolist(), strict=True)) for values in (slopes / slopes.sum(), units, mrr)]
-    return LegWeights(len(trials), *columns)
+def _weights(
+    legs: Sequence[str],
+    measure: int,
+    evidence: Sequence[Evidence],
+    mismatch: float,
+    script: str,
+    fingerprints: Fingerprints,
+) -> LegWeights:
+    slopes = np.ones(len(legs))
+    for row, leg in enumerate(legs):
+        if row != measure:
+            slopes[row] = slope(prior_of(leg, script, fingerprints), [one.of(row) for one in evidence], mismatch)
+    units, mrr = {}, {}
+    if evidence:
+        deviations = np.mean([one.deviations for one in evidence], axis=0)
+        units = {leg: float(deviations[row]) for row, leg in enumerate(legs) if deviations[row] > 0}
+        mrr = dict(zip(legs, np.mean([one.mrr for one in evidence], axis=0).tolist(), strict=True))
+    shares = dict(zip(legs, (slopes / slopes.sum()).tolist(), strict=True))
+    return LegWeights(sum(one.queries for one in evidence), shares, units, mrr)
 
 
-def fit_slopes(trials: Sequence[Trial]) -> Float64:
-    """Slopes ≥ 0, one for each leg, under which the targets are most likely; all 0 if nothing can be learned.
+def slope(prior: Prior, evidence: Sequence[tuple[Float64, float, float]], mismatch: float) -> float:
+    """The slope of a leg against the one that is the measure; 0 where it most likely knows nothing.
 
-    Expectation maximisation: how likely each trial is one that says something, then the slopes given that. Where
-    candidates beat their targets in every leg all slopes are 0 (short texts with near duplicates). Then the leg in
-    which fewest candidates beat them gets everything, unless even there more than `BEATEN` of them do: texts from
-    one template all hold the window but for the one that it was cut out of, which says nothing of any leg.
+    `evidence`: for each script, as `Evidence.of` gives it. The geometric mean over the posterior of the slope.
     """
-    stacked = _Stack.of(trials)
-    legs = stacked.scores.shape[1]
-    slopes = np.ones(legs)
-    for _ in range(_ROUNDS):
-        related = (1 - UNRELATED) * stacked.chances(slopes)[stacked.rows, stacked.targets]
-        shares = related / (related + UNRELATED / stacked.sizes)
-        before, slopes = slopes, _climb(slopes, stacked, shares)
-        if np.abs(slopes - before).max() < _TOLERANCE:
-            break
-    if slopes.sum() > _LEAST_SLOPE:
-        return slopes
-    beaten = np.mean([(t.scores > t.scores[:, t.target, None]).mean(axis=1) for t in trials], axis=0)
-    best = beaten.argmin()
-    return np.where((np.arange(legs) == best) & (beaten[best] <= BEATEN), 1.0, 0.0)
+    logs = np.log(SLOPES)
+    posterior = _normal(logs, np.log(prior.slope), prior.spread)
+    knows = np.log1p(-prior.noise) - np.log(prior.noise)
+    for likelihood, nothing, own in evidence:
+        posterior = posterior + _blurred(likelihood, mismatch) / len(evidence)
+        knows += (own - nothing) / len(evidence)
+    largest = posterior.max()
+    powers = np.exp(posterior - largest)
+    knows += largest + np.log(powers.sum())
+    if knows <= 0:
+        return 0.0
+    return float(np.exp(powers @ logs / powers.sum()))
 
 
-def _climb(slopes: Float64, trials: _Stack, shares: Float64) -> Float64:
-    """Projected Newton steps with a line search on the weighted problem, which is convex."""
-    value, gradient, curvature = trials.likelihood(slopes, shares)
-    for _ in range(_ROUNDS):
-        free = (slopes > 0) | (gradient < 0)
-        step = np.zeros_like(slopes)
-        step[free] = np.linalg.solve(curvature[np.ix_(free, free)], gradient[free])
-        size = 1.0
-        proposal = np.maximum(slopes - step, 0.0)
-        new = trials.likelihood(proposal, shares)
-        while new[0] > value and size > _TOLERANCE:
-            size /= 2
-            proposal = np.maximum(slopes - size * step, 0.0)
-            new = trials.likelihood(proposal, shares)
-        moved = float(np.abs(proposal - slopes).max())
-        if new[0] > value or moved < _TOLERANCE:
-            break
-        slopes, (value, gradient, curvature) = proposal, new
-    return slopes
+def _normal(values: Float64, mean: float, deviation: float) -> Float64:
+    logs = -0.5 * ((values - mean) / deviation) ** 2
+    result: Float64 = logs - np.log(np.exp(logs).sum())
+    return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Stack:
-    """n trials as arrays: `scores` (n, legs, m) and `padding` (n, m), -inf where a trial has fewer candidates."""
-
-    scores: Float64
-    padding: Float64
-    targets: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, trials: Sequence[Trial]) -> _Stack:
-        sizes = np.array([trial.scores.shape[1] for trial in trials])
-        scores = np.zeros((len(trials), len(trials[0].scores), int(sizes.max())))
-        padding = np.where(np.arange(sizes.max()) < sizes[:, None], 0.0, -np.inf)
-        for row, trial in enumerate(trials):
-            scores[row, :, : sizes[row]] = trial.scores
-        targets = np.array([trial.target for trial in trials])
-        return cls(scores, padding, targets, sizes, np.arange(len(trials)))
-
-    def chances(self, slopes: Float64) -> Float64:
-        """Each candidate's probability of being the target, (n, m)."""
-        logits = np.einsum("l,nlm->nm", slopes, self.scores) + self.padding
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: Float64 = powers / powers.sum(axis=1, keepdims=True)
-        return result
-
-    def likelihood(self, slopes: Float64, shares: Float64) -> tuple[float, Float64, Float64]:
-        """The value to minimise, its gradient and its matrix of second derivatives."""
-        chances = self.chances(slopes)
-        shares = shares / len(shares)
-        means = np.einsum("nlm,nm->nl", self.scores, chances)
-        hit = np.maximum(chances[self.rows, self.targets], np.finfo(np.float64).tiny)
-        uneven = 2 * EVENNESS / len(shares) * (slopes - slopes.mean())
-        value = RIDGE * float(slopes @ slopes) + float(uneven @ slopes) - float(shares @ np.log(hit))
-        gradient = 2 * (RIDGE * slopes + uneven) + shares @ (means - self.scores[self.rows, :, self.targets])
-        spread = np.einsum("nlm,nkm->lk", self.scores * (chances * shares[:, None])[:, None, :], self.scores)
-        apart = np.eye(len(slopes)) - 1 / len(slopes)
-        penalty = 2 * RIDGE * np.eye(len(slopes)) + 4 * EVENNESS / len(shares) * apart
-        curvature = penalty + spread - (means * shares[:, None]).T @ means
-        return value, gradient, curvature
+def _blurred(likelihood: Float64, deviation: float) -> Float64:
+    """A log-likelihood on the grid of slopes, each slope's as its neighbours' within the deviation allow it."""
+    logs = np.log(SLOPES)
+    kernel = np.array([_normal(logs, centre, deviation) for centre in logs]) + likelihood
+    largest = kernel.max(axis=1)
+    result: Float64 = largest + np.log(np.exp(kernel - largest[:, None]).sum(axis=1))
+    return result

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.index.segment import Segment
-from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration, Trial, calibrate
+from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration, calibrate
+from pipeline.query.fusion.evidence import Trial
 from pipeline.query.fusion.pseudo_queries import PseudoQuery, cut_window, seed_of
-from pipeline.query.snapshot import Ids, Snapshot
+from pipeline.query.snapshot import BACKGROUND, Ids, Snapshot
 
 if TYPE_CHECKING:
     from pipeline.query.searcher import Index
@@ -51,15 +52,18 @@ def calibrate_index(index: Index, seed: int = 0) -> Calibration | None:
 
     The same chunks give the same calibration whatever segments they are in. Short texts give half of their words as
     the window; where fewer than `LEAST_TRIALS` windows can be cut in a script (texts of fewer than four words, a
-    tiny collection) the calibration holds no weights for it, and `auto` is `theoretical`. Raises `EncoderError`.
+    tiny collection) it has no weights of its own. Raises `EncoderError`.
     """
     if len(index.legs) < 2:
         return None
     snapshot = index.snapshot
     chunks = index.manifest.chunks
     wanted = trials_wanted(chunks)
-    samples = balanced(sample(snapshot, max(POOL * wanted, LEAST_POOL), seed), wanted)
-    return calibrate(index.legs, _trials(index, samples) if samples else (), chunks)
+    drawn = sample(snapshot, max(POOL * wanted, LEAST_POOL), seed)
+    samples = balanced(drawn, wanted)
+    background = np.array([one.number for one in drawn[:BACKGROUND]], np.int64)
+    trials = _trials(index, samples, background) if samples else ()
+    return calibrate(index.legs, trials, chunks, index.manifest.fingerprints)
 
 
 def trials_wanted(chunks: int) -> int:
@@ -105,7 +109,7 @@ def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
     return [one for turn in turns for one in turn if one is not None][: max(count, LEAST_TRIALS * len(groups))]
 
 
-def _trials(index: Index, samples: Sequence[Sample]) -> Iterator[Trial]:
+def _trials(index: Index, samples: Sequence[Sample], background: Ids) -> Iterator[Trial]:
     snapshot = index.snapshot
     queries = index.encode([one.query.text for one in samples])
     passages = index.encoder.encode_documents([one.query.passage for one in samples])
@@ -117,9 +121,22 @@ def _trials(index: Index, samples: Sequence[Sample]) -> Iterator[Trial]:
     for i, one in enumerate(samples):
         ids = _others(snapshot, functools.reduce(np.union1d, [ranking[i].ids for ranking in rankings]), one.number)
         sides = [(leg, each[i]) for leg, each in zip(legs, prepared, strict=True)]
-        scores = np.array([leg.scores(query, ids) for leg, query in sides])
-        target = [leg.passage_score(query, passages, i) for leg, query in sides]
-        yield Trial(one.query.script, np.column_stack([scores, target]), len(ids))
+        units = np.array([leg.unit(query) for leg, query in sides])
+        scores = np.array([leg.scores(query, np.append(ids, one.number)) for leg, query in sides])
+        scores /= np.where(units > 0, units, 1.0)[:, None]
+        target = np.array([leg.passage_score(query, passages, i) for leg, query in sides])
+        deviations = [
+            0.0 if unit > 0 else float(leg.scores(query, background).std())
+            for (leg, query), unit in zip(sides, units, strict=True)
+        ]
+        yield Trial(
+            one.query.script,
+            scores[:, :-1],
+            target / np.where(units > 0, units, 1.0),
+            scores[:, -1],
+            np.array(deviations),
+            one.query.is_short,
+        )
 
 
 def _others(snapshot: Snapshot, ids: Ids, number: int) -> Ids:

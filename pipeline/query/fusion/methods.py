@@ -50,6 +50,7 @@ class LegColumn:
     `top`: the leg's best score. `floor`: the score of its `depth`-th chunk; zero when a lexical leg matches fewer.
     `bound`: the highest score that any text could have for this query, for `theoretical`: the sum of every query
     token's largest possible contribution, (k1 + 1) · weight for BM25. Not used for cosines; 0: no bound is known.
+    `unit`: what `auto` divides the scores by, > 0.
     """
 
     name: str
@@ -58,6 +59,7 @@ class LegColumn:
     top: float
     floor: float
     bound: float = 0.0
+    unit: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ def fuse(
 
     Weights are divided by their sum, except for `rrf`. `auto` takes the calibrated weights for queries in `script`
     (`scripts.dominant_script` of the query) and multiplies them by the ones given; where these legs were not
-    calibrated for that script it is `theoretical`, which needs to know nothing about the collection.
+    calibrated it is `theoretical`, which needs to know nothing about the collection.
     Raises `QueryError` for an unknown method, a negative weight, or weights that are all zero.
     """
     names = [leg.name for leg in legs]
@@ -197,13 +199,13 @@ def fuse(
 
 def _auto(legs: Sequence[LegColumn], lean: Float64, calibration: Calibration | None, script: str) -> Fused:
     names = [leg.name for leg in legs]
-    found = calibration.scripts.get(script) if calibration is not None else None
+    found = calibration.of(script) if calibration is not None else None
     if found is None or not set(names) <= found.weights.keys():
         return _fused(np.array([theoretical(leg) for leg in legs]), lean / lean.sum())
     chosen = lean * np.array([found.weights[name] for name in names])
     if chosen.sum() == 0:  # only legs that the calibration found worthless are wanted: then as if it knew nothing
         chosen = lean
-    normalized = np.array([leg.scores / found.units[leg.name] for leg in legs])
+    normalized = np.array([leg.scores / leg.unit for leg in legs])
     return _fused(normalized, chosen / chosen.sum())
 
 

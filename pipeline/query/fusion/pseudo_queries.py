@@ -20,6 +20,9 @@ LEAST_WORDS, MOST_WORDS = 4, 9
 WINDOWS_TRIED = 12
 """How many windows of a passage are looked at for the one most like prose."""
 
+SHORT = 3
+"""A passage of fewer words than this many windows is short."""
+
 _WORD = re.compile(r"\w+")
 _HAN_KANA = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _RUN = re.compile(f"(?P<unspaced>[{_HAN_KANA}]+)|[^{_HAN_KANA}]+")
@@ -27,11 +30,15 @@ _RUN = re.compile(f"(?P<unspaced>[{_HAN_KANA}]+)|[^{_HAN_KANA}]+")
 
 @dataclass(frozen=True, slots=True)
 class PseudoQuery:
-    """`text`: the window. `passage`: the passage without it. `script`: of the window."""
+    """`text`: the window. `passage`: the passage without it. `script`: of the window.
+
+    `is_short`: the passage had too few words for the rest to be about as much as a passage is.
+    """
 
     text: str
     passage: str
     script: str
+    is_short: bool = False
 
 
 def cut_window(text: str, key: str) -> PseudoQuery | None:
@@ -49,7 +56,8 @@ def cut_window(text: str, key: str) -> PseudoQuery | None:
     best = max(starts.tolist(), key=lambda start: _prose(text, words[start : start + size]))
     start, end = words[best][0], words[best + size - 1][1]
     window = text[start:end]
-    return PseudoQuery(window, f"{text[:start]} {text[end:]}", dominant_script(window))
+    is_short = len(words) < SHORT * size
+    return PseudoQuery(window, f"{text[:start]} {text[end:]}", dominant_script(window), is_short)
 
 
 def seed_of(key: str) -> int:

@@ -8,6 +8,7 @@ from pipeline import names
 from pipeline.config import FusionSettings, checked_settings
 from pipeline.errors import QueryError
 from pipeline.index.manifest import Manifest
+from pipeline.query.fusion.calibration import Calibration, calibrate
 from pipeline.query.fusion.methods import PRESETS, known_methods, preset_weights, unknown
 
 BGE_M3_PRESET = "m3-miracl"
@@ -26,6 +27,12 @@ def choose_fusion(
     if preset is None or len(legs) < 2:
         return fusion.method, fusion.weights
     return "weighted", preset_weights(preset, legs) | fusion.weights
+
+
+def calibration_of(manifest: Manifest, legs: Sequence[str]) -> Calibration:
+    """The calibration that a generation keeps; without one, or with one of another version, what priors say."""
+    found = Calibration.from_json(manifest.statistics.calibration)
+    return calibrate(legs, (), manifest.chunks, manifest.fingerprints) if found is None else found
 
 
 def chosen_fusion(configured: FusionSettings, fusion: object) -> FusionSettings:

@@ -69,6 +69,10 @@ class Leg(ABC, Generic[Query]):
         """Return the highest score that any text could have; 0 where none is known, or none is needed."""
         return 0.0
 
+    def unit(self, query: Query) -> float:
+        """Return what scores for this query are measured in by `auto`; 0: their deviation over the collection."""
+        return 0.0
+
     def matches(self, query: Query, number: int, tokens: Mapping[int, str]) -> tuple[TokenMatch, ...]:
         """Explain a chunk's score by the tokens that it shares with the query, if that is how this leg scores.
 

@@ -95,10 +95,18 @@ class LexicalLeg(Leg[SparseQuery]):
 
     def bound(self, query: SparseQuery) -> float:
         """Return the score of a text with the largest contribution that every token could make."""
+        return float(self._largest(query).sum())
+
+    def unit(self, query: SparseQuery) -> float:
+        """Return the root of the sum of squares of the largest contributions: the length of the query."""
+        return float(np.linalg.norm(self._largest(query)))
+
+    def _largest(self, query: SparseQuery) -> Float64:
+        weights = query.weights.astype(np.float64)
         if self._is_bm25:
-            return float(query.weights.sum(dtype=np.float64)) * (self._parameters.k1 + 1)
-        largest = [segment.open(LEXICAL).largest_weights(query.token_ids) for segment in self._snapshot.segments]
-        return float((np.max(largest, axis=0).astype(np.float64) * query.weights).sum()) if largest else 0.0
+            return weights * (self._parameters.k1 + 1)
+        stored = [segment.open(LEXICAL).largest_weights(query.token_ids) for segment in self._snapshot.segments]
+        return weights * np.max(stored, axis=0) if stored else np.zeros(0)
 
     def matches(self, query: SparseQuery, number: int, tokens: Mapping[int, str]) -> tuple[TokenMatch, ...]:
         """Return the tokens that a chunk shares with the query, heaviest first."""
