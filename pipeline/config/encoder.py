@@ -48,12 +48,13 @@ Side = Nothing | Builtin | Local | Remote
 
 
 class Bm25Settings(Settings):
-    """`korean`: words in Hangul become syllable bigrams, or morphemes (the extra `korean`)."""
+    """`korean`: words in Hangul give their stems, found by rules, or all syllable bigrams, or morphemes (the extra
+    `korean`). An index goes on with what it was built with, unless it is set here."""
 
     k1: float = Field(default=1.2, ge=0)
     b: float = Field(default=0.75, ge=0, le=1)
     stemmer: str | None = "english"
-    korean: Literal["bigrams", "morphemes"] = "bigrams"
+    korean: Literal["stems", "bigrams", "morphemes"] = "stems"
 
 
 class EncoderSettings(Settings):

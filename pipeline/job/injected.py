@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pipeline.config import Config
 from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic_writer
+from pipeline.index.manifest import Manifest
 from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import DocumentChunker, checked_chunker
 from pipeline.job import plan as planning
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
+from pipeline.models.choose.recorded import as_recorded
 from pipeline.models.contract import Encoder
 from pipeline.models.own import own_encoder
 from pipeline.models.shared import SharedEncoder
@@ -40,6 +42,12 @@ class Injected:
             return config
         log.warning("encode.devices is not used: an encoder that is passed as an object encodes in this process")
         return config.model_copy(update={"encode": config.encode.model_copy(update={"devices": []})})
+
+    def following(self, config: Config, generation: Manifest | None) -> Config:
+        """The configuration, with what its encoder leaves open as `generation` has it, which it adds to."""
+        if generation is None or self.own_encoder is not None:
+            return config
+        return config.model_copy(update={"encoder": as_recorded(config.encoder, generation.fingerprints)})
 
     def encoder(self, config: Config) -> Encoder:
         """The encoder; refuses a lexical index that it does not suit, before anything is read."""

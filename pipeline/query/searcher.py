@@ -17,6 +17,7 @@ from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
+from pipeline.models.choose.recorded import as_recorded
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
@@ -286,10 +287,10 @@ def open_index(
     staged = isinstance(generation, str) and generation == "staged"
 
     def use(manifest: Manifest) -> Index:
-        recorded = EncoderSettings.model_validate(manifest.encoder)
-        chosen = other or recorded
+        recorded = as_recorded(EncoderSettings.model_validate(manifest.encoder), manifest.fingerprints)
+        chosen = recorded if other is None else as_recorded(other, manifest.fingerprints)
         loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
-        check_encoder(folder, manifest, loaded, as_recorded=chosen == recorded)
+        check_encoder(folder, manifest, loaded, from_index=chosen == recorded)
         return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
 
     if generation is None:

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.config import Bm25Settings
 from pipeline.models.bm25.analyzer import ANALYZER_VERSION, HASH_NAME, Analyzer
-from pipeline.models.bm25.korean import MorphemeCutter, morpheme_version
+from pipeline.models.bm25.korean import hangul_cutting
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Encoded, Fingerprint
+
+KIND = "bm25"
 
 
 class Bm25Encoder:
@@ -29,10 +31,14 @@ class Bm25Encoder:
 
     def __init__(self, settings: Bm25Settings | None = None) -> None:
         settings = self._settings = settings or Bm25Settings()
-        korean = {"korean": morpheme_version()} if settings.korean == "morphemes" else {}
-        self._analyzer = Analyzer(settings.stemmer, MorphemeCutter() if korean else None)
+        korean = hangul_cutting(settings.korean)
+        self._analyzer = Analyzer(settings.stemmer, korean.cut)
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
-            kind="bm25", analyzer=ANALYZER_VERSION, stemmer=settings.stemmer or "none", hash=HASH_NAME, **korean
+            kind=KIND,
+            analyzer=ANALYZER_VERSION,
+            stemmer=settings.stemmer or "none",
+            hash=HASH_NAME,
+            **korean.fingerprint,
         )
         self.gives_multivectors = False
         self.lexical_scoring = LexicalScoring("bm25", k1=settings.k1, b=settings.b)
@@ -49,5 +55,5 @@ class Bm25Encoder:
         return Encoded(lexical=self._analyzer.rows(texts))
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
-        """`{term id: term}`; terms are stemmed words, bigrams and morphemes."""
+        """`{term id: term}`; terms are stems, words, bigrams and morphemes."""
         return self._analyzer.describe(text)
