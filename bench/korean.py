@@ -1,6 +1,6 @@
 """Korean words → terms by stems, against bigrams and morphemes: characters a second, and what starting costs.
 
-Usage: python bench/korean.py [--collection FOLDER]. The texts are those of a collection in BEIR layout, or else of the
+Usage: python bench/korean.py [--collection FOLDER]. The texts are of a collection in BEIR layout, or of the
 handbook. Start-up is from before the cutter is imported to its first terms, in a process of its own, median of 5.
 """
 

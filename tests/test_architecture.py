@@ -40,6 +40,7 @@ ROOMS = {
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},
     "kiwipiepy": {"models/bm25/korean_morphemes.py"},
+    "py3langid": {"models/bm25/detection.py"},
     "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
     "pickle": set(),

@@ -83,7 +83,7 @@ def ingest(
     config, watch = configured(config), Stopwatch(reporter(progress))
     wanted, injected = IngestOptions.of(options, **keywords), Injected.passed(encoder, chunker)
     with _lock(config), failure.noted(config.index_path, watch):
-        config = injected.following(config, _live(config, wanted.full))
+        config = injected.following(config, wanted.full)
         return _ingest(config, injected.encoder(config), injected, wanted, watch)
 
 
@@ -110,13 +110,14 @@ def encode(
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        config = injected.following(config, _live(config, staged.full))
+        config = injected.following(config, staged.full)
         loaded, cut_by = injected.encoder(config), injected.chunker(config).fingerprint
         if changed := Fingerprint(tuple(sorted(staged.chunker.items()))).differences(cut_by):
             raise IndexStoreError(
                 f"{index}: staged with other settings (staged → configured): {'; '.join(changed)}; "
                 "run `pipeline ingest` again"
             )
+        config, loaded = injected.suited_to_texts(config, loaded, index, staged)
         rejections, path = load_rejections(index, staged.base_generation + 1) if staged.rejected else ((), None)
         return commit.encode_and_publish(config, loaded, IngestReport(staged, rejections, path), watch, wishes)
 
@@ -142,9 +143,10 @@ def build(
     config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
     with _lock(config), failure.noted(config.index_path, watch):
         wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes)
-        config = injected.following(config, _live(config, wanted.full))
+        config = injected.following(config, wanted.full)
         loaded = injected.encoder(config)
         report = _ingest(config, loaded, injected, wanted, watch)
+        config, loaded = injected.suited_to_texts(config, loaded, config.index_path, report.staged)
         return commit.encode_and_publish(config, loaded, report, watch, wishes)
 
 
@@ -168,7 +170,7 @@ def publish(
             reasons = "; ".join(manifest.statistics.refusals)
             manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
         else:
-            config, before = injected.following(config, manifest), manifest.statistics.circumstances
+            config, before = injected.suited_to(config, manifest), manifest.statistics.circumstances
             evidence = gather(config, injected.encoder(config), manifest, _golden(config), before, progress)
             statistics = manifest.statistics.judged(judge(config.gate, evidence))
             manifest = dataclasses.replace(manifest, statistics=statistics)
@@ -202,14 +204,15 @@ def plan(
     """Say what `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
     config, progress = configured(config), reporter(progress)
     wanted, injected = IngestOptions(full=full, rehash=rehash), Injected.passed(encoder, chunker)
-    live = _live(config, wanted.full)
-    config = injected.following(config, live)
+    config = injected.following(config, wanted.full)
     loaded = injected.encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)
         staged, rejections = _stage(config, folder, loaded, injected, wanted, progress)
+        config, loaded = injected.suited_to_texts(config, loaded, folder, staged)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         prints = list(encoding.fingerprints(loaded, config.segments).values())
+        live = None if wanted.full else store.live_manifest(config.index_path)
         shape = encoding.shape(loaded, config.segments)
         missing = take_inventory(folder, staged, prints, shape, config.index_path, live).missing
         return planning.estimate(config, folder, staged, missing, rejections, loaded, tokenizer)
@@ -246,7 +249,7 @@ def _stage(
         raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
     found = discover(config)
     chunker = injected.chunker(config, encoder)
-    live = _live(config, full)
+    live = None if full else store.live_manifest(index)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
     base = manifests.live_number(index)
@@ -269,11 +272,6 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
     for document in documents:
         yield document
         bar.update()
-
-
-def _live(config: Config, full: bool) -> Manifest | None:
-    """The generation that a build adds to; `None` if there is none, or for a full build."""
-    return None if full else store.live_manifest(config.index_path)
 
 
 @contextlib.contextmanager

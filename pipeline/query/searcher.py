@@ -17,7 +17,7 @@ from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
-from pipeline.models.choose.recorded import as_recorded
+from pipeline.models.choose.open_settings import as_recorded
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.config import Bm25Settings
 from pipeline.models.bm25.analyzer import ANALYZER_VERSION, HASH_NAME, Analyzer
 from pipeline.models.bm25.korean import hangul_cutting
+from pipeline.models.bm25.languages import stemmers_of
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Encoded, Fingerprint
 
@@ -21,8 +22,10 @@ class Bm25Encoder:
     """Lexical only: `Encoded.lexical` holds term frequencies (float32) keyed by the hash of the term.
 
     `k1` and `b` are scoring alone, so they are not in the fingerprint: changing them needs no new build. How Korean
-    is cut is in it, with the analyser's version, as another version may give other terms.
-    Raises `MissingDependencyError` where `korean: morphemes` is configured and its packages are not installed.
+    is cut is in it, with the analyser's version, as another version may give other terms. `languages: auto` means
+    English here: which ones a collection has is for a build to find out.
+    Raises `MissingDependencyError` where `korean: morphemes` is configured and its packages are not installed,
+    `ConfigError` for a language or a stemmer that is not known.
     """
 
     dense_fingerprint: Fingerprint | None = None
@@ -32,12 +35,13 @@ class Bm25Encoder:
     def __init__(self, settings: Bm25Settings | None = None) -> None:
         settings = self._settings = settings or Bm25Settings()
         korean = hangul_cutting(settings.korean)
-        self._analyzer = Analyzer(settings.stemmer, korean.cut)
+        stemmers = stemmers_of(settings)
+        self._analyzer = Analyzer(stemmers.latin, korean.cut, stemmers.others)
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
             kind=KIND,
             analyzer=ANALYZER_VERSION,
-            stemmer=settings.stemmer or "none",
             hash=HASH_NAME,
+            **stemmers.fingerprint,
             **korean.fingerprint,
         )
         self.gives_multivectors = False
