@@ -55,7 +55,14 @@ class Injected:
         """The configuration, with what its encoder leaves open as a generation has it."""
         if self.own_encoder is not None:
             return config
-        return _with_encoder(config, as_recorded(config.encoder, manifest.fingerprints))
+        found = as_recorded(config.encoder, manifest.fingerprints)
+        if found.bm25.korean != config.encoder.bm25.korean:
+            log.info(
+                "encoder.bm25.korean: %s, as the index was built; `pipeline build --full` makes it %s",
+                found.bm25.korean,
+                config.encoder.bm25.korean,
+            )
+        return _with_encoder(config, found)
 
     def suited_to_texts(
         self, config: Config, encoder: Encoder, index: Path, staged: StagedIngest

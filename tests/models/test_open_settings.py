@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,13 +62,15 @@ def test_an_encoder_of_the_recorded_settings_has_the_recorded_fingerprint(bm25: 
     assert Bm25Encoder(followed.bm25).lexical_fingerprint == made
 
 
-def test_an_index_of_bigrams_goes_on_until_a_full_build(tmp_path: Path) -> None:
+def test_an_index_of_bigrams_goes_on_until_a_full_build(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     documents = write_documents(tmp_path / "documents")
     builder.build(configured(tmp_path, korean="bigrams"))
     config = configured(tmp_path)  # as a later version of the program reads an old configuration
     write_documents(documents, {"ko/new.md": "# 새 문서\n\n색인을 다시 만들었습니다."})
     assert builder.plan(config).chunks == 1
-    assert builder.build(config).encoded_chunks == 1
+    with caplog.at_level(logging.INFO):
+        assert builder.build(config).encoded_chunks == 1
+    assert "korean: bigrams, as the index was built; `pipeline build --full` makes it stems" in caplog.text
     assert recorded(config) == LEXICAL
     with open_index(config.index_path) as index:
         assert index.search("색인을", 1)[0].doc_id == "ko/new.md"
