@@ -32,6 +32,8 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
         ("batch.py", "--chunks 1000 --queries 32", {"hybrid_batch_vs_one_at_a_time"}),
         ("memory.py", "--stub --chunks 50 100", {"growth", "peak_rss_mb"}),
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),
+        ("stemming.py", "xx", set()),
+        ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
 )
 def test_a_benchmark_ends_in_its_ratios(script: str, arguments: str, keys: set[str]) -> None:

@@ -48,12 +48,19 @@ Side = Nothing | Builtin | Local | Remote
 
 
 class Bm25Settings(Settings):
-    """`korean`: words in Hangul become syllable bigrams, or morphemes (the extra `korean`)."""
+    """What BM25 takes for terms, and how it scores them.
+
+    `languages`: ISO 639 codes of the languages whose words are stemmed, one for each script; `auto`: those that the
+    collection is mostly in, found by the first build. `stemmer`: a Snowball algorithm for Latin script in place of
+    its language's, or none. `korean`: words in Hangul give their stems, found by rules, or all syllable bigrams, or
+    morphemes (the extra `korean`). An index goes on with what it was built with, unless it is set here.
+    """
 
     k1: float = Field(default=1.2, ge=0)
     b: float = Field(default=0.75, ge=0, le=1)
-    stemmer: str | None = "english"
-    korean: Literal["bigrams", "morphemes"] = "bigrams"
+    languages: Literal["auto"] | list[str] = "auto"
+    stemmer: str | None = "auto"
+    korean: Literal["stems", "bigrams", "morphemes"] = "stems"
 
 
 class EncoderSettings(Settings):

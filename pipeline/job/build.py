@@ -83,7 +83,7 @@ def ingest(
     config, watch = configured(config), Stopwatch(reporter(progress))
     wanted, injected = IngestOptions.of(options, **keywords), Injected.passed(encoder, chunker)
     with _lock(config), failure.noted(config.index_path, watch):
-        config = injected.fitted(config, _followed(config, wanted.full))
+        config = injected.following(config, wanted.full)
         return _ingest(config, injected.encoder(config), injected, wanted, watch)
 
 
@@ -110,13 +110,14 @@ def encode(
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        config = injected.fitted(config, _followed(config, staged.full))
+        config = injected.following(config, staged.full)
         loaded, cut_by = injected.encoder(config), injected.chunker(config).fingerprint
         if changed := Fingerprint(tuple(sorted(staged.chunker.items()))).differences(cut_by):
             raise IndexStoreError(
                 f"{index}: staged with other settings (staged → configured): {'; '.join(changed)}; "
                 "run `pipeline ingest` again"
             )
+        config, loaded = injected.suited_to_texts(config, loaded, index, staged)
         rejections, path = load_rejections(index, staged.base_generation + 1) if staged.rejected else ((), None)
         return commit.encode_and_publish(config, loaded, IngestReport(staged, rejections, path), watch, wishes)
 
@@ -142,9 +143,10 @@ def build(
     config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
     with _lock(config), failure.noted(config.index_path, watch):
         wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes)
-        config = injected.fitted(config, _followed(config, wanted.full))
+        config = injected.following(config, wanted.full)
         loaded = injected.encoder(config)
         report = _ingest(config, loaded, injected, wanted, watch)
+        config, loaded = injected.suited_to_texts(config, loaded, config.index_path, report.staged)
         return commit.encode_and_publish(config, loaded, report, watch, wishes)
 
 
@@ -168,8 +170,7 @@ def publish(
             reasons = "; ".join(manifest.statistics.refusals)
             manifest = dataclasses.replace(manifest, note=manifest.note or f"published by force: {reasons}")
         else:
-            before = manifest.statistics.circumstances
-            config = injected.fitted(config, manifest)
+            config, before = injected.suited_to(config, manifest), manifest.statistics.circumstances
             evidence = gather(config, injected.encoder(config), manifest, _golden(config), before, progress)
             statistics = manifest.statistics.judged(judge(config.gate, evidence))
             manifest = dataclasses.replace(manifest, statistics=statistics)
@@ -203,12 +204,12 @@ def plan(
     """Say what `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
     config, progress = configured(config), reporter(progress)
     wanted, injected = IngestOptions(full=full, rehash=rehash), Injected.passed(encoder, chunker)
-    live = _followed(config, wanted.full)
-    config = injected.fitted(config, live)
+    config, live = injected.following(config, wanted.full), _followed(config, wanted.full)
     loaded = injected.encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)
         staged, rejections = _stage(config, folder, loaded, injected, wanted, progress)
+        config, loaded = injected.suited_to_texts(config, loaded, folder, staged)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         prints = list(encoding.fingerprints(loaded, config.segments).values())
         shape = encoding.shape(loaded, config.segments)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
-from pipeline.config import Config
+from pipeline.config import Config, EncoderSettings
+from pipeline.index import store
 from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic_writer
 from pipeline.index.manifest import Manifest
+from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import DocumentChunker, checked_chunker
 from pipeline.job import plan as planning
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
-from pipeline.models.choose.former import fitting
+from pipeline.models.choose.open_settings import as_found, as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import own_encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.names import DENSE
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +46,39 @@ class Injected:
         log.warning("encode.devices is not used: an encoder that is passed as an object encodes in this process")
         return config.model_copy(update={"encode": config.encode.model_copy(update={"devices": []})})
 
-    def fitted(self, config: Config, followed: Manifest | None) -> Config:
-        """The configuration with the embedded model that the generation which is `followed` was built with.
+    def following(self, config: Config, full: bool) -> Config:
+        """The configuration as the live generation has what its encoder leaves open, unless a build is `full`."""
+        live = None if full else store.live_manifest(config.index_path)
+        return config if live is None else self.suited_to(config, live)
 
-        `None`: nothing is taken over, so the encoder is the configured one.
-        """
-        if self.own_encoder is not None or followed is None:
+    def suited_to(self, config: Config, manifest: Manifest) -> Config:
+        """The configuration, with what its encoder leaves open as a generation has it."""
+        if self.own_encoder is not None:
             return config
-        encoder = fitting(config.encoder, config.index_path, followed.fingerprint(DENSE))
-        return config if encoder is config.encoder else config.model_copy(update={"encoder": encoder})
+        found = as_recorded(config.encoder, manifest.fingerprints)
+        if found.model != config.encoder.model:
+            log.warning("%s", goes_on(config.index_path, found.model))
+        if found.bm25.korean != config.encoder.bm25.korean:
+            log.info(
+                "encoder.bm25.korean: %s, as the index was built; `pipeline build --full` makes it %s",
+                found.bm25.korean,
+                config.encoder.bm25.korean,
+            )
+        return _with_encoder(config, found)
+
+    def suited_to_texts(
+        self, config: Config, encoder: Encoder, index: Path, staged: StagedIngest
+    ) -> tuple[Config, Encoder]:
+        """The configuration and its encoder, with what they still leave open as the texts suggest that are staged
+        below `index`."""
+        if self.own_encoder is not None:
+            return config, encoder
+        found = as_found(config.encoder, encoder, planning.sampled_texts(index, staged))
+        if found is config.encoder:
+            return config, encoder
+        log.info("encoder.bm25.languages: %s", ", ".join(found.bm25.languages) or "none that has a stemmer")
+        config = _with_encoder(config, found)
+        return config, self.encoder(config)
 
     def encoder(self, config: Config) -> Encoder:
         """The encoder; refuses a lexical index that it does not suit, before anything is read."""
@@ -74,3 +100,7 @@ class Injected:
         if reader is not None and self.own_encoder is None:
             planning.warn_of_unread_tokens(config, reader, tokenizer)
         return Chunker(config.chunking, tokenizer)
+
+
+def _with_encoder(config: Config, encoder: EncoderSettings) -> Config:
+    return config.model_copy(update={"encoder": encoder})

@@ -131,7 +131,7 @@ def warn_of_unread_tokens(config: Config, encoder: Encoder, tokenizer: Any) -> N
 
 
 def _mean_tokens(index: Path, staged: StagedIngest, tokenizer: Any) -> float:
-    sample = list(_sample(index, staged))
+    sample = list(sampled_texts(index, staged))
     return sum(len(encoding.ids) for encoding in tokenizer.encode_batch(sample)) / max(len(sample), 1)
 
 
@@ -177,7 +177,8 @@ def known_rate(config: Config, encoder: Encoder) -> EncodingRate | None:
     return rate if rate.chunks_per_second > 0 else None
 
 
-def _sample(index: Path, staged: StagedIngest) -> Iterator[str]:
+def sampled_texts(index: Path, staged: StagedIngest) -> Iterator[str]:
+    """Some hundred of the staged texts, from all over the collection."""
     left = _SAMPLED_CHUNKS
     for part in staged.parts:
         texts = pq.read_table(staging.ingest_folder(index) / part.name, columns=["text"]).column(0)

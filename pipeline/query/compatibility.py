@@ -12,10 +12,10 @@ from pipeline.models.shared import SharedEncoder
 from pipeline.records import Fingerprint
 
 
-def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, as_recorded: bool = False) -> None:
+def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, from_index: bool = False) -> None:
     """Refuse an encoder whose fingerprints are not those of the index. Raises `IncompatibleIndexError`.
 
-    `as_recorded`: it was made from the settings that the index itself records. If those make another kind of
+    `from_index`: it was made from the settings that the index itself records. If those make another kind of
     encoder than the index was built with, an application had passed an object in its place.
     """
     legs = leg_fingerprints(encoder)
@@ -26,7 +26,7 @@ def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, as_r
                 f"{'; '.join(problems)}; pass the one that it was built with, or rebuild it with "
                 "`build(config, encoder=…, full=True)`"
             )
-    elif as_recorded and any(_kind(manifest.fingerprint(leg)) != _kind(mine) for leg, mine in legs.items()):
+    elif from_index and any(_kind(manifest.fingerprint(leg)) != _kind(mine) for leg, mine in legs.items()):
         built = {leg: found for leg in legs if (found := manifest.fingerprint(leg)) is not None}
         kinds = ", ".join(f"{leg} {_kind(found)}" for leg, found in built.items())
         raise IncompatibleIndexError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,10 @@ from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
-from pipeline.models.choose.former import fitting
+from pipeline.models.choose.open_settings import as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.names import DENSE
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.resolve import calibration_of
@@ -45,6 +45,8 @@ from pipeline.query.rerank import SecondLook
 from pipeline.query.search_stages import rank_in_stages
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import Hit
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -289,11 +291,12 @@ def open_index(
     staged = isinstance(generation, str) and generation == "staged"
 
     def use(manifest: Manifest) -> Index:
-        recorded = EncoderSettings.model_validate(manifest.encoder)
-        dense = manifest.fingerprint(DENSE)
-        chosen = fitting(other or recorded, folder, dense, is_configured=other is not None)
+        recorded = as_recorded(EncoderSettings.model_validate(manifest.encoder), manifest.fingerprints)
+        chosen = recorded if other is None else as_recorded(other, manifest.fingerprints)
+        if other is not None and chosen.model != other.model:
+            log.warning("%s", goes_on(folder, chosen.model))
         loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
-        check_encoder(folder, manifest, loaded, as_recorded=other in (None, recorded))
+        check_encoder(folder, manifest, loaded, from_index=chosen == recorded)
         return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
 
     if generation is None:

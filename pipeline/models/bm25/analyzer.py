@@ -2,7 +2,8 @@
 
 NFKC, casefold, then Unicode words (letters, marks, numbers, underscore). Inside a word, runs of Han and kana, and
 runs of Hangul, become character bigrams (a run of one character gives itself); the rest of a word stays whole, and
-is stemmed when all its letters are Latin. Runs of Hangul may be cut by another function instead (`korean.py`).
+is stemmed when all its letters are of one script that has a stemmer. Runs of Hangul may be cut by another function
+instead (`korean.py`).
 A term's id is xxh3-64 of its UTF-8 bytes, the same on every machine, so that segments built apart can be searched
 together.
 """
@@ -32,6 +33,8 @@ HASH_NAME = "xxh3_64"
 _HAN_KANA = r"\p{Han}\p{Hiragana}\p{Katakana}ー"
 _HANGUL = r"\p{Hangul}"
 _WORD = r"\p{L}\p{M}\p{N}_"
+_JOINERS = {"Arabic": "ـ"}
+"""Letters of no script of their own that stand inside words of one."""
 _CACHED_RUNS = 200_000
 _CACHED_RUN_LENGTH = 24
 
@@ -57,17 +60,22 @@ class Analyzer:
     """Cuts texts into terms. Holds a bounded cache, so use one per thread.
 
     `stemmer`: a Snowball algorithm for words in Latin script (`english`, `german`, …), or `None` for no stemming.
-    `hangul`: cuts a run of Hangul into terms; by default into bigrams.
+    `hangul`: cuts a run of Hangul into terms; by default into bigrams. `others`: Snowball algorithms for words in
+    other scripts, by the script's name in Unicode (`Cyrillic`, …).
     Raises `ConfigError` for a stemmer that Snowball does not have.
     """
 
     def __init__(
-        self, stemmer: str | None = "english", hangul: Callable[[str], Iterable[str]] | None = None
+        self,
+        stemmer: str | None = "english",
+        hangul: Callable[[str], Iterable[str]] | None = None,
+        others: Mapping[str, str] | None = None,
     ) -> None:
         self._ascii: _Matcher = re.compile(r"[a-z0-9_]+")
         self._unicode: _Matcher | None = None
-        self._is_latin: Callable[[str], object] | None = None
         self._stem = _stemmer(stemmer)
+        self._others = {script: _stemmer(name) for script, name in (others or {}).items()}
+        self._by_script: list[tuple[Callable[[str], object], Callable[[str], str]]] | None = None
         self._hangul = hangul
         self._runs: dict[str, tuple[tuple[str, int], ...]] = {}
 
@@ -114,16 +122,19 @@ class Analyzer:
     def _cut(self, run: str) -> Iterable[str]:
         if run.isascii():
             return (self._stem(run),)
-        if self._is_latin is None:
+        if self._by_script is None:
             regex = _regex()
-            self._is_latin = regex.compile(r"[\p{Latin}\p{M}\p{N}_]+").fullmatch
+            self._by_script = [
+                (regex.compile(rf"[\p{{{script}}}\p{{M}}\p{{N}}{_JOINERS.get(script, '')}_]+").fullmatch, stem)
+                for script, stem in {"Latin": self._stem, **self._others}.items()
+            ]
             self._is_bigrams = regex.compile(f"[{_HAN_KANA}{_HANGUL}]").match
             self._is_hangul = regex.compile(_HANGUL).match
         if self._hangul is not None and self._is_hangul(run):
             return self._hangul(run)
         if self._is_bigrams(run):
             return (run,) if len(run) == 1 else (run[i : i + 2] for i in range(len(run) - 1))
-        return (self._stem(run),) if self._is_latin(run) else (run,)
+        return (next((stem(run) for is_of_script, stem in self._by_script if is_of_script(run)), run),)
 
 
 def _regex() -> Any:

@@ -10,17 +10,22 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.config import Bm25Settings
 from pipeline.models.bm25.analyzer import ANALYZER_VERSION, HASH_NAME, Analyzer
-from pipeline.models.bm25.korean import MorphemeCutter, morpheme_version
+from pipeline.models.bm25.korean import hangul_cutting
+from pipeline.models.bm25.languages import stemmers_of
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Encoded, Fingerprint
+
+KIND = "bm25"
 
 
 class Bm25Encoder:
     """Lexical only: `Encoded.lexical` holds term frequencies (float32) keyed by the hash of the term.
 
     `k1` and `b` are scoring alone, so they are not in the fingerprint: changing them needs no new build. How Korean
-    is cut is in it, with the analyser's version, as another version may give other terms.
-    Raises `MissingDependencyError` where `korean: morphemes` is configured and its packages are not installed.
+    is cut is in it, with the analyser's version, as another version may give other terms. `languages: auto` means
+    English here: which ones a collection has is for a build to find out.
+    Raises `MissingDependencyError` where `korean: morphemes` is configured and its packages are not installed,
+    `ConfigError` for a language or a stemmer that is not known.
     """
 
     dense_fingerprint: Fingerprint | None = None
@@ -29,10 +34,15 @@ class Bm25Encoder:
 
     def __init__(self, settings: Bm25Settings | None = None) -> None:
         settings = self._settings = settings or Bm25Settings()
-        korean = {"korean": morpheme_version()} if settings.korean == "morphemes" else {}
-        self._analyzer = Analyzer(settings.stemmer, MorphemeCutter() if korean else None)
+        korean = hangul_cutting(settings.korean)
+        stemmers = stemmers_of(settings)
+        self._analyzer = Analyzer(stemmers.latin, korean.cut, stemmers.others)
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
-            kind="bm25", analyzer=ANALYZER_VERSION, stemmer=settings.stemmer or "none", hash=HASH_NAME, **korean
+            kind=KIND,
+            analyzer=ANALYZER_VERSION,
+            hash=HASH_NAME,
+            **stemmers.fingerprint,
+            **korean.fingerprint,
         )
         self.gives_multivectors = False
         self.lexical_scoring = LexicalScoring("bm25", k1=settings.k1, b=settings.b)
@@ -49,5 +59,5 @@ class Bm25Encoder:
         return Encoded(lexical=self._analyzer.rows(texts))
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
-        """`{term id: term}`; terms are stemmed words, bigrams and morphemes."""
+        """`{term id: term}`; terms are stems, words, bigrams and morphemes."""
         return self._analyzer.describe(text)

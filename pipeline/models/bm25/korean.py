@@ -1,68 +1,42 @@
-"""Korean words → morphemes, by kiwipiepy (the extra `korean`), imported only when needed.
-
-A word is analysed by itself, so that it gives the same terms in a passage and in a question, and so that a cache
-can hold it. Particles and endings say how a word is used, not what it is about, and are dropped. A noun of
-`LONG_NOUN` syllables or more is most often a compound that others write apart: it becomes syllable bigrams.
-"""
+"""How Korean is cut into terms: what `encoder.bm25.korean` chooses, and how a fingerprint tells it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import metadata
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
 
-from pipeline.errors import MissingDependencyError
-
-INSTALL_KOREAN = "pip install 'hybrid-pipeline[korean]'"
-LONG_NOUN = 4
-_RULES = "1"
-_PACKAGES = ("kiwipiepy", "kiwipiepy_model")
-_USE_NOT_MEANING = ("J", "E")
-"""Tags of particles (josa: J…) and of endings (eomi: E…) in the Sejong set."""
+Korean = Literal["stems", "bigrams", "morphemes"]
+STEMS: Final = "stems"
+BIGRAMS: Final = "bigrams"
+MORPHEMES: Final = "morphemes"
+FIELD = "korean"
 
 
-def morpheme_version() -> str:
-    """What decides which terms come out: analyser, its model and the rules here. Loads nothing.
+@dataclass(frozen=True, slots=True)
+class HangulCutting:
+    """`cut`: one run of Hangul → terms; `None`: into bigrams. `fingerprint`: its fields, none for bigrams."""
 
-    Raises `MissingDependencyError` naming the extra.
-    """
-    try:
-        versions = [f"{package} {metadata.version(package)}" for package in _PACKAGES]
-    except metadata.PackageNotFoundError as error:
-        raise _missing(str(error.name)) from None
-    return ", ".join([*versions, f"rules {_RULES}"])
+    cut: Callable[[str], Iterable[str]] | None
+    fingerprint: Mapping[str, str]
 
 
-class MorphemeCutter:
-    """Cuts one run of Hangul into terms. The analyser is loaded (1 to 2 s) by the first call."""
+def hangul_cutting(korean: Korean) -> HangulCutting:
+    """Return the chosen way. Raises `MissingDependencyError` for morphemes without their packages."""
+    if korean == STEMS:
+        from pipeline.models.bm25.korean_stems import STEMS_VERSION, korean_terms
 
-    def __init__(self) -> None:
-        self._tokenize: Callable[[str], Any] | None = None
+        return HangulCutting(korean_terms, {FIELD: STEMS_VERSION})
+    if korean == MORPHEMES:
+        from pipeline.models.bm25.korean_morphemes import MorphemeCutter, morpheme_version
 
-    def __call__(self, run: str) -> list[str]:
-        """Terms of a run of Hangul, in order; none where it is particles and endings only."""
-        if self._tokenize is None:
-            self._tokenize = _load()
-        terms: list[str] = []
-        for token in self._tokenize(run):
-            if token.tag.startswith(_USE_NOT_MEANING):
-                continue
-            form = token.form
-            if token.tag.startswith("NN") and len(form) >= LONG_NOUN:
-                terms += [form[i : i + 2] for i in range(len(form) - 1)]
-            else:
-                terms.append(form)
-        return terms
+        return HangulCutting(MorphemeCutter(), {FIELD: morpheme_version()})
+    return HangulCutting(None, {})
 
 
-def _load() -> Callable[[str], Any]:
-    try:
-        from kiwipiepy import Kiwi
-    except ImportError as error:
-        raise _missing(error.name or "kiwipiepy") from error
-    tokenize: Callable[[str], Any] = Kiwi(num_workers=1).tokenize
-    return tokenize
-
-
-def _missing(package: str) -> MissingDependencyError:
-    return MissingDependencyError(f"encoder.bm25.korean: morphemes needs the package {package}; {INSTALL_KOREAN}")
+def recorded_korean(fingerprint: Mapping[str, str]) -> Korean:
+    """Return the way that the fingerprint of a BM25 encoder tells."""
+    recorded = fingerprint.get(FIELD)
+    if recorded is None:
+        return BIGRAMS
+    return STEMS if recorded.startswith(f"{STEMS} ") else MORPHEMES

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.config import EncoderSettings
+from pipeline.config.encoder import AUTO, BM25
 from pipeline.errors import EncoderError
 from pipeline.models.choose.encoder import MixedEncoder, load_encoder
 from pipeline.models.choose.kinds import known_kinds, missing_downloads
@@ -154,6 +155,8 @@ def resolve(settings: EncoderSettings, base: Path = Path(), *, check: bool = Fal
         if kind.words:  # it names no model
             model = settings.model if lexical is dense else ""
         name = (fields or {}).get("kind", kind.name)
+        if fields and name == BM25 and settings.bm25.languages == settings.bm25.stemmer == AUTO:
+            fields |= {"stemmer": "of the language that the first build finds"}
         sides.append(ResolvedSide(LEXICAL, name, model, lexical.runtime, fields))
     scoring = encoder.lexical_scoring
     words = "dot product" if scoring.kind == "dot" else f"bm25, k1 {scoring.k1}, b {scoring.b}"

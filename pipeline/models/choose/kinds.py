@@ -215,7 +215,14 @@ _BM25 = Kind(
     _load_bm25,
     words=(AUTO, BM25),
     uses_all_cores=True,
-    lines=(Line("bm25", "lexical: bm25", LEXICAL, {"PyStemmer": "stemming", "xxhash": ""}),),
+    lines=(
+        Line(
+            "bm25",
+            "lexical: bm25",
+            LEXICAL,
+            {"PyStemmer": "stemming", "py3langid": "finding its languages", "xxhash": ""},
+        ),
+    ),
 )
 BUILT_IN = (_EMBEDDED, _ENGLISH, _MODEL, _LEXICAL_MODEL, _ENDPOINT, _LEXICAL_ENDPOINT, _BM25)
 """The kinds of this package, in the order of `pipeline models`."""

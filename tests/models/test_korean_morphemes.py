@@ -13,7 +13,7 @@ from pipeline.errors import IncompatibleIndexError, MissingDependencyError
 from pipeline.job import build as builder
 from pipeline.models.bm25.analyzer import Analyzer
 from pipeline.models.bm25.encoder import Bm25Encoder
-from pipeline.models.bm25.korean import MorphemeCutter
+from pipeline.models.bm25.korean_morphemes import MorphemeCutter
 from pipeline.query.searcher import open_index
 from tests.support.collection import config_for, write_documents
 
@@ -66,7 +66,7 @@ def test_rows_and_descriptions_agree() -> None:
 
 
 def test_the_fingerprint_names_the_analyser_and_is_as_before_without() -> None:
-    plain = Bm25Encoder().lexical_fingerprint
+    plain = Bm25Encoder(Bm25Settings(korean="bigrams")).lexical_fingerprint
     korean = Bm25Encoder(Bm25Settings(korean="morphemes")).lexical_fingerprint
     assert plain is not None
     assert korean is not None
@@ -81,10 +81,11 @@ def test_an_index_is_queried_only_by_what_it_was_built_with(tmp_path: Path) -> N
     builder.build(config)
     with open_index(config.index_path) as index:  # the index knows how it was built
         assert index.search("발행했던 세대")[0].doc_id == "ko/rollback.md"
+    bigrams = {"model": "none", "bm25": {"korean": "bigrams"}}
     with pytest.raises(IncompatibleIndexError, match=r"lexical korean: 'kiwipiepy .*' → \(absent\)"):
-        open_index(config.index_path, encoder=EncoderSettings(model="none"))
+        open_index(config.index_path, encoder=EncoderSettings.model_validate(bigrams))
     with pytest.raises(IncompatibleIndexError, match="rebuild"):
-        builder.build(config_for(tmp_path, encoder={"model": "none"}))
+        builder.build(config_for(tmp_path, encoder=bigrams))
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
