@@ -76,6 +76,7 @@ def lookups(index: Index) -> dict[str, Call]:
         "answer": (index.answer, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "rank": (index.rank, {"texts": [QUESTION]}),
         "rank_request": (index.rank_request, {"request": SearchRequest.for_texts(index, [QUESTION])}),
+        "trust": (index.trust, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "leg": (index.leg, {"name": "lexical"}),
         "encode": (index.encode, {"texts": [QUESTION]}),
         "rank_encoded": (index.rank_encoded, {"queries": index.encode([QUESTION])}),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipeline.config import QuerySettings
     from pipeline.query.files.batch import Query
     from pipeline.query.files.results import Add
+    from pipeline.query.fusion.trust import LegTrust
     from pipeline.query.request import SearchRequest
     from pipeline.query.searcher import Index
     from pipeline.records import Hit
@@ -129,7 +130,7 @@ class OutputArguments:
 @click.option(
     "--rerank-top", type=int, metavar="N", help="How many chunks are reranked. Default: query.rerank.top."
 )
-@click.option("--explain", is_flag=True, help="Show how each score came about: normalised scores, weights, tokens.")
+@click.option("--explain", is_flag=True, help="Show how each score came about, and why each leg was trusted.")
 @click.option("--show", multiple=True, metavar="FIELD", help="A metadata field to show as a column. Repeatable.")
 @click.option("--batch", metavar="FILE", help="Queries from a file: JSONL (_id, text), id<TAB>text or plain lines.")
 @click.option("--run", "run_path", metavar="FILE", help="Write the best documents of each query as a TREC run.")
@@ -151,13 +152,14 @@ def query(
     with options.open_index(source.index_path, source.generation) as index, contextlib.ExitStack() as stack:
         arguments.check(index.settings)
         used = arguments.mode or index.settings.mode
+        request = arguments.request(index, [one.text for one in queries])
+        trust = _Trust(index, request)
         sinks = _sinks(stack, index, used, output, arguments.collapse)
-        table = None if sinks or output.as_json else _Table(index, output.show)
+        table = None if sinks or output.as_json else _Table(index, output.show, trust)
         if table is not None:
             sinks.append(Sink(table.add, arguments.collapse))
         elif not sinks:
-            sinks.append(Sink(_json_lines(index, used, named), arguments.collapse))
-        request = arguments.request(index, [one.text for one in queries])
+            sinks.append(Sink(_json_lines(index, used, named, trust), arguments.collapse))
         started = time.perf_counter()
         _answer(index, request, queries, sinks)
         seconds = time.perf_counter() - started
@@ -217,12 +219,24 @@ def _sinks(
     return sinks
 
 
-def _json_lines(index: Index, mode: str, named: bool) -> Add:
+class _Trust:
+    """Why each leg was trusted, for queries whose hits are to be explained."""
+
+    def __init__(self, index: Index, request: SearchRequest) -> None:
+        self._index, self._request = index, request
+
+    def of(self, queries: Sequence[Query]) -> Sequence[Sequence[LegTrust]]:
+        if not self._request.explain:
+            return [() for _ in queries]
+        return self._index.trust(dataclasses.replace(self._request, texts=tuple(one.text for one in queries)))
+
+
+def _json_lines(index: Index, mode: str, named: bool, trust: _Trust) -> Add:
     from pipeline.render import hit_tables
 
     def add(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
-        for one, hits in zip(queries, results, strict=True):
-            click.echo(hit_tables.hits_as_json(one.text, one.query_id if named else None, index, mode, hits))
+        for one, hits, why in zip(queries, results, trust.of(queries), strict=True):
+            click.echo(hit_tables.hits_as_json(one.text, one.query_id if named else None, index, mode, hits, why))
 
     return add
 
@@ -230,16 +244,17 @@ def _json_lines(index: Index, mode: str, named: bool) -> Add:
 class _Table:
     """Prints tables, and knows afterwards which of the fields to show no hit had."""
 
-    def __init__(self, index: Index, show: Sequence[str]) -> None:
-        self._index, self._show, self._screen = index, show, console()
+    def __init__(self, index: Index, show: Sequence[str], trust: _Trust) -> None:
+        self._index, self._show, self._trust, self._screen = index, show, trust, console()
         self._fields: set[str] = set()
 
     def add(self, queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         """Print the hits of some queries."""
         from pipeline.render import hit_tables
 
-        for one, hits in zip(queries, results, strict=True):
+        for one, hits, why in zip(queries, results, self._trust.of(queries), strict=True):
             hit_tables.hits_table(self._screen, one.text, self._index, hits, self._show)
+            hit_tables.trust_lines(self._screen, why)
             self._fields.update(*(hit.metadata for hit in hits))
 
     def warning(self) -> str | None:

@@ -26,6 +26,7 @@ from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.resolve import calibration_of
 from pipeline.query.fusion.scripts import dominant_script
+from pipeline.query.fusion.trust import LegTrust, trust
 from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
@@ -202,6 +203,15 @@ class Index:
         return [
             to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
         ]
+
+    @_while_open
+    def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:
+        """How far `auto` trusts each leg for each text, and why, in words; empty for other methods."""
+        if not isinstance(request, SearchRequest):
+            raise QueryError(f"request={shown(request)}: give a SearchRequest")
+        known_legs(self.path, self.legs, request.legs)
+        legs = tuple(self._legs[leg] for leg in request.legs)
+        return trust(self.snapshot, legs, self.encode(request.texts), request.fusion, self._calibration)
 
     @_while_open
     def rank(

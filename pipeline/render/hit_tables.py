@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline import names
+from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
 from pipeline.query.snippet import snippet
 from pipeline.records import Hit, LegScore
@@ -27,11 +28,20 @@ _CONTEXT_CHARACTERS = 240
 """A table shows this much of the text before and after a hit."""
 
 
-def hits_as_json(query: str, query_id: str | None, index: Index, mode: str, hits: Sequence[Hit]) -> str:
-    """One query's hits as one line of JSON."""
+def hits_as_json(
+    query: str,
+    query_id: str | None,
+    index: Index,
+    mode: str,
+    hits: Sequence[Hit],
+    trust: Sequence[LegTrust] = (),
+) -> str:
+    """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation."""
     record: dict[str, Any] = {"query": query, "mode": mode, "generation": index.manifest.generation}
     if query_id is not None:
         record["query_id"] = query_id
+    if trust:
+        record["trust"] = [dataclasses.asdict(one) for one in trust]
     record["hits"] = [_hit_record(hit) for hit in hits]
     return json.dumps(record, ensure_ascii=False)
 
@@ -87,6 +97,12 @@ def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], 
     if missing:
         left_out = escape(printable(", ".join(missing)))
         console.print(f"[dim]no room for {left_out}; widen the terminal, or use --json[/]")
+
+
+def trust_lines(console: Console, trust: Sequence[LegTrust]) -> None:
+    """A line a leg: its weight, and why."""
+    for one in trust:
+        console.print(f"[green]{one.leg}[/], weight {one.weight:.2f}: {escape(one.words)}", highlight=False)
 
 
 def fitting(room: int, legs: Mapping[str, int], fields: Mapping[str, int]) -> tuple[list[str], dict[str, int]]:

@@ -33,8 +33,8 @@ def as_recorded(settings: EncoderSettings, fingerprints: Mapping[str, Mapping[st
 def goes_on(index: Path, model: str) -> str:
     """Return the words for an index that goes on with the former embedded model, now called `model`."""
     return (
-        f"{index}: was built when `embedded` was all-MiniLM-L6-v2, and goes on with it; set encoder.model: {model}, "
-        "or change to the multilingual model with `pipeline build --full`"
+        f"{index}: was built when `embedded` was all-MiniLM-L6-v2, and goes on with it; set encoder.model: "
+        f"{model}, or change to the multilingual model with `pipeline build --full`"
     )
 
 
