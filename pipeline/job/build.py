@@ -109,8 +109,9 @@ def encode(
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        loaded, cut_by = injected.encoder(config), injected.chunker(config).fingerprint
-        if changed := Fingerprint(tuple(sorted(staged.chunker.items()))).differences(cut_by):
+        followed = Fingerprint(tuple(sorted(staged.chunker.items())))
+        loaded, cut_by = injected.encoder(config), injected.chunker(config, followed=followed).fingerprint
+        if changed := followed.differences(cut_by):
             raise IndexStoreError(
                 f"{index}: staged with other settings (staged → configured): {'; '.join(changed)}; "
                 "run `pipeline ingest` again"
@@ -241,8 +242,8 @@ def _stage(
     if not config.sources:
         raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
     found = discover(config)
-    chunker = injected.chunker(config, encoder)
     live = None if full else store.live_manifest(index)
+    chunker = injected.chunker(config, encoder, live.fingerprint("chunker") if live else None)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
     base = manifests.live_number(index)
