@@ -46,8 +46,7 @@ class ContextWriter:
             headings = headings[1:]
         for first in range(len(headings) + 1):
             context = self._filled(title, headings[first:])
-            tokens = self._tokens(context)
-            if tokens <= self._most:
+            if context and (tokens := self._tokens(context)) <= self._most:
                 return context, tokens
         return self._shortened(self._filled(title, ()) or self._filled("", headings[-1:]))
 
@@ -70,11 +69,8 @@ class ContextWriter:
         return "", 0
 
     def _tokens(self, context: str) -> int:
-        return (
-            len(self._tokenizer.encode(encodable(in_context(context, "")), add_special_tokens=False).ids)
-            if context
-            else 0
-        )
+        text = encodable(in_context(context, ""))
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 class DocumentContext:
@@ -85,7 +81,7 @@ class DocumentContext:
         self._write = cache(writer.write)
 
     def at(self, start: int) -> str:
-        """The context of a chunk that begins at `start`, without the title and headings that it begins with."""
+        """The context of a chunk that begins at `start`, without the title if that is the chunk's first line."""
         return self._found(start)[0]
 
     def tokens(self, start: int) -> int:
@@ -97,10 +93,8 @@ class DocumentContext:
         return lambda start: max(1, most - self.tokens(offset + start))
 
     def _found(self, start: int) -> tuple[str, int]:
-        path, above = self._path.at(start), self._path.above(start)
         line = self._text[start : start + 2 * len(self._title) + 1].partition("\n")[0]
-        is_said = _same(self._title, line) or (path and not above and _same(self._title, path[0]))
-        return self._write("" if is_said else self._title, above)
+        return self._write("" if _same(self._title, line) else self._title, self._path.at(start))
 
 
 def _same(title: str, other: str) -> bool:

@@ -91,17 +91,10 @@ class HeadingPath:
 
     def at(self, start: int) -> tuple[str, ...]:
         """Titles, outermost first, of the sections around `start`; headings that begin right there count too."""
-        return tuple(heading.title for heading in self._in_force(start) if heading.title)
-
-    def above(self, start: int) -> tuple[str, ...]:
-        """Those of `at(start)` that a text which begins at `start` does not hold itself."""
-        return tuple(heading.title for heading in self._in_force(start) if heading.title and heading.start < start)
-
-    def _in_force(self, start: int) -> tuple[Heading, ...]:
         following = bisect_left(self._starts, start)
         if following < len(self._starts) and self._is_blank(start, self._starts[following]):
             following = self._run_ends[following]
-        return self._paths[following]
+        return tuple(heading.title for heading in self._paths[following] if heading.title)
 
     def _is_blank(self, start: int, end: int) -> bool:
         return _NOT_SPACE.search(self._text, start, end) is None
