@@ -20,6 +20,7 @@ sources:
 chunking:
   max_tokens: 254            # tokens of the encoder's tokenizer; the default model reads no more
   overlap_tokens: 32
+  context: title+headings    # encoded with every chunk; none: its text alone
 
 encoder:
   model: embedded            # all-MiniLM-L6-v2 (English) and BM25 (any language); needs no download
