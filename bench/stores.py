@@ -82,6 +82,7 @@ class Source:
                     "source": ["bench"] * len(names),
                     "doc_hash": names,
                     "text_hash": [text_hash(text) for text in texts],
+                    "context": [""] * len(texts),
                 },
                 schema=CHUNK_SCHEMA,
             )

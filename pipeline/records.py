@@ -37,9 +37,17 @@ class Document:
         return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def in_context(context: str, text: str) -> str:
+    """What is encoded of a text: its context, an empty line, the text; the text alone without a context."""
+    return f"{context}\n\n{text}" if context else text
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A slice of a document: `document.text[start:end] == text`, offsets in code points."""
+    """A slice of a document: `document.text[start:end] == text`, offsets in code points.
+
+    `context`: title and headings that are encoded before the text, and are not part of it.
+    """
 
     chunk_id: str
     doc_id: str
@@ -51,6 +59,12 @@ class Chunk:
     metadata: Metadata = field(default_factory=dict)
     doc_hash: str = ""
     source: str = ""
+    context: str = ""
+
+    @property
+    def encoded_text(self) -> str:
+        """What encoders and rerankers read of the chunk."""
+        return in_context(self.context, self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,3 +63,24 @@ def test_the_sample_collection_holds_together() -> None:
     assert {row[1] for row in judged} <= pages
     korean = [query for query in queries if query["metadata"]["lang"] == "ko"]
     assert len(korean) * 2 == len(queries)
+
+
+def test_questions_say_in_which_language_their_answers_are() -> None:
+    import json
+
+    lines = (ROOT / "data/queries.jsonl").read_text("utf-8").splitlines()
+    queries = {query["_id"]: query for query in map(json.loads, lines)}
+    assert len(queries) == len(lines)
+    assert len({query["text"] for query in queries.values()}) == len(lines), "no question is asked twice"
+    judged = [line.split("\t") for line in (ROOT / "data/qrels.tsv").read_text("utf-8").splitlines()[1:]]
+    assert len({(query_id, page) for query_id, page, _ in judged}) == len(judged)
+    assert {score for *_, score in judged} == {"1", "2"}
+    crossing = []
+    for query_id, query in queries.items():
+        asked, answered = query["metadata"]["lang"], query["metadata"]["answer_lang"]
+        best = {page.split("/")[0] for name, page, score in judged if (name, score) == (query_id, "2")}
+        assert best == {answered}, query_id
+        assert asked == ("ko" if re.search("[가-힣]", query["text"]) else "en"), query_id
+        crossing += [(asked, answered)] if asked != answered else []
+    assert set(crossing) == {("ko", "en"), ("en", "ko")}
+    assert min(crossing.count(pair) for pair in set(crossing)) >= 12

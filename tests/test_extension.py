@@ -14,12 +14,11 @@ from pipeline.config import Config, IngestSettings
 from pipeline.index import files
 from pipeline.index import manifest as manifests
 from pipeline.index.choices import DenseChoice
-from pipeline.index.chunks import CHUNKS_FILE, read_blocks
+from pipeline.index.chunks import CHUNKS_FILE, chunk_blocks
 from pipeline.index.components import registry as component_registry
 from pipeline.index.components.contract import Component, Finding, SegmentSource
 from pipeline.index.components.rows import Place, SegmentShape
 from pipeline.index.manifest import Manifest, SegmentEntry
-from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import SEGMENTS, Mask
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.repair import repair
@@ -71,7 +70,7 @@ class LetterCounts(Component[Float32]):
 
 
 def _counted(folder: Path) -> Float32:
-    tables = read_blocks(folder / CHUNKS_FILE, CHUNK_SCHEMA, 1000)
+    tables = chunk_blocks(folder / CHUNKS_FILE, 1000)
     return np.array([text.as_py().count("z") for table in tables for text in table["text"]], np.float32)
 
 

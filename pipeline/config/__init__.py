@@ -12,6 +12,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.arguments import file_path, shown, text
+from pipeline.config.chunking import ChunkingSettings
 from pipeline.config.encoder import Bm25Settings, EncoderSettings, Local
 from pipeline.config.problems import checked_settings, in_words, load_yaml, nearest
 from pipeline.config.search import (
@@ -103,21 +104,6 @@ class IngestSettings(Settings):
             except (LookupError, ValueError, UnicodeError):
                 hint = nearest(name, _ENCODINGS, "for example")
                 raise ValueError(f"ingest.encodings: {name!r} is no text encoding of Python; {hint}") from None
-        return self
-
-
-class ChunkingSettings(Settings):
-    """Sizes in tokens of the encoder's own tokenizer."""
-
-    max_tokens: int = Field(default=254, ge=8)
-    overlap_tokens: int = Field(default=32, ge=0)
-
-    @model_validator(mode="after")
-    def _overlap_below_size(self) -> ChunkingSettings:
-        if self.overlap_tokens >= self.max_tokens:
-            raise ValueError(
-                f"chunking.overlap_tokens={self.overlap_tokens} must be below chunking.max_tokens={self.max_tokens}"
-            )
         return self
 
 

@@ -20,6 +20,7 @@ sources:
 chunking:
   max_tokens: 254            # tokens of the encoder's tokenizer; the default model reads up to 508
   overlap_tokens: 32
+  context: title+headings    # encoded with every chunk; none: its text alone
 
 encoder:
   model: embedded            # multilingual-e5-small and BM25, any language. Linux with x86-64 needs no download;

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.index.chunks import read_blocks
+from pipeline.index.chunks import chunk_blocks
 from pipeline.index.components.rows import Block, Ordinals, StoredRows, inverse
-from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import Segment
 
 _CHUNK_ROWS = 4096
@@ -46,7 +45,7 @@ class GatheredSource:
     def chunk_tables(self) -> Iterator[pa.Table]:
         """Tables of `CHUNK_SCHEMA`."""
         for part in self._parts:
-            yield from read_blocks(part, CHUNK_SCHEMA, _CHUNK_ROWS)
+            yield from chunk_blocks(part, _CHUNK_ROWS)
 
     def blocks(self, rows: StoredRows[Block]) -> Iterator[Block]:
         """Blocks of a component's rows."""

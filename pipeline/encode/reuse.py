@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.encode.placement import Placement
 from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
-from pipeline.index.chunks import CHUNKS_FILE
+from pipeline.index.chunks import CHUNKS_FILE, text_columns
 from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Ordinals, SegmentShape
 from pipeline.index.files import make_folder
@@ -158,6 +158,6 @@ def write_jobs(index: Path, staged: StagedIngest, inventory: Inventory, prints: 
         if len(rows) < inventory.sizes[number]:
             texts = staging.texts_file(index, key)
             make_folder(texts.parent)
-            pq.write_table(pq.read_table(path, columns=["text"]).take(rows), texts, compression="zstd")
+            pq.write_table(pq.read_table(path, columns=text_columns(path)).take(rows), texts, compression="zstd")
         jobs.append(Job(texts, staging.shard_folder(index, key), len(rows)))
     return jobs

@@ -18,6 +18,7 @@ from pipeline.encode.reuse import take_inventory, write_jobs
 from pipeline.errors import EncoderError
 from pipeline.index import staging
 from pipeline.index.choices import DenseChoice, LexicalChoice
+from pipeline.index.chunks import encoded_texts
 from pipeline.index.components.registry import identities, settled
 from pipeline.index.components.rows import SegmentShape
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
@@ -64,7 +65,7 @@ def encode_shard(texts: Path, shard: Path, encoder: Encoder, settings: SegmentSe
     """
     if staging.is_finished(shard):
         return 0
-    rows: list[str] = pq.read_table(texts, columns=["text"]).column(0).to_pylist()
+    rows = encoded_texts(texts)
     encoded = encoder.encode_documents(rows)
     check_encoded(encoded, len(rows), encoder)
     hashes = np.array([text_hash(text) for text in rows], "S16")

@@ -11,7 +11,6 @@ import numpy as np
 
 from pipeline.config import (
     WHOLE_PASSAGE_TOKENS,
-    ChunkingSettings,
     Config,
     FusionSettings,
     GateSettings,
@@ -208,7 +207,8 @@ def beir_config(folder: Path, index: Path, config: Config, chunked: bool = False
     if not corpus.is_file():
         raise EvaluationError(f"{corpus}: no such file; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/")
     source = SourceSettings(path=str(corpus.resolve()), id_field="_id", text_field="text", title_field="title")
-    chunking = config.chunking if chunked else ChunkingSettings(max_tokens=WHOLE_PASSAGE_TOKENS, overlap_tokens=0)
+    whole = {"max_tokens": WHOLE_PASSAGE_TOKENS, "overlap_tokens": 0}
+    chunking = config.chunking if chunked else config.chunking.model_copy(update=whole)
     gate = GateSettings(max_reject_ratio=1, max_empty_vector_ratio=1, max_empty_lexical_ratio=1)
     changes = {"sources": [source], "index": str(index.resolve()), "chunking": chunking, "gate": gate}
     return config.model_copy(update=changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from pipeline.errors import CorruptIndexError
 from pipeline.forking import shared_property
 from pipeline.index import files
-from pipeline.index.schemas import CHUNK_SCHEMA, LEXICAL_SCHEMA, table_to_chunks
-from pipeline.records import Chunk
+from pipeline.index.schemas import LEXICAL_SCHEMA, are_chunks, table_to_chunks, with_context
+from pipeline.records import Chunk, in_context
 
 CHUNKS_FILE = "chunks.parquet"
 LEXICAL_FILE = "lexical.parquet"
@@ -36,9 +36,13 @@ def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, group
 
 def read_blocks(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     """A Parquet file of exactly `schema` in blocks of at most `rows`. Raises `CorruptIndexError`."""
+    yield from _blocks(path, schema.equals, rows)
+
+
+def _blocks(path: Path, is_expected: Callable[[pa.Schema], bool], rows: int) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(schema):
+            if not is_expected(file.schema_arrow):
                 raise CorruptIndexError(f"{path}: unexpected columns; rebuild with `pipeline build --full`")
             for batch in file.iter_batches(batch_size=rows):
                 yield pa.Table.from_batches([batch])
@@ -46,6 +50,27 @@ def read_blocks(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
         raise files.damage(
             error, f"{path}: cannot be read ({error}); rebuild with `pipeline build --full`"
         ) from None
+
+
+def chunk_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
+    """A file of chunks as tables of `CHUNK_SCHEMA` of at most `rows`. Raises `CorruptIndexError`.
+
+    Chunks of a file that was written before they had a context have an empty one.
+    """
+    for table in _blocks(path, are_chunks, rows):
+        yield with_context(table)
+
+
+def encoded_texts(path: Path) -> list[str]:
+    """What is encoded of each chunk of a file of texts: its context and its text. Raises as Arrow does."""
+    table = with_context(pq.read_table(path, columns=text_columns(path)))
+    pairs = zip(table.column("context").to_pylist(), table.column("text").to_pylist(), strict=True)
+    return [in_context(context, text) for context, text in pairs]
+
+
+def text_columns(path: Path) -> list[str]:
+    """The columns of a file of chunks or texts that say what is encoded."""
+    return [name for name in ("context", "text") if name in pq.read_schema(path).names]
 
 
 def lexical_blocks(folder: Path, rows: int = 16_384) -> Iterator[pa.Table]:
@@ -69,7 +94,7 @@ class ChunkStore:
         except (pa.ArrowException, OSError) as error:
             raise files.damage(error, f"{self.path}: cannot be read ({error})") from None
         metadata = self._metadata = file.metadata
-        if metadata.num_rows != chunks or not file.schema_arrow.equals(CHUNK_SCHEMA):
+        if metadata.num_rows != chunks or not are_chunks(file.schema_arrow):
             raise CorruptIndexError(f"{self.path}: {metadata.num_rows} rows where the manifest says {chunks}")
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = np.cumsum([0, *sizes])

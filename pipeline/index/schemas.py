@@ -26,9 +26,26 @@ CHUNK_SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("doc_hash", pa.string(), nullable=False),
         pa.field("text_hash", pa.binary(16), nullable=False),
+        pa.field("context", pa.string(), nullable=False),
     ]
 )
-"""`metadata` is a JSON object; `doc_hash` the document's content hash; `text_hash` BLAKE2b-128 of the text."""
+"""`metadata` is a JSON object; `doc_hash` the document's content hash; `context` what is encoded before the text;
+`text_hash` BLAKE2b-128 of both, as they are encoded."""
+
+_WITHOUT_CONTEXT = CHUNK_SCHEMA.remove(CHUNK_SCHEMA.get_field_index("context"))
+
+
+def are_chunks(schema: pa.Schema) -> bool:
+    """Whether a file of this schema holds chunks: `CHUNK_SCHEMA`, or as it was before chunks had a context."""
+    return bool(schema.equals(CHUNK_SCHEMA) or schema.equals(_WITHOUT_CONTEXT))
+
+
+def with_context(table: pa.Table) -> pa.Table:
+    """The table with a column `context`: empty where it was written before chunks had one."""
+    if "context" in table.column_names:
+        return table
+    return table.append_column(CHUNK_SCHEMA.field("context"), pa.array([""] * len(table), pa.string()))
+
 
 LEXICAL_SCHEMA = pa.schema(
     [
@@ -55,7 +72,7 @@ def as_array(values: pa.Array) -> npt.NDArray[Any]:
 
 
 def text_hash(text: str) -> bytes:
-    """BLAKE2b-128 of a chunk's text."""
+    """BLAKE2b-128 of a text that is encoded: a chunk's, with its context."""
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
 
 
@@ -73,14 +90,15 @@ def chunks_to_table(chunks: Sequence[Chunk]) -> pa.Table:
             [json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True) for c in chunks],
             [c.source for c in chunks],
             [c.doc_hash for c in chunks],
-            [text_hash(c.text) for c in chunks],
+            [text_hash(c.encoded_text) for c in chunks],
+            [c.context for c in chunks],
         ],
         schema=CHUNK_SCHEMA,
     )
 
 
 def table_to_chunks(table: pa.Table) -> list[Chunk]:
-    """The chunks of a table of `CHUNK_SCHEMA`."""
+    """The chunks of a table of `CHUNK_SCHEMA`, with or without its column `context`."""
     return [
         Chunk(
             chunk_id=row["chunk_id"],
@@ -93,6 +111,7 @@ def table_to_chunks(table: pa.Table) -> list[Chunk]:
             metadata=json.loads(row["metadata"]),
             doc_hash=row["doc_hash"],
             source=row["source"],
+            context=row.get("context", ""),
         )
         for row in table.to_pylist()
     ]

@@ -110,9 +110,12 @@ def encode(
         staged = staging.load_ingest(index)
         if staged is None:
             raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        config = injected.following(config, staged.full)
-        loaded, cut_by = injected.encoder(config), injected.chunker(config).fingerprint
-        if changed := Fingerprint(tuple(sorted(staged.chunker.items()))).differences(cut_by):
+        config, followed = (
+            injected.following(config, staged.full),
+            Fingerprint(tuple(sorted(staged.chunker.items()))),
+        )
+        loaded, cut_by = injected.encoder(config), injected.chunker(config, followed=followed).fingerprint
+        if changed := followed.differences(cut_by):
             raise IndexStoreError(
                 f"{index}: staged with other settings (staged → configured): {'; '.join(changed)}; "
                 "run `pipeline ingest` again"
@@ -247,8 +250,8 @@ def _stage(
     if not config.sources:
         raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
     found = discover(config)
-    chunker = injected.chunker(config, encoder)
     live = _followed(config, full)
+    chunker = injected.chunker(config, encoder, live.fingerprint("chunker") if live else None)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
     base = manifests.live_number(index)

@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import Config, EncoderSettings
+from pipeline.config import ChunkingSettings, Config, EncoderSettings
+from pipeline.config.chunking import NO_CONTEXT
 from pipeline.index import store
 from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic_writer
@@ -20,6 +21,7 @@ from pipeline.models.choose.open_settings import as_found, as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import own_encoder
 from pipeline.models.shared import SharedEncoder
+from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +91,12 @@ class Injected:
         seismic_writer.check(wanted, encoder.lexical_scoring.kind)
         return encoder
 
-    def chunker(self, config: Config, reader: Encoder | None = None) -> DocumentChunker:
+    def chunker(
+        self, config: Config, reader: Encoder | None = None, followed: Fingerprint | None = None
+    ) -> DocumentChunker:
         """The chunker; one of the configured sizes counts tokens of the tokenizer that `config.encoder` names.
+
+        `followed`: the fingerprint of the one that cut what is gone on with.
 
         Logs a warning if `reader`, made from those settings too, reads less of a text than a chunk may hold.
         """
@@ -99,7 +105,22 @@ class Injected:
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         if reader is not None and self.own_encoder is None:
             planning.warn_of_unread_tokens(config, reader, tokenizer)
-        return Chunker(config.chunking, tokenizer)
+        return Chunker(_chunking(config, followed), tokenizer)
+
+
+def _chunking(config: Config, followed: Fingerprint | None) -> ChunkingSettings:
+    """The chunking of `config`; without a context, if none is set and what is gone on with has none either."""
+    recorded = dict(followed.fields) if followed is not None else {}
+    is_set = "context" in config.chunking.model_fields_set
+    if is_set or "context" in recorded or "overlap_tokens" not in recorded:
+        return config.chunking
+    log.warning(
+        "%s: goes on without titles and headings in what is encoded, as it was built; build with --full to have "
+        "them, or set chunking.context: %s",
+        config.index_path,
+        NO_CONTEXT,
+    )
+    return config.chunking.model_copy(update={"context": NO_CONTEXT})
 
 
 def _with_encoder(config: Config, encoder: EncoderSettings) -> Config:

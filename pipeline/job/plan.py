@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipeline import names
 from pipeline.config import WHOLE_PASSAGE_TOKENS, Config
 from pipeline.encode import stage as encoding
 from pipeline.errors import IndexStoreError
 from pipeline.index import staging, store
+from pipeline.index.chunks import encoded_texts
 from pipeline.index.components.contract import Volume
 from pipeline.index.components.registry import components, stored
 from pipeline.index.lexical.approximate import SEISMIC
@@ -181,10 +180,10 @@ def sampled_texts(index: Path, staged: StagedIngest) -> Iterator[str]:
     """Some hundred of the staged texts, from all over the collection."""
     left = _SAMPLED_CHUNKS
     for part in staged.parts:
-        texts = pq.read_table(staging.ingest_folder(index) / part.name, columns=["text"]).column(0)
+        texts = encoded_texts(staging.ingest_folder(index) / part.name)
         share = max(1, _SAMPLED_CHUNKS // len(staged.parts))
         step = max(1, len(texts) // share)
-        for text in texts[::step].to_pylist()[:left]:
+        for text in texts[::step][:left]:
             left -= 1
             yield text
         if left <= 0:

@@ -148,7 +148,7 @@ class SecondLook:
         with self._lock:
             if settings.model == MULTIVECTORS:
                 return self._late_interaction(text, vectors, ids).astype(np.float64)
-            return self._cross_encoder(settings).score(text, self._snapshot.texts(ids)).astype(np.float64)
+            return self._cross_encoder(settings).score(text, self._snapshot.encoded_texts(ids)).astype(np.float64)
 
     def _cross_encoder(self, settings: RerankSettings) -> Reranker:
         from pipeline.models.choose.reranker import load_reranker
@@ -164,7 +164,7 @@ class SecondLook:
             vectors = _known(self._multivector_encoder.get().encode_queries([text]).multivectors).vectors
         if are_stored(self._snapshot):
             return late_interaction_of(self._snapshot, vectors, ids)
-        passages = self._multivector_encoder.get().encode_documents(self._snapshot.texts(ids)).multivectors
+        passages = self._multivector_encoder.get().encode_documents(self._snapshot.encoded_texts(ids)).multivectors
         return late_interaction(vectors, _known(passages))
 
 

@@ -120,13 +120,13 @@ class Snapshot:
         picked: Ids = alive[places]
         return picked
 
-    def texts(self, ids: Ids) -> list[str]:
-        """The texts of given chunks, in their order."""
+    def encoded_texts(self, ids: Ids) -> list[str]:
+        """What is encoded of given chunks, in their order: their texts in their contexts."""
         found = [""] * len(ids)
         for number, inside, ordinals in self.by_segment(ids):
             fetched = self.segments[number].store.fetch(ordinals.tolist())
             for position, chunk in zip(inside, fetched, strict=True):
-                found[position] = chunk.text
+                found[position] = chunk.encoded_text
         return found
 
     def doc_id(self, number: int) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.config import Config, parse_config
 from pipeline.index import manifest as manifests
+from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
 from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
@@ -79,3 +80,8 @@ def test_it_takes_a_build(kept: Path) -> None:
     with open_index(kept / "index") as index:
         assert index.search("quagmires", 1)[0].doc_id == "en/later.md"
         assert index.manifest.chunks == 8
+    compact(kept / "index")
+    assert verify(kept / "index", deep=True).problems == ()
+    with open_index(kept / "index") as index:
+        assert len(index.manifest.segments) == 1, "old and new segments become one"
+        assert index.search("quagmires", 1)[0].doc_id == "en/later.md"

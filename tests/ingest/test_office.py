@@ -23,7 +23,7 @@ def zipped(files: dict[str, str]) -> bytes:
     return sink.getvalue()
 
 
-def pdf(text: str) -> bytes:
+def pdf(text: str, title: str = "") -> bytes:
     stream = f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
@@ -32,14 +32,15 @@ def pdf(text: str) -> bytes:
         b"/Resources << /Font << /F1 5 0 R >> >> >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Title <%s> >>" % ("\ufeff" + title).encode("utf-16-be").hex().encode(),
     ]
     data, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, 1):
         offsets.append(len(data))
         data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    tail = b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % len(data)
-    return data + b"xref\n0 6\n0000000000 65535 f \n" + table + tail
+    tail = b"trailer << /Size 7 /Root 1 0 R /Info 6 0 R >>\nstartxref\n%d\n%%%%EOF\n" % len(data)
+    return data + b"xref\n0 7\n0000000000 65535 f \n" + table + tail
 
 
 OPC = "http://schemas.openxmlformats.org"
@@ -90,6 +91,42 @@ def test_each_format_becomes_markdown(read: Read, tmp_path: Path) -> None:
     assert "On a slide" in texts["f.pptx"]
     assert docs[0].metadata == {"title": "The title"}
     assert all(doc.is_markdown for doc in docs)
+
+
+def core(title: str) -> dict[str, str]:
+    return {
+        "docProps/core.xml": '<p:coreProperties xmlns:p="urn:p" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f"<dc:title>{title}</dc:title></p:coreProperties>"
+    }
+
+
+def test_a_title_among_the_properties_is_the_documents(read: Read, tmp_path: Path) -> None:
+    folder = tmp_path / "src"
+    (folder / "a.docx").write_bytes(zipped(DOCX | core("밤마다 &amp;\n색인")))
+    (folder / "b.docx").write_bytes(zipped(DOCX | core("Microsoft Word - draft")))
+    (folder / "c.docx").write_bytes(zipped(DOCX | {"docProps/core.xml": "<broken"}))
+    (folder / "d.docx").write_bytes(
+        zipped(DOCX | {"docProps/core.xml": "<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>"})
+    )
+    (folder / "e.epub").write_bytes(zipped(EPUB))
+    (folder / "f.pdf").write_bytes(pdf("Words in a page", "되돌리기"))
+    (folder / "g.pdf").write_bytes(pdf("Words in a page"))
+    slides = pytest.importorskip("pptx").Presentation()
+    slides.slides.add_slide(slides.slide_layouts[0]).shapes.title.text = "On a slide"
+    slides.core_properties.title = "A talk"
+    slides.save(folder / "h.pptx")
+    docs, rejections = read()
+    assert rejections == []
+    assert {doc.doc_id: doc.metadata.get("title") for doc in docs} == {
+        "a.docx": "밤마다 & 색인",
+        "b.docx": None,
+        "c.docx": None,
+        "d.docx": None,
+        "e.epub": "A book",
+        "f.pdf": "되돌리기",
+        "g.pdf": None,
+        "h.pptx": "A talk",
+    }
 
 
 def test_broken_files_are_named(read: Read, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline.index import files, store
 from pipeline.index import manifest as manifests
 from pipeline.index.choices import AUTO, EXACT, DenseChoice, LexicalChoice
-from pipeline.index.chunks import CHUNKS_FILE, read_blocks
+from pipeline.index.chunks import CHUNKS_FILE, chunk_blocks
 from pipeline.index.components.registry import components, identities, settled
 from pipeline.index.components.rows import SegmentShape, StoredRows
 from pipeline.index.dense.component import DENSE
@@ -28,7 +28,6 @@ from pipeline.index.lexical import seismic_writer
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.manifest import LexicalRecall, Manifest, SegmentEntry
 from pipeline.index.multivector.component import MULTIVECTORS
-from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import Segment, write_segment
 from pipeline.progress import ProgressFactory, silent
 
@@ -71,7 +70,7 @@ class LiveRows:
     def chunk_tables(self) -> Iterator[pa.Table]:
         """Tables of `CHUNK_SCHEMA`."""
         for segment in self.segments:
-            yield from _alive(segment, read_blocks(segment.folder / CHUNKS_FILE, CHUNK_SCHEMA, _BLOCK_ROWS))
+            yield from _alive(segment, chunk_blocks(segment.folder / CHUNKS_FILE, _BLOCK_ROWS))
 
     def blocks(self, rows: StoredRows[Any]) -> Iterator[Any]:
         """Blocks of a component's rows."""

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from pipeline.errors import CorruptIndexError
 from pipeline.index import files
-from pipeline.index.chunks import CHUNKS_FILE, read_blocks
+from pipeline.index.chunks import CHUNKS_FILE, chunk_blocks
 from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Place
 from pipeline.index.manifest import Manifest, SegmentEntry
-from pipeline.index.schemas import CHUNK_SCHEMA, text_hash
+from pipeline.index.schemas import text_hash
 from pipeline.index.segment import SEGMENTS
+from pipeline.records import in_context
 
 Finding = tuple[str, str]
 """A file, relative to the index folder, and what is wrong with it."""
@@ -89,7 +90,7 @@ class _SegmentCheck:
 
     def _chunks(self, deleted: npt.NDArray[np.bool_]) -> Iterator[Finding]:
         done = 0
-        for table in read_blocks(self.folder / CHUNKS_FILE, CHUNK_SCHEMA, _BLOCK_ROWS):
+        for table in chunk_blocks(self.folder / CHUNKS_FILE, _BLOCK_ROWS):
             table.validate(full=True)
             for ordinal, row in enumerate(table.to_pylist(), done):
                 if ordinal >= self.entry.chunks:
@@ -130,7 +131,7 @@ def _wrong_chunk(row: Mapping[str, Any]) -> str | None:
         return f"chunk {row['chunk_id']!r} is not named after its document and ordinal"
     if row["ordinal"] < 0 or not 0 <= row["start"] <= row["end"] or row["end"] - row["start"] != len(row["text"]):
         return f"chunk {row['chunk_id']!r}: its offsets do not fit its text"
-    if row["text_hash"] != text_hash(row["text"]):
+    if row["text_hash"] != text_hash(in_context(row["context"], row["text"])):
         return f"chunk {row['chunk_id']!r}: its text is not the one that was hashed"
     if not isinstance(json.loads(row["metadata"]), dict):
         return f"chunk {row['chunk_id']!r}: its metadata is no object"

@@ -38,6 +38,7 @@ _SENTENCE = re.compile(
 _LINES = re.compile(r"(?:\r\n?|\n)\s*")
 _BLANK_LINE = re.compile(r"(?:\r\n?|\n)[^\S\r\n]*(?:\r\n?|\n)")
 _NOT_SPACE = re.compile(r"\S")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LAST_WORD = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*$")
 _QUOTING_PARTICLE = ("と", "って", "라고")
 _SHORT = """
@@ -79,6 +80,11 @@ def cuts_of(text: str, outline: Outline | None, fits: Callable[[int, int], bool]
     first = _NOT_SPACE.search(text)
     places = sorted(place for place in worth if first is not None and place > first.start())
     return np.array(places, dtype=np.int64), np.array([worth[place] for place in places], dtype=np.float64)
+
+
+def encodable(text: str) -> str:
+    """`text` with a question mark for each half of a surrogate pair, which no tokenizer takes."""
+    return text if text.isascii() else _LONE_SURROGATE.sub("?", text)
 
 
 def settle(text: str, offset: int) -> int:

@@ -1,15 +1,15 @@
 """Documents → chunks: as full as they may be, cut at the best place in reach, with exact offsets.
 
 A text is tokenised once; where its tokens begin gives the size of any stretch of it, so planning is linear in time.
-Each planned chunk is then counted by the tokenizer on its own, since a cut may change the tokens around it, and cut
-again if it came out too long.
+Each planned chunk is then counted by the tokenizer with its context, since a cut may change the tokens around it,
+and cut again if it came out too long.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +18,11 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from pipeline.config import ChunkingSettings
-from pipeline.ingest.cutting.boundaries import HEADING, HEADING_STEP, Cuts, cuts_of, settle, weak_cut
+from pipeline.ingest.cutting.boundaries import HEADING, HEADING_STEP, Cuts, cuts_of, encodable, settle, weak_cut
+from pipeline.ingest.cutting.context import ContextWriter, DocumentContext, title_of
 from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.ingest.cutting.markdown import HeadingPath, Outline, outline
-from pipeline.records import Chunk, Document, Fingerprint
+from pipeline.records import Chunk, Document, Fingerprint, in_context
 
 CHUNKER_VERSION = 1
 """Part of the fingerprint: raise it with every change that moves a cut."""
@@ -40,11 +41,13 @@ SECTION = HEADING - 6 * HEADING_STEP - 1e-9
 PROBE = "The 3.5 naïve cafés—검색 엔진이다。検索エンジン 检索 ÅÅ ﬁ 👩‍👩‍👧 don't\n\tUN-2024/xyz_1 สวัสดี"
 
 Span = tuple[int, int]
+Room = Callable[[int], int]
+"""Tokens that a chunk's own text may have, by the offset at which it begins."""
 Ints = npt.NDArray[np.int64]
 
 
 class Chunker:
-    """Cuts documents into chunks of at most `max_tokens` of `tokenizer`, special tokens not counted.
+    """Cuts documents into chunks of at most `max_tokens` of `tokenizer`, context included, special tokens not.
 
     A single grapheme of more tokens than that is kept whole. `tokenizer`: a `tokenizers.Tokenizer`, which is left
     as it is, or what encodes as one does and tells its `contents_digest`.
@@ -58,16 +61,18 @@ class Chunker:
             tokenizer.no_truncation()
             tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self._contexts = ContextWriter(settings.context_template, tokenizer, settings.max_tokens)
         self._fingerprint = Fingerprint.of(
             version=CHUNKER_VERSION,
             max_tokens=self._max,
             overlap_tokens=self._overlap,
             tokenizer=_tokenizer_digest(tokenizer),
+            **({"context": settings.context} if settings.context_template else {}),
         )
 
     @property
     def fingerprint(self) -> Fingerprint:
-        """Fingerprint of all that decides where chunks begin and end."""
+        """Fingerprint of all that decides where chunks begin and end, and what is encoded with them."""
         return self._fingerprint
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
@@ -75,68 +80,75 @@ class Chunker:
         text = document.text
         shape = outline(text) if document.is_markdown else None
         path = HeadingPath(text, shape.headings if shape else [])
-        return chunks_of(document, self._spans(text, shape, trim=True), path.at)
+        context = DocumentContext(self._contexts, text, title_of(document.metadata), path)
+        return chunks_of(document, self._spans(text, shape, context, trim=True), path.at, context.at)
 
     def spans(self, text: str, is_markdown: bool = False, trim: bool = True) -> list[Span]:
         """(start, end) of each chunk of `text`. Not trimmed and without overlap, they join to the whole text."""
-        return self._spans(text, outline(text) if is_markdown else None, trim)
+        shape = outline(text) if is_markdown else None
+        path = HeadingPath(text, shape.headings if shape else [])
+        return self._spans(text, shape, DocumentContext(self._contexts, text, "", path), trim)
 
-    def _spans(self, text: str, shape: Outline | None, trim: bool) -> list[Span]:
+    def _spans(self, text: str, shape: Outline | None, context: DocumentContext, trim: bool) -> list[Span]:
         if not text.strip():
             return []
         starts = self._token_starts(text)
-        if len(starts) <= self._max:
+        if not context.tokens(_content_start(text, 0)) and len(starts) <= self._max:
             spans = [(0, len(text))]
         else:
-            spans = self._verified(text, starts, _Plan(text, starts, shape, self._max, self._overlap).spans())
+            plan = _Plan(text, starts, shape, context.room(self._max), self._overlap)
+            spans = self._verified(text, starts, context, plan.spans())
         return [_trimmed(text, span) for span in spans] if trim else spans
 
-    def _verified(self, text: str, starts: Ints, spans: list[Span]) -> list[Span]:
-        """`spans`, those that are too long when tokenised on their own cut again.
+    def _verified(self, text: str, starts: Ints, context: DocumentContext, spans: list[Span]) -> list[Span]:
+        """`spans`, those that are too long when tokenised with their context cut again.
 
         Between white space a stretch keeps its tokens but for its first and last word, so only others and those
         that are nearly full are counted.
         """
         low, high = np.searchsorted(starts, np.array(spans)).T
-        roomy = (high - low + EDGE_TOKENS <= self._max).tolist()
+        taken = np.array([context.tokens(_content_start(text, start)) for start, _ in spans])
+        roomy = (high - low + EDGE_TOKENS <= self._max - taken).tolist()
         doubtful = [i for i, span in enumerate(spans) if not (roomy[i] and _between_space(text, span))]
-        counts = dict(zip(doubtful, self._count(text, [spans[i] for i in doubtful]), strict=True))
+        counts = dict(zip(doubtful, self._count(text, context, [spans[i] for i in doubtful]), strict=True))
         done: list[Span] = []
         again = False
         for i, (start, end) in enumerate(spans):
             if again or (done and start <= done[-1][0]):  # no overlap with a chunk that was cut again
                 start = spans[i - 1][1]
-                counts[i] = self._count(text, [(start, end)])[0]
+                counts[i] = self._count(text, context, [(start, end)])[0]
             again = counts.get(i, 0) > self._max
             if again:
-                done += self._cut_again(text, (max(start, done[-1][1] if done else 0), end))
+                done += self._cut_again(text, context, (max(start, done[-1][1] if done else 0), end))
             else:
                 done.append((start, end))
         return done
 
-    def _cut_again(self, text: str, span: Span) -> list[Span]:
+    def _cut_again(self, text: str, context: DocumentContext, span: Span) -> list[Span]:
         begin, end = span
         part = text[begin:end]
         starts = self._token_starts(part)
         room = self._max
         while room > 0:
-            pieces = _Plan(part, starts, None, room, 0).spans()
-            if max(self._count(part, pieces)) <= self._max:
-                return [(begin + low, begin + high) for low, high in pieces]
+            plan = _Plan(part, starts, None, context.room(room, begin), 0)
+            pieces = [(begin + low, begin + high) for low, high in plan.spans()]
+            if max(self._count(text, context, pieces)) <= self._max:
+                break
             room = room * 3 // 4
-        return [(begin + low, begin + high) for low, high in pieces]
+        return pieces
 
-    def _count(self, text: str, spans: Sequence[Span]) -> list[int]:
-        """Tokens of each stretch on its own, without the white space at its ends."""
+    def _count(self, text: str, context: DocumentContext, spans: Sequence[Span]) -> list[int]:
+        """Tokens of each stretch with its context, without the white space at its ends."""
         counts: list[int] = []
         for low in range(0, len(spans), 256):
-            batch = [_encodable(text[slice(*_trimmed(text, span))]) for span in spans[low : low + 256]]
+            trimmed = [_trimmed(text, span) for span in spans[low : low + 256]]
+            batch = [encodable(in_context(context.at(start), text[start:end])) for start, end in trimmed]
             counts += map(len, self._tokenizer.encode_batch_fast(batch, add_special_tokens=False))
         return counts
 
     def _token_starts(self, text: str) -> Ints:
         """Where the tokens of `text` begin, ascending; a long stretch without any is given some (`TOKEN_CHARS`)."""
-        text = _encodable(text)
+        text = encodable(text)
         edges = _block_edges(text)
         starts: list[int] = []
         for low in range(0, len(edges) - 1, BLOCKS_AT_ONCE):
@@ -155,10 +167,10 @@ class Chunker:
 class _Plan:
     """The cuts of one text, chosen from left to right."""
 
-    def __init__(self, text: str, starts: Ints, shape: Outline | None, room: int, overlap: int) -> None:
+    def __init__(self, text: str, starts: Ints, shape: Outline | None, room: Room, overlap: int) -> None:
         self._text = text
         self._starts = starts
-        self._max = room
+        self._room = room
         self._overlap = overlap
         self._text_end = len(text.rstrip())
         self._cuts, self._worth = self._places(shape)
@@ -167,7 +179,7 @@ class _Plan:
     def _places(self, shape: Outline | None) -> Cuts:
         def fits(start: int, end: int) -> bool:
             low, high = np.searchsorted(self._starts, (start, end))
-            return bool(high - low <= self._max)
+            return bool(high - low <= self._room(start))
 
         return cuts_of(self._text, shape, fits)
 
@@ -179,30 +191,31 @@ class _Plan:
         while True:
             content = _content_start(self._text, start)
             first = int(np.searchsorted(self._starts, content))
-            if total - first <= self._max:
+            room = self._room(content)
+            if total - first <= room:
                 return [*spans, (start, len(self._text))]
-            cut, worth = self._choose(first, end)
+            cut, worth = self._choose(first, end, room)
             if cut is None and start < end:
                 start = end  # nothing fits behind the overlap: do without it
                 continue
             if cut is None:
-                cut, worth = weak_cut(self._text, content, int(self._starts[first + self._max])), 0.0
+                cut, worth = weak_cut(self._text, content, int(self._starts[first + room])), 0.0
             if cut >= self._text_end:
                 return [*spans, (start, len(self._text))]
             spans.append((start, cut))
             start, end = self._next_start(start, cut, worth), cut
 
-    def _choose(self, first: int, end: int) -> tuple[int | None, float]:
-        """The best cut beyond `end` for a chunk that begins with token `first`."""
+    def _choose(self, first: int, end: int, room: int) -> tuple[int | None, float]:
+        """The best cut beyond `end` for a chunk of at most `room` tokens that begins with token `first`."""
         low = int(np.searchsorted(self._cuts, end, side="right"))
-        high = int(np.searchsorted(self._cut_tokens, first + self._max, side="right"))
+        high = int(np.searchsorted(self._cut_tokens, first + room, side="right"))
         tokens = self._cut_tokens[low:high]
         low += int(np.searchsorted(tokens, first, side="right"))
         if low >= high:
             return None, 0.0
         tokens = self._cut_tokens[low:high]
-        score = self._worth[low:high] + (tokens - first) / self._max
-        tail = (len(self._starts) - tokens) / (SMALL_TAIL * self._max)
+        score = self._worth[low:high] + (tokens - first) / room
+        tail = (len(self._starts) - tokens) / (SMALL_TAIL * room)
         score -= TAIL_COST * np.clip(1 - tail, 0, 1)
         best = low + int(len(score) - 1 - np.argmax(score[::-1]))
         return int(self._cuts[best]), float(self._worth[best])
@@ -228,11 +241,6 @@ class _Plan:
 
 _SPACE = re.compile(r"\s")
 _NOT_SPACE = re.compile(r"\S")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else _LONE_SURROGATE.sub("?", text)
 
 
 def _block_edges(text: str) -> list[int]:

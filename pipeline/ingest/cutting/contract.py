@@ -25,10 +25,12 @@ def chunks_of(
     document: Document,
     spans: Iterable[tuple[int, int]],
     headings_at: Callable[[int], tuple[str, ...]] = lambda start: (),
+    context_at: Callable[[int], str] = lambda start: "",
 ) -> Iterator[Chunk]:
     """The chunk of each (start, end) of a document's text, in order, with what an index keeps of the document.
 
-    `headings_at`: the headings in force at an offset, outermost first.
+    `headings_at`: the headings in force at an offset, outermost first. `context_at`: what is encoded before a
+    chunk that begins at an offset.
     """
     doc_hash = document.content_hash
     for ordinal, (start, end) in enumerate(spans):
@@ -43,6 +45,7 @@ def chunks_of(
             metadata=document.metadata,
             doc_hash=doc_hash,
             source=document.source,
+            context=context_at(start),
         )
 
 

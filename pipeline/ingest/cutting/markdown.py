@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cache
 
 from markdown_it import MarkdownIt
 
+_NOT_SPACE = re.compile(r"\S")
 _LINE_END = re.compile(r"\r\n?|\n")
 _ATTRIBUTES = re.compile(r"\s*\{[^{}]*\}\s*$")
 _LINK = re.compile(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])")
@@ -73,32 +75,29 @@ def plain_title(source: str) -> str:
 
 
 class HeadingPath:
-    """The headings in force at offsets asked for in ascending order."""
+    """The headings in force at any offset of a text."""
 
     def __init__(self, text: str, headings: list[Heading]) -> None:
         self._text = text
-        self._headings = headings
-        self._next = 0
-        self._stack: list[Heading] = []
+        self._starts = [heading.start for heading in headings]
+        self._paths: list[tuple[Heading, ...]] = [()]
+        for heading in headings:
+            kept = [above for above in self._paths[-1] if above.level < heading.level]
+            self._paths.append((*kept, heading))
+        self._run_ends = list(range(1, len(headings) + 1))
+        for i in range(len(headings) - 2, -1, -1):
+            if self._is_blank(headings[i].end, headings[i + 1].start):
+                self._run_ends[i] = self._run_ends[i + 1]
 
     def at(self, start: int) -> tuple[str, ...]:
         """Titles, outermost first, of the sections around `start`; headings that begin right there count too."""
-        return tuple(heading.title for heading in self._advance(start) if heading.title)
+        following = bisect_left(self._starts, start)
+        if following < len(self._starts) and self._is_blank(start, self._starts[following]):
+            following = self._run_ends[following]
+        return tuple(heading.title for heading in self._paths[following] if heading.title)
 
-    def _advance(self, start: int) -> list[Heading]:
-        while self._next < len(self._headings):
-            heading = self._headings[self._next]
-            if heading.start > start:
-                if self._text[start : heading.start].strip():
-                    break
-                start = heading.start
-            if heading.start == start:
-                start = heading.end
-            self._next += 1
-            while self._stack and self._stack[-1].level >= heading.level:
-                self._stack.pop()
-            self._stack.append(heading)
-        return self._stack
+    def _is_blank(self, start: int, end: int) -> bool:
+        return _NOT_SPACE.search(self._text, start, end) is None
 
 
 @cache

@@ -16,6 +16,7 @@ from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError, decode, normalise_newlines
 from pipeline.ingest.formats.fields import first_line, refuse_oversize
 from pipeline.ingest.formats.lines import max_bytes
+from pipeline.ingest.formats.properties import property_title
 from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile
@@ -24,6 +25,8 @@ from pipeline.records import Document, MetadataValue
 INSTALL_DOCS = "pip install 'hybrid-pipeline[docs]'"
 ZIPPED = frozenset({".docx", ".pptx", ".xlsx", ".epub"})
 HTML = frozenset({".html", ".htm"})
+TITLED = frozenset({".pdf", ".docx", ".pptx", ".xlsx"})
+"""Formats whose converter leaves the title among the document's properties."""
 EXPANSION = 20
 """A zipped format may unpack to this many times `max_document_mb`; more is a zip bomb or useless."""
 
@@ -69,6 +72,7 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
     text = normalise_newlines(text.encode("utf-8", "replace").decode("utf-8"))
     refuse_oversize(text, max_bytes(settings))
+    title = title or (property_title(data, file.suffix) if file.suffix in TITLED else "")
     metadata: dict[str, MetadataValue] = {"title": title} if title else {}
     return Document(file.name, text, metadata, is_markdown=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import heapq
 import itertools
@@ -16,6 +17,7 @@ from pipeline.query.fusion.calibration import LEAST_TRIALS, Calibration, calibra
 from pipeline.query.fusion.evidence import Trial
 from pipeline.query.fusion.pseudo_queries import PseudoQuery, cut_window, seed_of
 from pipeline.query.snapshot import BACKGROUND, Ids, Snapshot
+from pipeline.records import in_context
 
 if TYPE_CHECKING:
     from pipeline.query.searcher import Index
@@ -93,7 +95,10 @@ def _live(segment: Segment) -> Iterator[tuple[int, str]]:
 
 def _cut(snapshot: Snapshot, number: int, seed: int) -> PseudoQuery | None:
     chunk = snapshot.chunk(number)
-    return cut_window(chunk.text, f"{seed}/{chunk.chunk_id}")
+    found = cut_window(chunk.text, f"{seed}/{chunk.chunk_id}")
+    if found is None or not chunk.context:
+        return found
+    return dataclasses.replace(found, passage=in_context(chunk.context, found.passage))
 
 
 def balanced(samples: Sequence[Sample], count: int) -> list[Sample]:
