@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import Config, parse_config
+from pipeline.config import Config, FusionSettings, parse_config
 from pipeline.index import manifest as manifests
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
 from pipeline.job import build as builder
+from pipeline.query.legs.contract import EncodedQueries
 from pipeline.query.searcher import Index, open_index
+from pipeline.records import SparseRows
 
 FORMATS = sorted(Path(__file__).parent.glob("format_*"))
 
@@ -36,16 +38,33 @@ def found(index: Index, folder: Path) -> dict[str, Any]:
     """Hits and scores by the vectors that were kept; terms are analysed anew."""
     expected = json.loads((folder / "expected.json").read_text("utf-8"))
     encoded = dataclasses.replace(index.encode(expected["queries"]), dense=np.load(folder / "queries.npy"))
-    return {
-        legs: [
-            [
-                [index.snapshot.chunk(int(ranked.ids[place])).chunk_id, float(ranked.scores[place])]
-                for place in ranked.order
-            ]
-            for ranked in index.rank_encoded(encoded, 5, legs.split("+"))
-        ]
-        for legs in expected["hits"]
-    }
+    one_by_one = [_only(encoded, row) for row in range(len(encoded.texts))]
+    return {legs: [_scored(index, query, legs.split("+")) for query in one_by_one] for legs in expected["hits"]}
+
+
+def _only(encoded: EncodedQueries, row: int) -> EncodedQueries:
+    assert encoded.dense is not None
+    assert encoded.lexical is not None
+    token_ids, weights = encoded.lexical.row(row)
+    lexical = SparseRows.from_dicts([dict(zip(token_ids.tolist(), weights.tolist(), strict=True))])
+    return EncodedQueries(
+        (encoded.texts[row],), encoded.dense[row : row + 1], lexical, None, (encoded.scripts[row],)
+    )
+
+
+def _scored(index: Index, query: EncodedQueries, legs: list[str]) -> list[list[Any]]:
+    """Chunks and scores, fused as `auto` was when the index was built: by the weights that its manifest keeps."""
+    scale, fusion = 1.0, FusionSettings(method="theoretical")
+    calibration = index.manifest.statistics.calibration
+    if calibration is not None and (kept := calibration["scripts"].get(query.scripts[0])):
+        weights = {leg: kept["weights"][leg] / kept["units"][leg] for leg in legs}
+        scale, fusion = sum(weights.values()), FusionSettings(method="weighted", weights=weights)
+    (ranked,) = index.rank_encoded(query, 5, legs, fusion=fusion)
+    scale = scale if len(legs) > 1 else 1.0
+    return [
+        [index.snapshot.chunk(int(ranked.ids[place])).chunk_id, float(ranked.scores[place]) * scale]
+        for place in ranked.order
+    ]
 
 
 def test_it_opens_verifies_and_gives_the_same_hits_and_scores(kept: Path) -> None:

@@ -20,7 +20,8 @@ from tests.support.collection import TEXTS, config_for, write_documents
 
 TITLED = "---\ntitle: Quagmire handbook\n---\n"
 PAGES = {
-    "bog.md": f"{TITLED}Some words on water that stands.\n\n# Peat\n\nCut, dried, and burnt in stoves at home.",
+    "bog.md": f"{TITLED}Some words on water that stands and on what grows there.\n\n# Peat\n\n"
+    "Cut with a spade in spring, dried for a whole summer in the wind, and burnt in stoves at home.",
     **TEXTS,
 }
 
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(folder: Path, **chunking: Any) -> Config:
-    return config_for(folder, chunking={"max_tokens": 24, "overlap_tokens": 0, **chunking})
+    return config_for(folder, chunking={"max_tokens": 40, "overlap_tokens": 0, **chunking})
 
 
 @pytest.fixture(scope="module")
