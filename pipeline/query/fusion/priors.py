@@ -1,8 +1,8 @@
 """What is known of a model's leg before a collection has asked itself a single question.
 
 A prior is about one number: how many units of the lexical leg one unit of this leg is worth (`calibration.py` says
-what the units are). They were fitted on judged collections: docs/experiments/fusion.md. BGE-M3's is that of e5 with M3's
-kind of lexical weights, a little wider. A model that is not listed gets a wide one, and the collection decides.
+what the units are). They were fitted on judged collections: docs/experiments/fusion.md. BGE-M3's is that of e5 with
+M3's kind of lexical weights, a little wider. A model that is not listed gets a wide one: the collection decides.
 """
 
 from __future__ import annotations
