@@ -48,6 +48,7 @@ def lancedb(folder: Path, passages: Passages, **full_text: Any) -> Search:
     """LanceDB: a full-text index with settings `full_text`, an exact scan of the vectors, and its RRF reranker."""
     os.environ.setdefault("LANCEDB_LOG", "error")  # else it warns of a coming change twice a query
     import lancedb as library
+    from lancedb.index import FTS
     from lancedb.rerankers import RRFReranker
 
     vectors = np.ascontiguousarray(passages.vectors, np.float32)
@@ -59,7 +60,7 @@ def lancedb(folder: Path, passages: Passages, **full_text: Any) -> Search:
         }
     )
     table: Any = library.connect(folder / "lancedb").create_table("chunks", rows)
-    table.create_fts_index("text", **full_text)
+    table.create_index("text", config=FTS(**full_text))
     fuse = RRFReranker()
 
     def hybrid(question: Question, depth: int) -> list[int]:
