@@ -171,7 +171,7 @@ def main() -> None:
         settings = result["settings"]
         assert isinstance(settings, dict)
         print(f"{name:20s}{numbers}{against}  " + "; ".join(settings.values()), flush=True)
-    summary: dict[str, object] = {}
+    summary: dict[str, float] = {}
     for key, rival in AGAINST.items():
         above = [float(str(result[f"vs_{key}"])) for result in results]
         summary |= {f"worst_vs_{key}": min(above), f"mean_vs_{key}": sum(above) / len(above)}
