@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.config import FusionSettings
 from pipeline.index.segment import Mask
-from pipeline.query.fusion.calibration import Calibration
+from pipeline.query.fusion.calibration import Calibration, LegWeights
 from pipeline.query.fusion.methods import Fused, LegColumn, fuse
 from pipeline.query.fusion.resolve import choose_fusion
 from pipeline.query.legs.contract import EncodedQueries, Leg
@@ -125,22 +125,24 @@ def _scaled(
 ) -> list[LegColumn]:
     """The columns with what their scores are measured against: the bound of the query, and its unit."""
     weights = calibration.of(script) if calibration is not None else None
-    units = weights.units if weights is not None else {}
-    return [
-        dataclasses.replace(
-            column, bound=side.leg.bound(side.query), unit=_unit(snapshot, side, units.get(column.name, 0.0))
-        )
-        for side, column in zip(sides, columns, strict=True)
-    ]
+    scaled = []
+    for side, column in zip(sides, columns, strict=True):
+        unit, middle = _scale(snapshot, side, weights)
+        scaled.append(dataclasses.replace(column, bound=side.leg.bound(side.query), unit=unit, middle=middle))
+    return scaled
 
 
-def _unit(snapshot: Snapshot, side: Side, calibrated: float) -> float:
-    unit = side.leg.unit(side.query) or calibrated
-    if unit > 0:
-        return unit
-    scores = side.leg.scores(side.query, snapshot.background)
+def _scale(snapshot: Snapshot, side: Side, weights: LegWeights | None) -> tuple[float, float]:
+    """Unit and middle of a leg's scores: its own, the calibrated ones, or those over the snapshot's background."""
+    leg = side.leg
+    if (unit := leg.unit(side.query)) > 0:
+        return unit, 0.0
+    if weights is not None and leg.name in weights.units:
+        return weights.units[leg.name], weights.middles.get(leg.name, 0.0)
+    scores = leg.scores(side.query, snapshot.background)
     deviation = float(scores.std()) if len(scores) else 0.0
-    return deviation if deviation > 1e-12 * float(np.abs(scores).max(initial=0)) else 1.0
+    known = deviation > 1e-12 * float(np.abs(scores).max(initial=0))
+    return deviation if known else 1.0, float(scores.mean()) if len(scores) else 0.0
 
 
 def _order(

@@ -110,10 +110,12 @@ def test_mrr_and_units_by_hand() -> None:
         np.array([0.7, 0.0]),
         np.array([0.9, 9.0]),
         np.array([0.25, 0.0]),
+        np.array([0.6, 0.0]),
     )
     found = calibrate(LEGS, [trial] * LEAST_TRIALS, 100).scripts["latin"]
     assert found.mrr == pytest.approx({"dense": 1 / 2, "lexical": 1 / 3})
     assert found.units == {"dense": 0.25}
+    assert found.middles == pytest.approx({"dense": 0.6})
     assert found.queries == LEAST_TRIALS
 
 

@@ -20,13 +20,13 @@ def drawn(worth: Sequence[float], count: int, seed: int = 0, script: str = "lati
         target = rng.choice(len(powers), p=powers / powers.sum())
         others, found = np.delete(scores, target, axis=1), scores[:, target]
         own = found + 3.0 * (np.array(worth) > 0)
-        trials.append(Trial(script, others, found, own, np.ones(len(worth))))
+        trials.append(Trial(script, others, found, own, np.ones(len(worth)), np.zeros(len(worth))))
     return trials
 
 
 def test_likelihoods_are_the_sums_written_down() -> None:
     others = np.array([[0.5, 0.1], [2.0, 1.0]])
-    trial = Trial("latin", others, np.array([1.0, 1.5]), np.array([2.0, 3.0]), np.array([0.5, 0.0]))
+    trial = Trial("latin", others, np.array([1.0, 1.5]), np.array([2.0, 3.0]), np.array([0.5, 0.0]), np.zeros(2))
     found = weigh([trial], measure=1)
 
     def likelihood(worth: float) -> float:
@@ -70,7 +70,8 @@ def test_a_leg_of_noise_is_told_from_one_that_knows_something() -> None:
 
 def test_short_passages_say_nothing_of_slopes() -> None:
     trials = [
-        Trial(t.script, t.others, t.target, t.own, t.deviations, is_short=True) for t in drawn((2.0, 1.0), 30)
+        Trial(t.script, t.others, t.target, t.own, t.deviations, t.means, is_short=True)
+        for t in drawn((2.0, 1.0), 30)
     ]
     found = weigh(trials, measure=1)
     assert not found.likelihoods[0].any()
@@ -86,7 +87,9 @@ def test_neither_order_nor_the_scale_of_a_leg_without_a_unit_matters() -> None:
         scale = np.array([0.01, 1.0])
         others = trial.others[:, order] * scale[:, None]
         changed.append(
-            Trial(trial.script, others, trial.target * scale, trial.own * scale, trial.deviations * scale)
+            Trial(
+                trial.script, others, trial.target * scale, trial.own * scale, trial.deviations * scale, trial.means
+            )
         )
     plain, again = weigh(trials, measure=1), weigh(changed, measure=1)
     assert again.likelihoods[0] == pytest.approx(plain.likelihoods[0])

@@ -90,6 +90,14 @@ def test_auto_by_hand() -> None:
     assert korean.scores == pytest.approx([0.5, 2.0])
 
 
+def test_auto_counts_from_the_middle_which_changes_no_order() -> None:
+    dense, lexical = leg("dense", [0.9, 0.8], unit=0.05), leg("lexical", [2.0, 8.0], unit=4.0)
+    plain = fuse("auto", [dense, lexical], {}, calibration=CALIBRATION, script="latin")
+    moved = fuse("auto", [replace(dense, middle=0.7), lexical], {}, calibration=CALIBRATION, script="latin")
+    assert moved.normalized[0] == pytest.approx([4.0, 2.0])
+    assert moved.scores - plain.scores == pytest.approx([-0.75 * 14, -0.75 * 14])
+
+
 def test_auto_multiplies_by_the_weights_given() -> None:
     legs = [leg("dense", [0.5, 0.2], unit=0.1), leg("lexical", [2.0, 8.0], unit=4.0)]
     fused = fuse("auto", legs, {"lexical": 3.0}, calibration=CALIBRATION, script="latin")

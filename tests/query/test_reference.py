@@ -5,6 +5,7 @@ The reference follows docs and papers alone. It shares the stub's vectors with t
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import FusionSettings, QuerySettings
@@ -78,6 +79,15 @@ def bm25(query: str, docs: list[Doc], depth: int, kept: Callable[[Doc], bool]) -
 
 def ranked(scores: dict[Doc, float], depth: int, kept: Callable[[Doc], bool]) -> list[Doc]:
     return sorted(filter(kept, scores), key=lambda doc: (-round(scores[doc], 5), doc.chunk_id))[:depth]
+
+
+def is_close_call(scores: dict[Doc, float]) -> bool:
+    """Whether documents of other words have the same score but for rounding, so that it decides which is better."""
+    matched = sorted(((score, doc) for doc, score in scores.items() if score > 0), key=lambda pair: pair[0])
+    return any(
+        after - before < 1e-5 and Counter(one.text.split()) != Counter(other.text.split())
+        for (before, one), (after, other) in itertools.pairwise(matched)
+    )
 
 
 def normalized(method: str, name: str, leg: Leg, doc: Doc, depth: int) -> float:
@@ -160,6 +170,7 @@ def test_a_search_is_what_the_documentation_says(
     named = {doc.chunk_id: doc for doc in docs}
     for query, hits in zip(queries, found, strict=True):
         wanted, legs = search(query, docs, method, weights, depth, lambda doc: since is None or doc.year >= since)
+        assume(not is_close_call(legs["lexical"].scores))
         best = sorted(wanted.values(), reverse=True)[:depth]
         assert [hit.score for hit in hits] == pytest.approx(best, abs=2e-5)
         for hit in hits:

@@ -50,8 +50,8 @@ NO_WORDS = Fixed("lexical", [0.0] * 10, bound=12.0)
 
 
 def told(*legs: Fixed, script: str = "latin", method: str = "auto") -> tuple[LegTrust, ...]:
-    known = LegWeights(40, {"dense": 0.25, "lexical": 0.75}, {}, {"dense": 0.5, "lexical": 0.125})
-    none = LegWeights(40, {"dense": 0.0, "lexical": 1.0}, {}, {"dense": 0.01, "lexical": 0.125})
+    known = LegWeights(40, {"dense": 0.25, "lexical": 0.75}, mrr={"dense": 0.5, "lexical": 0.125})
+    none = LegWeights(40, {"dense": 0.0, "lexical": 1.0}, mrr={"dense": 0.01, "lexical": 0.125})
     calibration = Calibration(
         10, {"latin": known, "hangul": none}, {"": known, "thai": LegWeights(0, known.weights)}
     )

@@ -43,13 +43,15 @@ class LegWeights:
     """What was learned from `queries` pseudo-queries: those of one script, or for other scripts, of all.
 
     `weights`: of scores divided by their units; not negative, sum 1. `units`: of the legs whose unit is a deviation
-    over the collection, its mean, > 0; a leg that is not there has one for each query. `mrr`: the leg's own mean
+    over the collection, its mean, > 0; a leg that is not there has one for each query. `middles`: of the same legs,
+    the mean score over the collection, from which scores are counted. `mrr`: the leg's own mean
     reciprocal rank of the target among the candidates.
     """
 
     queries: int
     weights: Mapping[str, float]
     units: Mapping[str, float] = field(default_factory=dict)
+    middles: Mapping[str, float] = field(default_factory=dict)
     mrr: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -90,8 +92,8 @@ class Calibration:
 
 
 def _plain(found: LegWeights) -> dict[str, Any]:
-    parts = {"weights": dict(found.weights), "units": dict(found.units), "mrr": dict(found.mrr)}
-    return {"queries": found.queries, **parts}
+    parts = ("weights", "units", "middles", "mrr")
+    return {"queries": found.queries, **{part: dict(getattr(found, part)) for part in parts}}
 
 
 def calibrate(
@@ -129,13 +131,16 @@ def _weights(
     for row, leg in enumerate(legs):
         if row != measure:
             slopes[row] = slope(prior_of(leg, script, fingerprints), [one.of(row) for one in evidence], mismatch)
-    units, mrr = {}, {}
+    units, middles, mrr = {}, {}, {}
     if evidence:
-        deviations = np.mean([one.deviations for one in evidence], axis=0)
+        deviations, means = (
+            np.mean([getattr(one, part) for one in evidence], axis=0) for part in ("deviations", "means")
+        )
         units = {leg: float(deviations[row]) for row, leg in enumerate(legs) if deviations[row] > 0}
+        middles = {leg: float(means[legs.index(leg)]) for leg in units}
         mrr = dict(zip(legs, np.mean([one.mrr for one in evidence], axis=0).tolist(), strict=True))
     shares = dict(zip(legs, (slopes / slopes.sum()).tolist(), strict=True))
-    return LegWeights(sum(one.queries for one in evidence), shares, units, mrr)
+    return LegWeights(sum(one.queries for one in evidence), shares, units, middles, mrr)
 
 
 def slope(prior: Prior, evidence: Sequence[tuple[Float64, float, float]], mismatch: float) -> float:

@@ -27,8 +27,8 @@ class Trial:
 
     `others`: float64 (legs, m), complete. `target`: float64 (legs,), scores of the passage without the window;
     `own`: of the passage as it stands. All are divided by the query's unit where a leg has one; `deviations`:
-    float64 (legs,), of the scores over the collection where it has not, else 0. `is_short`: the passage is too
-    short for its rest to say much.
+    float64 (legs,), of the scores over the collection where it has not, else 0, and `means`, of the same scores.
+    `is_short`: the passage is too short for its rest to say much.
     """
 
     script: str
@@ -36,6 +36,7 @@ class Trial:
     target: Float64
     own: Float64
     deviations: Float64
+    means: Float64
     is_short: bool = False
 
 
@@ -43,7 +44,8 @@ class Trial:
 class Evidence:
     """What one script's trials say.
 
-    `deviations`, `mrr`: float64 (legs,), means over the trials; 0 is the deviation of a leg that has a unit.
+    `deviations`, `means`, `mrr`: float64 (legs,), averages over the trials; a leg that has a unit has 0 in the
+    first two.
     `likelihoods`: logarithms for each leg but the measure, on the grid `SLOPES`; `nothing`: with the leg left out;
     both less the greatest of them. `own`: the logarithm of how much likelier a leg that knows something finds its
     own passages than chance does.
@@ -51,6 +53,7 @@ class Evidence:
 
     queries: int
     deviations: Float64
+    means: Float64
     mrr: Float64
     likelihoods: dict[int, Float64]
     nothing: dict[int, float]
@@ -78,7 +81,8 @@ def weigh(trials: Sequence[Trial], measure: int) -> Evidence:
             slopes[row] = 0.0 if grid.argmax() == 0 else SLOPES[grid[1:].argmax()]
     ranks = np.array([(t.others > t.target[:, None]).sum(axis=1) + 1 for t in trials])
     own = {row: stack.own_evidence(row) for row in rows}
-    return Evidence(len(trials), deviations, (1.0 / ranks).mean(axis=0), likelihoods, nothing, own)
+    means = np.mean([trial.means for trial in trials], axis=0)
+    return Evidence(len(trials), deviations, means, (1.0 / ranks).mean(axis=0), likelihoods, nothing, own)
 
 
 @dataclass(frozen=True, slots=True)

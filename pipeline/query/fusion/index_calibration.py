@@ -130,8 +130,8 @@ def _trials(index: Index, samples: Sequence[Sample], background: Ids) -> Iterato
         scores = np.array([leg.scores(query, np.append(ids, one.number)) for leg, query in sides])
         scores /= np.where(units > 0, units, 1.0)[:, None]
         target = np.array([leg.passage_score(query, passages, i) for leg, query in sides])
-        deviations = [
-            0.0 if unit > 0 else float(leg.scores(query, background).std())
+        measured = [
+            np.zeros(1) if unit > 0 else leg.scores(query, background)
             for (leg, query), unit in zip(sides, units, strict=True)
         ]
         yield Trial(
@@ -139,7 +139,8 @@ def _trials(index: Index, samples: Sequence[Sample], background: Ids) -> Iterato
             scores[:, :-1],
             target / np.where(units > 0, units, 1.0),
             scores[:, -1],
-            np.array(deviations),
+            np.array([values.std() for values in measured]),
+            np.array([values.mean() for values in measured]),
             one.query.is_short,
         )
 

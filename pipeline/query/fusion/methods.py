@@ -50,7 +50,7 @@ class LegColumn:
     `top`: the leg's best score. `floor`: the score of its `depth`-th chunk; zero when a lexical leg matches fewer.
     `bound`: the highest score that any text could have for this query, for `theoretical`: the sum of every query
     token's largest possible contribution, (k1 + 1) · weight for BM25. Not used for cosines; 0: no bound is known.
-    `unit`: what `auto` divides the scores by, > 0.
+    `unit`: what `auto` divides the scores by, > 0, once `middle` is taken from them.
     """
 
     name: str
@@ -60,6 +60,7 @@ class LegColumn:
     floor: float
     bound: float = 0.0
     unit: float = 1.0
+    middle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def _auto(legs: Sequence[LegColumn], lean: Float64, calibration: Calibration | N
     chosen = lean * np.array([found.weights[name] for name in names])
     if chosen.sum() == 0:  # only legs that the calibration found worthless are wanted: then as if it knew nothing
         chosen = lean
-    normalized = np.array([leg.scores / leg.unit for leg in legs])
+    normalized = np.array([(leg.scores - leg.middle) / leg.unit for leg in legs])
     return _fused(normalized, chosen / chosen.sum())
 
 
