@@ -21,7 +21,7 @@ demo: $(STAMP) ## build the index of config.yaml over data/handbook and ask four
 	$(BIN)/pipeline build || test $$? -eq 4
 	$(BIN)/pipeline query "how do I roll back a bad build?" -k 3
 	$(BIN)/pipeline query "한국어 문서는 어떻게 토큰으로 나누나요?" -k 3
-	$(BIN)/pipeline query "질의를 받는 서버에는 메모리를 얼마나 남겨 두어야 하나요?" -k 3 --show lang
+	$(BIN)/pipeline query "평가 질문이 마흔 개뿐이면 어느 정도 차이까지 믿을 수 있나요?" -k 2 --filter "lang = 'en'" --show lang
 	$(BIN)/pipeline query "what does RRF do when one leg is bad" -k 3 --show lang --show tags
 
 test: $(STAMP) ## run the whole test suite
