@@ -154,7 +154,7 @@ def query(
         used = arguments.mode or index.settings.mode
         request = arguments.request(index, [one.text for one in queries])
         trust = _Trust(index, request)
-        sinks = _sinks(stack, index, used, output, arguments.collapse)
+        sinks = _sinks(stack, index, used, output, arguments.collapse, trust)
         table = None if sinks or output.as_json else _Table(index, output.show, trust)
         if table is not None:
             sinks.append(Sink(table.add, arguments.collapse))
@@ -196,6 +196,7 @@ def _sinks(
     mode: str,
     output: OutputArguments,
     collapse: bool,
+    trust: _Trust,
 ) -> list[Sink]:
     """What --run and --output write. A run ranks documents."""
     from pipeline.query.files import results
@@ -206,7 +207,8 @@ def _sinks(
         return trec_lines({one.query_id: [(hit.doc_id, hit.score) for hit in hits]}, mode)
 
     def record(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
-        return (hit_tables.hits_as_json(one.text, one.query_id, index, mode, hits),)
+        (why,) = trust.of([one])
+        return (hit_tables.hits_as_json(one.text, one.query_id, index, mode, hits, why),)
 
     sinks = []
     if output.run_path is not None:

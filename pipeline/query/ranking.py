@@ -58,7 +58,8 @@ def rank_queries(
         fused = None
         if len(columns) > 1:
             if method in ("auto", "theoretical"):
-                columns = _scaled(snapshot, sides, columns, stage.calibration, script)
+                trusted = stage.calibration.of(script) if stage.calibration is not None else None
+                columns = _scaled(snapshot, sides, columns, trusted, method == "theoretical")
             known = stage.calibration
             fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
         scores = columns[0].scores if fused is None else fused.scores
@@ -120,15 +121,19 @@ def _scaled(
     snapshot: Snapshot,
     sides: Sequence[Side],
     columns: Sequence[LegColumn],
-    calibration: Calibration | None,
-    script: str,
+    weights: LegWeights | None,
+    bounded: bool,
 ) -> list[LegColumn]:
-    """The columns with what their scores are measured against: the bound of the query, and its unit."""
-    weights = calibration.of(script) if calibration is not None else None
+    """The columns with what their scores are measured against: their unit, and the bound of the query if needed.
+
+    `bounded`: it is; so it is for legs without weights, which `auto` fuses by bounds.
+    """
+    bounded = bounded or weights is None or any(column.name not in weights.weights for column in columns)
     scaled = []
     for side, column in zip(sides, columns, strict=True):
         unit, middle = _scale(snapshot, side, weights)
-        scaled.append(dataclasses.replace(column, bound=side.leg.bound(side.query), unit=unit, middle=middle))
+        bound = side.leg.bound(side.query) if bounded else 0.0
+        scaled.append(dataclasses.replace(column, bound=bound, unit=unit, middle=middle))
     return scaled
 
 
@@ -138,7 +143,7 @@ def _scale(snapshot: Snapshot, side: Side, weights: LegWeights | None) -> tuple[
     if (unit := leg.unit(side.query)) > 0:
         return unit, 0.0
     if weights is not None and leg.name in weights.units:
-        return weights.units[leg.name], weights.middles.get(leg.name, 0.0)
+        return weights.units[leg.name], weights.middles[leg.name]
     scores = leg.scores(side.query, snapshot.background)
     deviation = float(scores.std()) if len(scores) else 0.0
     known = deviation > 1e-12 * float(np.abs(scores).max(initial=0))

@@ -62,7 +62,7 @@ def _reason(leg: str, weights: LegWeights, script: str, is_its_own: bool) -> str
     if weights.weights[leg] == 0:
         return "not trusted, as it does not find the collection's passages by their own words"
     if not weights.queries:
-        return "trusted as its model usually deserves, for the collection is too small to judge it by"
+        return "trusted as usual for its kind, since the collection is too small to judge it by"
     rank = f"{weights.mrr[leg]:.2f}" if leg in weights.mrr else "–"
     trials = f"{weights.queries} questions cut from the collection's own texts (mean reciprocal rank {rank})"
     if is_its_own:
