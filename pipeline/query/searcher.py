@@ -22,6 +22,7 @@ from pipeline.models.choose.open_settings import as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
+from pipeline.openness import Openness
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.resolve import calibration_of
@@ -30,7 +31,6 @@ from pipeline.query.fusion.trust import LegTrust, trust
 from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
-from pipeline.query.openness import Openness
 from pipeline.query.ranked import Ranked
 from pipeline.query.ranking import FirstStage
 from pipeline.query.request import (
@@ -45,6 +45,7 @@ from pipeline.query.request import (
 from pipeline.query.rerank import SecondLook
 from pipeline.query.search_stages import rank_in_stages
 from pipeline.query.snapshot import Snapshot
+from pipeline.query.together import Search, may_wait, rank_search
 from pipeline.records import Hit
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ class Index:
         if self.encoder.own is None:
             self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
         self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
+        self._rank_search = rank_search(self.snapshot, self._second_look)
 
     @_while_open
     def __enter__(self) -> Index:
@@ -266,6 +268,8 @@ class Index:
     def _ranked(self, request: SearchRequest, queries: EncodedQueries) -> list[Ranked]:
         legs = tuple(self._legs[leg] for leg in request.legs)
         stage = FirstStage(legs, request.depth, request.fusion, self._calibration)
+        if may_wait(request):
+            return self._rank_search(Search(request, queries, stage))
         return rank_in_stages(self.snapshot, request, queries, stage, self._second_look)
 
     @shared_property

@@ -146,14 +146,18 @@ class Snapshot:
 
     def order(self, ids: Ids, keys: Sequence[npt.NDArray[Any]]) -> Ids:
         """Positions sorted by the keys, first key first, then by chunk id; looks ids up only where keys tie."""
-        order: Ids = np.lexsort(tuple(reversed(keys))) if len(ids) else np.zeros(0, np.int64)
-        table = np.array([key[order] for key in keys])
-        fresh = np.r_[True, (table[:, 1:] != table[:, :-1]).any(axis=0)] if len(ids) else np.zeros(0, np.bool_)
-        bounds = np.r_[np.flatnonzero(fresh), len(ids)]
-        for start, end in itertools.pairwise(bounds):
-            if end - start > 1:
-                group = order[start:end]
-                order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
+        if len(ids) == 0:
+            return np.zeros(0, np.int64)
+        order: Ids = np.lexsort(tuple(reversed(keys)))
+        tied = np.zeros(len(ids) + 1, np.bool_)  # whether a place ties with the one before it
+        tied[1:-1] = True
+        for key in keys:
+            column = key[order]
+            tied[1:-1] &= column[1:] == column[:-1]
+        edges = np.flatnonzero(tied[1:] != tied[:-1])
+        for start, end in zip(edges[::2].tolist(), (edges[1::2] + 1).tolist(), strict=True):
+            group = order[start:end]
+            order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
         return order
 
     def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:

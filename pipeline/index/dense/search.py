@@ -32,6 +32,8 @@ _VIEW_ROWS = 32_768
 _SCAN_ROWS = 8_192
 _SELECTIVE = 50
 """A filter that keeps less than one row in so many is served by scanning what it keeps."""
+_MOST_QUERIES = 16
+"""From 20 queries on, FAISS compares them with the centres of lists by other arithmetic, and may visit others."""
 _ROUNDING = 1e-5
 """FAISS sums in float32: a candidate this close to the cut may belong above it."""
 
@@ -86,7 +88,8 @@ class DenseIndex:
             ]
         else:
             self._check_layout(parameters)
-            self.rows = files.map_array(folder / ROWS_FILE, np.float16, 2)
+            # A plain array over the mapped memory: `memmap` takes longer to index than the rows to read.
+            self.rows = files.map_array(folder / ROWS_FILE, np.float16, 2).view(np.ndarray)
             if self.rows.shape != (chunks, self.dimension):
                 raise CorruptIndexError(f"{folder / ROWS_FILE}: shape {self.rows.shape} does not fit {path}")
             self._views = [(0, self._index)]
@@ -130,12 +133,21 @@ class DenseIndex:
         if self.exact:
             found = list(pool.map(lambda view: self._search_view(view, queries, depth, deleted), self._views))
         else:
-            found = [self.candidates(queries, depth, self._probes, self._refine, deleted)]
+            found = [self._proposed(queries, depth, deleted, pool)]
         results = []
         for row in range(len(queries)):
             ordinals = np.concatenate([part[row] for part in found])
             results.append(self._best(queries[row], ordinals, depth))
         return results
+
+    def _proposed(self, queries: Float32, depth: int, deleted: Mask | None, pool: Executor) -> list[Ordinals]:
+        """What an approximate index proposes, of many queries by several threads."""
+        if len(queries) == 1:
+            return self.candidates(queries, depth, self._probes, self._refine, deleted)
+        size = min(-(-len(queries) // (os.cpu_count() or 1)), _MOST_QUERIES)
+        groups = [queries[start : start + size] for start in range(0, len(queries), size)]
+        parts = pool.map(lambda group: self.candidates(group, depth, self._probes, self._refine, deleted), groups)
+        return [ordinals for part in parts for ordinals in part]
 
     def candidates(
         self, queries: Float32, depth: int, probes: int, refine: int, deleted: Mask | None = None
