@@ -7,6 +7,7 @@ waits, and the first of those then answers for all that wait.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, TypeVar
@@ -17,12 +18,16 @@ Query = TypeVar("Query")
 Answer = TypeVar("Answer")
 
 
+HandOn = Callable[[], None]
+"""Lets the next begin, while the one who calls it goes on with what it took."""
+
+
 class Combiner(Generic[Query, Answer]):
     """One call at a time for any number of threads, a call for all that wait. A forked child starts anew."""
 
     def __init__(
         self,
-        answer: Callable[[Sequence[Query]], Sequence[Answer]],
+        answer: Callable[[Sequence[Query], HandOn], Sequence[Answer]],
         *,
         most: int,
         size: Callable[[Query], int] = lambda _: 1,
@@ -44,14 +49,14 @@ class Combiner(Generic[Query, Answer]):
         """The answer to a query. Raises what `answer` raises for it alone, whatever it was answered with."""
         desk = self._desks.get()
         if desk.leader == threading.get_ident():  # what answers has called on the way
-            return self._answer([query])[0]
+            return self._answer([query], lambda: None)[0]
         call: _Call[Query, Answer] = _Call(query)
         try:
             desk.enter(call)
             if not call.leads:
                 call.woken.acquire()
             if call.leads:
-                self._work(desk.take(call, self._fitting))
+                self._work(desk.take(call, self._fitting), lambda: desk.hand_on(call))
         finally:
             desk.leave(call)
         return call.result()
@@ -67,9 +72,9 @@ class Combiner(Generic[Query, Answer]):
                 size += more
         return chosen
 
-    def _work(self, calls: Sequence[_Call[Query, Answer]]) -> None:
+    def _work(self, calls: Sequence[_Call[Query, Answer]], hand_on: HandOn) -> None:
         try:
-            answers = self._answer([call.query for call in calls])
+            answers = self._answer([call.query for call in calls], hand_on)
             for call, answer in zip(calls, answers, strict=True):
                 call.answered(answer)
         except Exception as error:
@@ -78,17 +83,20 @@ class Combiner(Generic[Query, Answer]):
                 return
             for call in calls:  # one of them is to blame, and only that one fails
                 if not call.done:
-                    self._work([call])
+                    self._work([call], hand_on)
 
 
 class _Call(Generic[Query, Answer]):
-    """A thread's query, and what becomes of it. `woken`: held until it is answered, or is to lead."""
+    """A thread's query, and what becomes of it. `woken`: held until it is answered, or is to lead.
 
-    __slots__ = ("_answer", "_error", "done", "leads", "party", "query", "woken")
+    `leads`: it answers its `party`; `in_charge`: and nobody else may begin before it hands on.
+    """
+
+    __slots__ = ("_answer", "_error", "done", "in_charge", "leads", "party", "query", "woken")
 
     def __init__(self, query: Query) -> None:
         self.query = query
-        self.leads = self.done = False
+        self.leads = self.in_charge = self.done = False
         self.party: Sequence[_Call[Query, Answer]] = ()
         self.woken = threading.Lock()
         self.woken.acquire()
@@ -132,7 +140,7 @@ class _Desk(Generic[Query, Answer]):
         """Wait, or lead if nobody is at work."""
         with self._lock:
             if self.leader is None:
-                self.leader, call.leads = 0, True
+                self._name(call)
             else:
                 self._waiting.append(call)
 
@@ -142,6 +150,10 @@ class _Desk(Generic[Query, Answer]):
         fitting: Callable[[Query, Sequence[_Call[Query, Answer]]], list[_Call[Query, Answer]]],
     ) -> Sequence[_Call[Query, Answer]]:
         """The calls that the leader answers, its own first."""
+        known = -1
+        while len(self._waiting) > known:  # those who were answered together come again together
+            known = len(self._waiting)
+            time.sleep(0)
         with self._lock:
             self.leader = threading.get_ident()
             chosen = fitting(call.query, self._waiting)
@@ -150,17 +162,29 @@ class _Desk(Generic[Query, Answer]):
             call.party = (call, *chosen)
         return call.party
 
-    def leave(self, call: _Call[Query, Answer]) -> None:
-        """Go, at whatever point: who led names the next, and those that it did not answer wait again."""
+    def hand_on(self, call: _Call[Query, Answer]) -> None:
+        """Let the first of those who wait begin, if `call` is in charge."""
         with self._lock:
-            if not call.leads:
-                if call in self._waiting:
-                    self._waiting.remove(call)
-                return
+            if call.in_charge:
+                call.in_charge, self.leader = False, None
+                self._name_next()
+
+    def leave(self, call: _Call[Query, Answer]) -> None:
+        """Go, at whatever point: those that it took and did not answer wait again, and somebody is in charge."""
+        with self._lock:
+            if call in self._waiting:
+                self._waiting.remove(call)
             unanswered = [other for other in call.party if other is not call and not other.done]
             self._waiting.extendleft(reversed(unanswered))
-            self.leader = None
-            if self._waiting:
-                following = self._waiting.popleft()
-                self.leader, following.leads = 0, True
-                following.woken.release()
+            if call.in_charge:
+                call.in_charge, self.leader = False, None
+            self._name_next()
+
+    def _name_next(self) -> None:
+        if self.leader is None and self._waiting:
+            following = self._waiting.popleft()
+            self._name(following)
+            following.woken.release()
+
+    def _name(self, call: _Call[Query, Answer]) -> None:
+        self.leader, call.leads, call.in_charge = 0, True, True

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.combining import Combiner
+from pipeline.combining import Combiner, HandOn
 from tests.faults import processes
 
 
@@ -28,7 +28,7 @@ class Office:
         self.held: int | None = None
         self.busy, self.go = threading.Event(), threading.Event()
 
-    def __call__(self, numbers: Sequence[int]) -> list[int]:
+    def __call__(self, numbers: Sequence[int], hand_on: HandOn = lambda: None) -> list[int]:
         self.calls.append(tuple(numbers))
         self.threads.append(threading.current_thread().name)
         if self.held in numbers:
@@ -42,7 +42,7 @@ class Office:
         return [10 * number for number in numbers]
 
 
-def combiner(office: Callable[[Sequence[int]], Sequence[int]], most: int = 16) -> Combiner[int, int]:
+def combiner(office: Callable[[Sequence[int], HandOn], Sequence[int]], most: int = 16) -> Combiner[int, int]:
     """Odd and even numbers are of two kinds from 100 on; a number of 1000 and more counts as ten."""
     return Combiner(
         office,
@@ -109,7 +109,7 @@ def test_only_the_query_that_is_to_blame_fails() -> None:
 
 def test_too_few_answers_are_nobodys() -> None:
     office = Office()
-    combined = combiner(lambda numbers: office(numbers)[:1])
+    combined = combiner(lambda numbers, _: office(numbers)[:1])
     _, futures = asked_while_busy(office, combined, [2, 3])
     assert office.calls == [(1,), (2, 3), (3,)], "the first had its answer"
     assert [future.result() for future in futures] == [20, 30]
@@ -153,8 +153,49 @@ def test_who_is_interrupted_while_it_waits_is_not_waited_for() -> None:
     assert processes.run(child) == processes.Ending(None, None)
 
 
+class Relay(Office):
+    """Hands on before it works on the number that is held, so that the next begin meanwhile."""
+
+    def __call__(self, numbers: Sequence[int], hand_on: HandOn = lambda: None) -> list[int]:
+        if self.held in numbers:
+            hand_on()
+        return super().__call__(numbers)
+
+
+def test_the_next_begin_once_the_first_has_handed_on() -> None:
+    office = Relay(bad=[4])
+    combined = combiner(office)
+    office.held = 1
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(combined, 1)
+        assert office.busy.wait(60)
+        assert [combined(2), combined(3)] == [20, 30], "nobody waits for the first"
+        with pytest.raises(ValueError, match="bad"):
+            combined(4)
+        assert not first.done()
+        office.go.set()
+        assert first.result() == 10
+    assert combined(5) == 50
+    assert office.calls == [(1,), (2,), (3,), (4,), (5,)]
+
+
+def test_what_was_taken_is_answered_by_others_if_its_leader_is_interrupted_after_handing_on() -> None:
+    class Interrupted(Office):
+        def __call__(self, numbers: Sequence[int], hand_on: HandOn = lambda: None) -> list[int]:
+            if 2 in numbers:
+                hand_on()
+            return super().__call__(numbers)
+
+    office = Interrupted(interrupted=2)
+    _, futures = asked_while_busy(office, combiner(office), [2, 3, 4])
+    with pytest.raises(KeyboardInterrupt):
+        futures[0].result()
+    assert [future.result() for future in futures[1:]] == [30, 40]
+    assert office.calls == [(1,), (2, 3, 4), (3, 4)]
+
+
 def test_what_answers_may_ask_again() -> None:
-    def halved(numbers: Sequence[int]) -> list[int]:
+    def halved(numbers: Sequence[int], _: HandOn) -> list[int]:
         return [number if number % 2 else combined(number // 2) for number in numbers]
 
     combined = combiner(halved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from pipeline.combining import Combiner
+from pipeline.combining import Combiner, HandOn
 from pipeline.forking import Lock, PerProcess
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
 from pipeline.records import Encoded, Fingerprint
@@ -53,6 +53,11 @@ class SharedEncoder:
             return self._encoder.get().dimension
 
     @property
+    def combines_queries(self) -> bool:
+        """Whether a query gets the same bits whatever it is encoded with."""
+        return combines_queries(self._encoder.get())
+
+    @property
     def gives_multivectors(self) -> bool:
         """Whether the encoder does."""
         return self._encoder.get().gives_multivectors
@@ -74,7 +79,7 @@ class SharedEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Encode queries when it is this caller's turn, or with those of another's."""
-        if len(texts) <= MOST_TOGETHER and combines_queries(self._encoder.get()):
+        if len(texts) <= MOST_TOGETHER and self.combines_queries:
             return self._together(texts)
         with self._turn:
             return self._encoder.get().encode_queries(texts)
@@ -86,7 +91,7 @@ class SharedEncoder:
 
 
 def _encoded_together(
-    encoder: PerProcess[Encoder], turn: Lock, calls: Sequence[Sequence[str]]
+    encoder: PerProcess[Encoder], turn: Lock, calls: Sequence[Sequence[str]], _: HandOn
 ) -> Sequence[Encoded]:
     with turn:
         encoded = encoder.get().encode_queries([text for texts in calls for text in texts])

@@ -13,7 +13,6 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 from pipeline.arguments import file_path, flag, shown, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import QueryError
-from pipeline.forking import shared_property
 from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
@@ -24,15 +23,11 @@ from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.openness import Openness
 from pipeline.query.compatibility import check_encoder
-from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.resolve import calibration_of
-from pipeline.query.fusion.scripts import dominant_script
 from pipeline.query.fusion.trust import LegTrust, trust
 from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import FirstStage
 from pipeline.query.request import (
     RankEncodedOptions,
     RankOptions,
@@ -43,9 +38,8 @@ from pipeline.query.request import (
     refuse_unknown,
 )
 from pipeline.query.rerank import SecondLook
-from pipeline.query.search_stages import rank_in_stages
 from pipeline.query.snapshot import Snapshot
-from pipeline.query.together import Search, may_wait, rank_search
+from pipeline.query.together import Ranker, combined, may_wait
 from pipeline.records import Hit
 
 log = logging.getLogger(__name__)
@@ -103,7 +97,8 @@ class Index:
         if self.encoder.own is None:
             self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
         self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
-        self._rank_search = rank_search(self.snapshot, self._second_look)
+        self._ranker = Ranker(self.snapshot, self.encoder, self._second_look, self._legs)
+        self._rank_together = combined(self._ranker)
 
     @_while_open
     def __enter__(self) -> Index:
@@ -213,7 +208,8 @@ class Index:
             raise QueryError(f"request={shown(request)}: give a SearchRequest")
         known_legs(self.path, self.legs, request.legs)
         legs = tuple(self._legs[leg] for leg in request.legs)
-        return trust(self.snapshot, legs, self.encode(request.texts), request.fusion, self._calibration)
+        queries = self._ranker.encode(request.texts)
+        return trust(self.snapshot, legs, queries, request.fusion, self._ranker.calibration)
 
     @_while_open
     def rank(
@@ -230,10 +226,7 @@ class Index:
     @_while_open
     def encode(self, texts: Iterable[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
-        texts = query_texts(texts)
-        encoded = self.encoder.encode_queries(texts)
-        scripts = tuple(dominant_script(text) for text in texts)
-        return EncodedQueries(texts, encoded.dense, encoded.lexical, encoded.multivectors, scripts)
+        return self._ranker.encode(query_texts(texts))
 
     @_while_open
     def rank_encoded(
@@ -245,7 +238,7 @@ class Index:
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
         _check_encoded(queries)
-        return self._ranked(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
+        return self._ranker.rank(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
 
     @_while_open
     def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
@@ -259,22 +252,13 @@ class Index:
         if queries is None:
             if not request.texts:
                 return []
-            queries = self.encode(request.texts)
+            if may_wait(self._ranker, request):
+                return self._rank_together(request)
+            queries = self._ranker.encode(request.texts)
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
-        return self._ranked(request, queries)
-
-    def _ranked(self, request: SearchRequest, queries: EncodedQueries) -> list[Ranked]:
-        legs = tuple(self._legs[leg] for leg in request.legs)
-        stage = FirstStage(legs, request.depth, request.fusion, self._calibration)
-        if may_wait(request):
-            return self._rank_search(Search(request, queries, stage))
-        return rank_in_stages(self.snapshot, request, queries, stage, self._second_look)
-
-    @shared_property
-    def _calibration(self) -> Calibration:
-        return calibration_of(self.manifest, self.legs)
+        return self._ranker.rank(request, queries)
 
 
 def open_index(

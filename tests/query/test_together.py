@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,17 +11,30 @@ import numpy as np
 import pytest
 
 from pipeline.config import FusionSettings
-from pipeline.errors import QueryError
+from pipeline.errors import EncoderError, QueryError
 from pipeline.index.dense.batch import WORTH_A_PRODUCT
 from pipeline.query import together
+from pipeline.query.legs.contract import EncodedQueries
 from pipeline.query.ranked import Ranked
 from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index
+from pipeline.records import Encoded
 from tests.faults import stub
 from tests.support.collection import config_for
 
 WORDS = ("apples", "pears", "plums", "figs", "limes", "kiwis", "document", "number", "about")
 QUERIES = [f"{WORDS[i % 9]} {WORDS[i * 5 % 7]} {i}" for i in range(14)] + ["apples and pears"] * 2 + ["nowhere"]
+
+
+class Combining(stub.HashedEncoder):
+    """Says what is true of it; it refuses one text."""
+
+    combines_queries = True
+
+    def encode_queries(self, texts: Sequence[str]) -> Encoded:
+        if "unbearable" in texts:
+            raise EncoderError("unbearable")
+        return super().encode_queries(texts)
 
 
 @pytest.fixture(scope="module", params=["SQfp16", "Flat", "IVF8,SQfp16"])
@@ -35,7 +48,7 @@ def index(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         (base / "documents" / f"{i:03}.txt").write_text(text)
     config = config_for(base, segments={"max_chunks": 300, "dense": request.param}, encode={"shard_chunks": 100})
     stub.build(config)
-    with stub.open_index(config.index_path) as opened:
+    with stub.open_index(config.index_path, encoder=stub.encoder(Combining())) as opened:
         assert len(opened.snapshot.segments) == 3
         yield opened
 
@@ -72,21 +85,21 @@ def test_very_many_queries_are_ranked_as_each_is_alone(index: Index) -> None:
 
 
 class Desk:
-    """Stops the first ranking until it is let go, and notes how many queries are ranked at once."""
+    """Stops the first encoding until it is let go, and notes how many queries are taken at once."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
         self.busy, self.go = threading.Event(), threading.Event()
-        rank = together.rank_in_stages
+        encode = together.Ranker.encode
 
-        def held(snapshot: Any, request: Any, queries: Any, *rest: Any) -> list[Ranked]:
-            self.sizes.append(len(queries.scripts))
+        def held(ranker: together.Ranker, texts: tuple[str, ...]) -> EncodedQueries:
+            self.sizes.append(len(texts))
             if len(self.sizes) == 1:
                 self.busy.set()
                 assert self.go.wait(60)
-            return rank(snapshot, request, queries, *rest)
+            return encode(ranker, texts)
 
-        monkeypatch.setattr(together, "rank_in_stages", held)
+        monkeypatch.setattr(together.Ranker, "encode", held)
 
 
 def test_threads_that_wait_are_ranked_at_once_and_get_what_they_get_alone(
@@ -99,7 +112,7 @@ def test_threads_that_wait_are_ranked_at_once_and_get_what_they_get_alone(
         first = pool.submit(index.search, "figs", 10)
         assert desk.busy.wait(60)
         futures = [pool.submit(index.search, *one) for one in asked]
-        while index._rank_search.waiting < len(asked):
+        while index._rank_together.waiting < len(asked):
             pass
         desk.go.set()
         assert [future.result() for future in futures] == expected
@@ -110,32 +123,33 @@ def test_threads_that_wait_are_ranked_at_once_and_get_what_they_get_alone(
 def test_a_search_that_fails_fails_alone(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = index.search("figs", 5)
     desk = Desk(monkeypatch)
-    good, bad = index.encode(["figs"]), index.encode(["figs"])
-    assert bad.dense is not None
-    object.__setattr__(bad, "dense", bad.dense[:, :7])
-    with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(index.rank_encoded, good, 5)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(index.search, "figs", 5)
         assert desk.busy.wait(60)
         futures = []
-        for count, one in enumerate((good, bad, good), 1):
-            futures.append(pool.submit(index.rank_encoded, one, 5))
-            if count < 3:
-                while index._rank_search.waiting < count:
-                    pass
+        for count, text in enumerate(("figs", "unbearable", "figs"), 1):
+            futures.append(pool.submit(index.search, text, 5))
+            while index._rank_together.waiting < count:
+                pass
         desk.go.set()
         for future in (first, futures[0], futures[2]):
-            (ranked,) = future.result()
-            assert ranked.scores[ranked.order].tolist() == [hit.score for hit in expected]
-        with pytest.raises((ValueError, AssertionError)):
+            assert future.result() == expected
+        with pytest.raises(EncoderError, match="unbearable"):
             futures[1].result()
+    assert desk.sizes == [1, 3, 1, 1, 1]
 
 
 def test_what_takes_long_or_looks_again_is_ranked_alone(index: Index) -> None:
-    plain = SearchRequest.for_texts(index, ["figs"])
-    assert together.may_wait(plain)
+    def may_wait(*texts: str, **options: Any) -> bool:
+        return together.may_wait(index._ranker, SearchRequest.for_texts(index, texts, **options))
+
+    assert may_wait("figs")
     for options in ({"collapse": True}, {"distinct": 0.9}, {"where": "doc_id > 'a'"}, {"rerank": "multivectors"}):
-        assert not together.may_wait(SearchRequest.for_texts(index, ["figs"], **options))  # type: ignore[arg-type]
-    assert not together.may_wait(SearchRequest.for_texts(index, ["figs"] * 17))
+        assert not may_wait("figs", **options)
+    assert not may_wait(*["figs"] * 17)
+    with stub.open_index(index.path) as apart:
+        request = SearchRequest.for_texts(apart, ["figs"])
+        assert not together.may_wait(apart._ranker, request), "its encoder does not say that queries may be joined"
 
 
 def test_fusions_are_not_mixed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +160,7 @@ def test_fusions_are_not_mixed(index: Index, monkeypatch: pytest.MonkeyPatch) ->
         pool.submit(index.search, "figs", 10)
         assert desk.busy.wait(60)
         futures = [pool.submit(index.search, "figs and limes", 5, fusion=fusion) for fusion in fusions]
-        while index._rank_search.waiting < 3:
+        while index._rank_together.waiting < 3:
             pass
         desk.go.set()
         assert [future.result() for future in futures] == expected
@@ -154,14 +168,14 @@ def test_fusions_are_not_mixed(index: Index, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_closed_index_refuses_while_others_are_ranked(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    with stub.open_index(index.path) as other:
+    with stub.open_index(index.path, encoder=stub.encoder(Combining())) as other:
         expected = other.search("figs", 5)
         desk = Desk(monkeypatch)
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(other.search, "figs", 5)
             assert desk.busy.wait(60)
             second = pool.submit(other.search, "figs", 5)
-            while not other._rank_search.waiting:
+            while not other._rank_together.waiting:
                 pass
             other.close()
             with pytest.raises(QueryError, match="closed"):
