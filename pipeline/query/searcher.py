@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -24,7 +25,6 @@ from pipeline.models.shared import SharedEncoder
 from pipeline.openness import Openness
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.fusion.trust import LegTrust, trust
-from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
 from pipeline.query.ranked import Ranked
@@ -33,11 +33,14 @@ from pipeline.query.request import (
     RankOptions,
     SearchOptions,
     SearchRequest,
+    SimilarOptions,
     known_legs,
     query_texts,
     refuse_unknown,
 )
 from pipeline.query.rerank import SecondLook
+from pipeline.query.showing.hits import to_hits
+from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.together import Ranker, combined, may_wait
 from pipeline.records import Hit
@@ -200,6 +203,23 @@ class Index:
         return [
             to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
         ]
+
+    @_while_open
+    def similar(
+        self, examples: Examples, k: int | None = None, mode: str | None = None, **options: Unpack[SimilarOptions]
+    ) -> list[Hit]:
+        """The best `k` chunks that are like the examples and unlike the counter-examples, none of them theirs.
+
+        The other arguments are those of `search_many`, but that `collapse` is on unless it is `False`. Documents of
+        the index are asked for by what is stored of them; only texts are encoded, as passages. Nothing is reranked.
+        Raises `QueryError` for a document that the index does not have.
+        """
+        request = similar_request(self, examples, k, mode, **options)
+        legs = [self._legs[leg] for leg in request.legs]
+        asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
+        deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
+        (ranked,) = self._ranker.rank(deeper, asked.queries)
+        return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
 
     @_while_open
     def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:

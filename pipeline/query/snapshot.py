@@ -134,6 +134,15 @@ class Snapshot:
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
         return str(self.segments[segment].store.doc_ids[number - self._starts[segment]])
 
+    def chunks_of(self, doc_id: str) -> Ids:
+        """The numbers of a document's live chunks; none if there is no such document."""
+        numbers = [
+            np.flatnonzero(segment.store.doc_ids == doc_id) + start
+            for segment, start in zip(self.segments, self._starts, strict=False)
+        ]
+        found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
+        return found[[self.is_live(int(number)) for number in found]] if len(found) else found
+
     def merged(self, parts: Sequence[tuple[Ids, Float32]], depth: int) -> Ranking:
         """The best `depth` of all segments: by score, ties by chunk id."""
         ids = np.concatenate([part[0] + start for part, start in zip(parts, self._starts, strict=False)])

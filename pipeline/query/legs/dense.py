@@ -74,3 +74,13 @@ class DenseLeg(Leg[Float32]):
         """Return the inner product with a passage."""
         assert passages.dense is not None
         return float(query @ passages.dense[row])
+
+    def passages(self, ids: Ids) -> Encoded:
+        """Return the vectors of given chunks."""
+        rows = [np.zeros((0, 0), np.float32)] * len(ids)
+        for number, inside, ordinals in self._snapshot.by_segment(ids):
+            for position, vector in zip(
+                inside, self._snapshot.segments[number].open(DENSE).vectors(ordinals), strict=True
+            ):
+                rows[position] = vector
+        return Encoded(dense=np.array(rows, np.float32))
