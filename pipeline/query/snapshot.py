@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline.forking import PerProcess, shared_property
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import Mask, Segment
+from pipeline.index.verified import Verified
 from pipeline.records import Chunk, Float32
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Snapshot:
     def __init__(self, path: Path, manifest: Manifest, verify: bool) -> None:
         """Open every segment. Raises `CorruptIndexError`."""
         self.manifest = manifest
-        self.segments = [Segment(path, entry, verify) for entry in manifest.segments]
+        verified = Verified(path) if verify else None
+        self.segments = [Segment(path, entry, verify, verified) for entry in manifest.segments]
+        if verified is not None:
+            verified.save()
         self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
         self._threads = PerProcess(lambda: ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search"))
 
