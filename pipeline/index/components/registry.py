@@ -11,8 +11,9 @@ from pipeline.index.dense.component import DENSE
 from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.multivector.component import MULTIVECTORS
+from pipeline.index.rows.component import ROWS
 
-_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS]
+_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS, ROWS]
 """In the order in which they are written: a derived one follows what it is derived from."""
 
 
