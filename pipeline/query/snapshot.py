@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.forking import PerProcess, shared_property
+from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import Mask, Segment
 from pipeline.records import Chunk, Float32
 
 if TYPE_CHECKING:
     from pipeline.query.filter.masks import ChunkFilter
+    from pipeline.query.filter.table import ColumnTable
 
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -65,10 +67,17 @@ class Snapshot:
         return self._filter.masks(condition)
 
     @shared_property
+    def columns(self) -> ColumnTable:
+        """The chunks' metadata by column."""
+        from pipeline.query.filter.table import ColumnTable
+
+        return ColumnTable([segment.open(COLUMNS) for segment in self.segments])
+
+    @shared_property
     def _filter(self) -> ChunkFilter:
         from pipeline.query.filter.masks import ChunkFilter
 
-        return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
+        return ChunkFilter(self.columns)
 
     def excluded(self, kept: Sequence[Mask] | None) -> list[Mask | None]:
         """For each segment, the chunks that no leg may return: deleted, or not kept by the filter."""
