@@ -23,6 +23,7 @@ from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.query.compatibility import check_encoder
+from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
 from pipeline.query.fusion.calibration import Calibration
 from pipeline.query.fusion.resolve import calibration_of
 from pipeline.query.fusion.scripts import dominant_script
@@ -39,13 +40,14 @@ from pipeline.query.request import (
     SearchOptions,
     SearchRequest,
     known_legs,
+    narrowing,
     query_texts,
     refuse_unknown,
 )
 from pipeline.query.rerank import SecondLook
 from pipeline.query.search_stages import rank_in_stages
 from pipeline.query.snapshot import Snapshot
-from pipeline.records import Hit
+from pipeline.records import Facet, Hit
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +205,17 @@ class Index:
         return [
             to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
         ]
+
+    @_while_open
+    def facets(
+        self, fields: Iterable[str], where: str | None = None, limit: int | None = FACET_VALUES
+    ) -> list[Facet]:
+        """For each field, its values and how many chunks and documents have them, most chunks first.
+
+        Counted are all live chunks, or those that satisfy `where`, whatever a query would find among them. `limit`:
+        how many values of a field to list, `None`: all. Raises `QueryError`.
+        """
+        return self.snapshot.facets(FacetRequest.of(fields, limit), narrowing(False, where, None)[1])
 
     @_while_open
     def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:
