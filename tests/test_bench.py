@@ -34,12 +34,42 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
         ("batch.py", "--chunks 1000 --queries 32", {"hybrid_batch_vs_one_at_a_time"}),
         ("memory.py", "--stub --chunks 50 100", {"growth", "peak_rss_mb"}),
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),
+        ("growth.py", "--chunks 300 600 --dimension 32", {"sizes", "exponents"}),
         ("stemming.py", "xx", set()),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
 )
 def test_a_benchmark_ends_in_its_ratios(script: str, arguments: str, keys: set[str]) -> None:
     assert keys <= last_line(script, *arguments.split()).keys()
+
+
+def test_made_up_documents_and_vectors_are_functions_of_their_number_and_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import made_up
+
+    few, more = list(made_up.documents(30)), list(made_up.documents(30, frozenset({3})))
+    assert [i for i, pair in enumerate(zip(few, more, strict=True)) if pair[0] != pair[1]] == [3]
+    texts = [str(document["text"]) for document in few]
+    assert len(set(texts)) == len({document["key"] for document in few}) == 30
+    vectors = made_up.Vectors(32).encode_documents(texts).dense
+    again = made_up.Vectors(32).encode_queries(texts[::-1]).dense
+    assert vectors is not None
+    assert again is not None
+    assert (vectors == again[::-1]).all()
+    assert len(np.unique(vectors, axis=0)) == 30
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_exponent_is_the_slope_of_a_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import growth
+
+    sizes = [10.0, 100.0, 1000.0]
+    assert growth.exponent(sizes, [3 * size**0.5 for size in sizes]) == pytest.approx(0.5)
+    assert growth.exponent(sizes, [7.0, 7.0, 7.0]) == pytest.approx(0)
+    assert np.isnan(growth.exponent(sizes[:1], [1.0])), "one size says nothing of growth"
 
 
 def test_this_index_stands_in_the_table_of_stores(tmp_path: Path) -> None:
