@@ -68,6 +68,28 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value of a metadata field, and how many chunks have it and how many documents these belong to."""
+
+    value: Scalar
+    chunks: int
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """The values of a metadata field: those of most chunks first, then by value; each element of a list counts.
+
+    `distinct`: how many values there are, with those left out. `missing`: how many chunks have none.
+    """
+
+    field: str
+    values: tuple[FacetValue, ...]
+    distinct: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """A document that could not be indexed: the file, the line or row in it if known, and why, in one line."""
 

@@ -36,7 +36,7 @@ ROOMS = {
     "openvino": {"models"},
     "httpx2": {"models"},
     "click": {"cli"},
-    "duckdb": {"query/filter/masks.py"},
+    "duckdb": {"query/filter/engine.py"},
     "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,19 @@ def read_blocks(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     yield from _blocks(path, schema.equals, rows)
 
 
-def _blocks(path: Path, is_expected: Callable[[pa.Schema], bool], rows: int) -> Iterator[pa.Table]:
+def column_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """Some columns of a file of chunks, in blocks of at most `rows`. Raises `CorruptIndexError`."""
+    yield from _blocks(path, are_chunks, rows, columns)
+
+
+def _blocks(
+    path: Path, is_expected: Callable[[pa.Schema], bool], rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path) as file:
             if not is_expected(file.schema_arrow):
                 raise CorruptIndexError(f"{path}: unexpected columns; rebuild with `pipeline build --full`")
-            for batch in file.iter_batches(batch_size=rows):
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
                 yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
         raise files.damage(

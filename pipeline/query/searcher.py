@@ -24,6 +24,7 @@ from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.openness import Openness
 from pipeline.query.compatibility import check_encoder
+from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
 from pipeline.query.fusion.trust import LegTrust, trust
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
@@ -35,6 +36,7 @@ from pipeline.query.request import (
     SearchRequest,
     SimilarOptions,
     known_legs,
+    narrowing,
     query_texts,
     refuse_unknown,
 )
@@ -43,7 +45,7 @@ from pipeline.query.showing.hits import to_hits
 from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.together import Ranker, combined, may_wait
-from pipeline.records import Hit
+from pipeline.records import Facet, Hit
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +222,17 @@ class Index:
         deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
         (ranked,) = self._ranker.rank(deeper, asked.queries)
         return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
+
+    @_while_open
+    def facets(
+        self, fields: Iterable[str], where: str | None = None, limit: int | None = FACET_VALUES
+    ) -> list[Facet]:
+        """For each field, its values and how many chunks and documents have them, most chunks first.
+
+        Counted are all live chunks, or those that satisfy `where`, whatever a query would find among them. `limit`:
+        how many values of a field to list, `None`: all. Raises `QueryError`.
+        """
+        return self.snapshot.facets(FacetRequest.of(fields, limit), narrowing(False, where, None)[1])
 
     @_while_open
     def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:

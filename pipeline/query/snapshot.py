@@ -14,12 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.forking import PerProcess, shared_property
+from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import Mask, Segment
-from pipeline.records import Chunk, Float32
+from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
+    from pipeline.query.filter.facet_request import FacetRequest
+    from pipeline.query.filter.facets import FacetCounter
     from pipeline.query.filter.masks import ChunkFilter
+    from pipeline.query.filter.table import ColumnTable
 
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -65,10 +69,27 @@ class Snapshot:
         return self._filter.masks(condition)
 
     @shared_property
+    def columns(self) -> ColumnTable:
+        """The chunks' metadata by column."""
+        from pipeline.query.filter.table import ColumnTable
+
+        return ColumnTable([segment.open(COLUMNS) for segment in self.segments])
+
+    @shared_property
     def _filter(self) -> ChunkFilter:
         from pipeline.query.filter.masks import ChunkFilter
 
-        return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
+        return ChunkFilter(self.columns)
+
+    def facets(self, request: FacetRequest, where: str | None) -> list[Facet]:
+        """Count the values of fields over live chunks, those that satisfy a condition. Raises `QueryError`."""
+        return self._facets.facets(request, self.excluded(None if where is None else self.kept_by(where)))
+
+    @shared_property
+    def _facets(self) -> FacetCounter:
+        from pipeline.query.filter.facets import FacetCounter
+
+        return FacetCounter(self.columns, [s.deleted for s in self.segments], self.manifest.documents)
 
     def excluded(self, kept: Sequence[Mask] | None) -> list[Mask | None]:
         """For each segment, the chunks that no leg may return: deleted, or not kept by the filter."""

@@ -18,7 +18,8 @@ from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
 from pipeline.query.showing.snippet import snippet
 from pipeline.query.similar import Examples
-from pipeline.records import Hit, LegScore
+from pipeline.records import Facet, Hit, LegScore
+from pipeline.render.facet_tables import facet_records
 from pipeline.wording import printable
 
 _PASSAGE, _WIDEST, _NARROWEST = 20, 24, 8
@@ -36,13 +37,17 @@ def hits_as_json(
     mode: str,
     hits: Sequence[Hit],
     trust: Sequence[LegTrust] = (),
+    facets: Sequence[Facet] = (),
 ) -> str:
-    """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation."""
+    """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation. `facets`: what
+    was counted beside the search."""
     record: dict[str, Any] = {"query": query, "mode": mode, "generation": index.manifest.generation}
     if query_id is not None:
         record["query_id"] = query_id
     if trust:
         record["trust"] = [dataclasses.asdict(one) for one in trust]
+    if facets:
+        record["facets"] = facet_records(facets)
     record["hits"] = [_hit_record(hit) for hit in hits]
     return json.dumps(record, ensure_ascii=False)
 
