@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline.forking import PerProcess, shared_property
 from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
+from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
 from pipeline.records import Chunk, Facet, Float32
 
@@ -112,7 +113,7 @@ class Snapshot:
     def chunk(self, number: int) -> Chunk:
         """The chunk with this number."""
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
+        return self.segments[segment].open(ROWS).fetch([int(number - self._starts[segment])])[0]
 
     def same_segment(self, number: int, other: int) -> bool:
         """Whether both are chunks of one segment."""
@@ -145,7 +146,7 @@ class Snapshot:
         """What is encoded of given chunks, in their order: their texts in their contexts."""
         found = [""] * len(ids)
         for number, inside, ordinals in self.by_segment(ids):
-            fetched = self.segments[number].store.fetch(ordinals.tolist())
+            fetched = self.segments[number].open(ROWS).fetch(ordinals.tolist())
             for position, chunk in zip(inside, fetched, strict=True):
                 found[position] = chunk.encoded_text
         return found
@@ -153,12 +154,12 @@ class Snapshot:
     def doc_id(self, number: int) -> str:
         """The document that a chunk belongs to."""
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return str(self.segments[segment].store.doc_ids[number - self._starts[segment]])
+        return self.segments[segment].open(ROWS).doc_ids([int(number - self._starts[segment])])[0]
 
     def chunks_of(self, doc_id: str) -> Ids:
         """The numbers of a document's live chunks; none if there is no such document."""
         numbers = [
-            np.flatnonzero(segment.store.doc_ids == doc_id) + start
+            segment.store.where("doc_id", doc_id) + start
             for segment, start in zip(self.segments, self._starts, strict=False)
         ]
         found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
@@ -191,6 +192,7 @@ class Snapshot:
         return order
 
     def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:
-        numbers = np.searchsorted(self._starts, ids, side="right") - 1
-        names = [self.segments[n].store.chunk_ids[i - self._starts[n]] for n, i in zip(numbers, ids, strict=True)]
-        return np.array(names, dtype=np.str_)
+        found = np.empty(len(ids), object)
+        for number, inside, ordinals in self.by_segment(ids):
+            found[inside] = self.segments[number].open(ROWS).chunk_ids(ordinals.tolist())
+        return found.astype(np.str_)
