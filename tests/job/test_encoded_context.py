@@ -112,12 +112,12 @@ def test_an_index_without_headers_of_tables_goes_on_without_unless_they_are_aske
         builder.build(config(tmp_path))
     assert "chunking.table_headers: false" in caplog.text
     with open_index(tmp_path / "index") as index:
-        assert len(index.search("quagmire", 20, mode="lexical")) == 1
+        assert len(index.search("quagmire", 100, mode="lexical")) == 1
     with pytest.raises(IncompatibleIndexError, match=r"chunker table_headers: \(absent\) → 1"):
         builder.build(config(tmp_path, table_headers=True))
     builder.build(config(tmp_path), full=True)
     with open_index(tmp_path / "index") as index:
-        assert len(index.search("quagmire", 20, mode="lexical")) == index.manifest.chunks > 5
+        assert len(index.search("quagmire", 100, mode="lexical")) == index.manifest.chunks > 5
 
 
 def test_a_staged_ingest_without_contexts_is_encoded_without(tmp_path: Path) -> None:
