@@ -46,7 +46,7 @@ def in_context(context: str, text: str) -> str:
 class Chunk:
     """A slice of a document: `document.text[start:end] == text`, offsets in code points.
 
-    `context`: title and headings that are encoded before the text, and are not part of it.
+    `context`: title, headings and the header of a table that are encoded before the text, and are no part of it.
     """
 
     chunk_id: str
