@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,17 @@ class ChunkStore:
             except (ValueError, TypeError) as error:
                 raise CorruptIndexError(f"{self.path}: chunk {ordinal} is malformed ({error})") from None
         return result
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Whole columns in chunk order, none of them with a null. Raises `CorruptIndexError`."""
+        try:
+            table = self._reader().read(columns=list(names))
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise files.damage(error, f"{self.path}: cannot be read ({error})") from None
+        if table.num_rows != self._starts[-1] or any(column.null_count for column in table.columns):
+            raise CorruptIndexError(f"{self.path}: {table.num_rows} rows, or null values")
+        return table
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """A whole column in chunk order, an object array."""
