@@ -95,7 +95,9 @@ def without_documents(
     kept = []
     for entry in entries:
         segment = Segment(index, entry, verify=False)
-        hit = np.fromiter((doc_id in gone for doc_id in segment.store.doc_ids), np.bool_, count=entry.chunks)
+        hit = np.fromiter(
+            (doc_id in gone for doc_id in segment.store.column("doc_id")), np.bool_, count=entry.chunks
+        )
         deleted = hit if segment.deleted is None else hit | segment.deleted
         if deleted.all():
             continue
