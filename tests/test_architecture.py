@@ -44,6 +44,7 @@ ROOMS = {
     "py3langid": {"models/bm25/detection.py"},
     "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
+    "pypdfium2": {"ingest/formats/pdf"},
     "pickle": set(),
 }
 
