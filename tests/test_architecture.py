@@ -24,6 +24,7 @@ LAYERS = [
     {"ingest", "encode", "query"},
     {"evaluate"},
     {"job"},
+    {"integrations"},
     {"render"},
     {"cli"},
 ]
@@ -35,6 +36,7 @@ ROOMS = {
     "FlagEmbedding": {"models"},
     "openvino": {"models"},
     "httpx2": {"models"},
+    "langchain_core": {"integrations/langchain.py"},
     "click": {"cli"},
     "duckdb": {"query/filter/engine.py"},
     "numba": {"index/lexical/kernel.py"},
