@@ -18,11 +18,13 @@ LAYERS = [
     {"names"},
     {"records", "errors", "interruption", "progress", "wording", "__init__", "__main__"},
     {"arguments", "arrays", "forking"},
+    {"combining", "openness"},
     {"config"},
     {"index", "models"},
     {"ingest", "encode", "query"},
     {"evaluate"},
     {"job"},
+    {"integrations"},
     {"render"},
     {"cli"},
 ]
@@ -34,8 +36,9 @@ ROOMS = {
     "FlagEmbedding": {"models"},
     "openvino": {"models"},
     "httpx2": {"models"},
+    "langchain_core": {"integrations/langchain.py"},
     "click": {"cli"},
-    "duckdb": {"query/filter/masks.py"},
+    "duckdb": {"query/filter/engine.py"},
     "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
     "ir_measures": {"evaluate"},
@@ -43,6 +46,7 @@ ROOMS = {
     "py3langid": {"models/bm25/detection.py"},
     "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
+    "pypdfium2": {"ingest/formats/pdf"},
     "pickle": set(),
 }
 

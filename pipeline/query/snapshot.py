@@ -15,13 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.forking import PerProcess, shared_property
+from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
 from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
-from pipeline.records import Chunk, Float32
+from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
+    from pipeline.query.filter.facet_request import FacetRequest
+    from pipeline.query.filter.facets import FacetCounter
     from pipeline.query.filter.masks import ChunkFilter
+    from pipeline.query.filter.table import ColumnTable
 
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -68,10 +72,27 @@ class Snapshot:
         return self._filter.masks(condition)
 
     @shared_property
+    def columns(self) -> ColumnTable:
+        """The chunks' metadata by column."""
+        from pipeline.query.filter.table import ColumnTable
+
+        return ColumnTable([segment.open(COLUMNS) for segment in self.segments])
+
+    @shared_property
     def _filter(self) -> ChunkFilter:
         from pipeline.query.filter.masks import ChunkFilter
 
-        return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
+        return ChunkFilter(self.columns)
+
+    def facets(self, request: FacetRequest, where: str | None) -> list[Facet]:
+        """Count the values of fields over live chunks, those that satisfy a condition. Raises `QueryError`."""
+        return self._facets.facets(request, self.excluded(None if where is None else self.kept_by(where)))
+
+    @shared_property
+    def _facets(self) -> FacetCounter:
+        from pipeline.query.filter.facets import FacetCounter
+
+        return FacetCounter(self.columns, [s.deleted for s in self.segments], self.manifest.documents)
 
     def excluded(self, kept: Sequence[Mask] | None) -> list[Mask | None]:
         """For each segment, the chunks that no leg may return: deleted, or not kept by the filter."""
@@ -140,6 +161,15 @@ class Snapshot:
         segment, row = self._place(number)
         return segment.open(ROWS).doc_ids([row])[0]
 
+    def chunks_of(self, doc_id: str) -> Ids:
+        """The numbers of a document's live chunks; none if there is no such document."""
+        numbers = [
+            segment.store.where("doc_id", doc_id) + start
+            for segment, start in zip(self.segments, self._starts, strict=False)
+        ]
+        found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
+        return found[[self.is_live(int(number)) for number in found]] if len(found) else found
+
     def merged(self, parts: Sequence[tuple[Ids, Float32]], depth: int) -> Ranking:
         """The best `depth` of all segments: by score, ties by chunk id."""
         ids = np.concatenate([part[0] + start for part, start in zip(parts, self._starts, strict=False)])
@@ -152,14 +182,18 @@ class Snapshot:
 
     def order(self, ids: Ids, keys: Sequence[npt.NDArray[Any]]) -> Ids:
         """Positions sorted by the keys, first key first, then by chunk id; looks ids up only where keys tie."""
-        order: Ids = np.lexsort(tuple(reversed(keys))) if len(ids) else np.zeros(0, np.int64)
-        table = np.array([key[order] for key in keys])
-        fresh = np.r_[True, (table[:, 1:] != table[:, :-1]).any(axis=0)] if len(ids) else np.zeros(0, np.bool_)
-        bounds = np.r_[np.flatnonzero(fresh), len(ids)]
-        for start, end in itertools.pairwise(bounds):
-            if end - start > 1:
-                group = order[start:end]
-                order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
+        if len(ids) == 0:
+            return np.zeros(0, np.int64)
+        order: Ids = np.lexsort(tuple(reversed(keys)))
+        tied = np.zeros(len(ids) + 1, np.bool_)  # whether a place ties with the one before it
+        tied[1:-1] = True
+        for key in keys:
+            column = key[order]
+            tied[1:-1] &= column[1:] == column[:-1]
+        edges = np.flatnonzero(tied[1:] != tied[:-1])
+        for start, end in zip(edges[::2].tolist(), (edges[1::2] + 1).tolist(), strict=True):
+            group = order[start:end]
+            order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
         return order
 
     def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:

@@ -1,7 +1,7 @@
 """Mend what can be derived from what is sound, and say how to get back the rest.
 
 Postings, lengths and an approximate lexical index come from the durable lexical rows, an approximate FAISS index
-from the fp16 rows beside it, the file of rows from the chunks. A rebuilt file with the bytes the manifest names
+from the fp16 rows beside it, rows and columns from the chunks. A rebuilt file with the bytes the manifest names
 takes the damaged one's place. If it differs (another version of a library made it), or an older segment never had
 it, the segment is copied with it under a new name and a new generation is published.
 """
