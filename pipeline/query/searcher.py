@@ -270,7 +270,8 @@ class Index:
         if queries is None:
             if not request.texts:
                 return []
-            queries = self.encode(request.texts)
+            with self.snapshot.filtering(request.where):
+                queries = self.encode(request.texts)
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
