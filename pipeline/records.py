@@ -46,7 +46,7 @@ def in_context(context: str, text: str) -> str:
 class Chunk:
     """A slice of a document: `document.text[start:end] == text`, offsets in code points.
 
-    `context`: title and headings that are encoded before the text, and are not part of it.
+    `context`: title, headings and the header of a table that are encoded before the text, and are no part of it.
     """
 
     chunk_id: str
@@ -162,6 +162,12 @@ class SparseRows:
         part = slice(int(self.indptr[i]), int(self.indptr[i + 1]))
         return self.token_ids[part], self.weights[part]
 
+    def rows(self, part: slice) -> SparseRows:
+        """Some rows that follow each other."""
+        indptr = self.indptr[part.start : part.stop + 1]
+        inside = slice(int(indptr[0]), int(indptr[-1]))
+        return SparseRows(indptr - indptr[0], self.token_ids[inside], self.weights[inside])
+
     @classmethod
     def from_dicts(cls, rows: Sequence[Mapping[int, float]]) -> SparseRows:
         """Build from one `{token_id: weight}` mapping a row."""
@@ -196,6 +202,11 @@ class MultiVectors:
     offsets: npt.NDArray[np.int64]
     vectors: Float32
 
+    def rows(self, part: slice) -> MultiVectors:
+        """The vectors of some texts that follow each other."""
+        offsets = self.offsets[part.start : part.stop + 1]
+        return MultiVectors(offsets - offsets[0], self.vectors[int(offsets[0]) : int(offsets[-1])])
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -207,6 +218,21 @@ class Encoded:
     dense: Float32 | None = None
     lexical: SparseRows | None = None
     multivectors: MultiVectors | None = None
+
+    def split(self, counts: Sequence[int]) -> list[Encoded]:
+        """The texts of several callers apart: `counts` of them each, in order."""
+        if len(counts) == 1:
+            return [self]
+        ends = np.cumsum(counts).tolist()
+        parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        return [
+            Encoded(
+                None if self.dense is None else self.dense[part],
+                None if self.lexical is None else self.lexical.rows(part),
+                None if self.multivectors is None else self.multivectors.rows(part),
+            )
+            for part in parts
+        ]
 
 
 @dataclass(frozen=True, slots=True)

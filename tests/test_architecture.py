@@ -18,6 +18,7 @@ LAYERS = [
     {"names"},
     {"records", "errors", "interruption", "progress", "wording", "__init__", "__main__"},
     {"arguments", "arrays", "forking"},
+    {"combining", "openness"},
     {"config"},
     {"index", "models"},
     {"ingest", "encode", "query"},

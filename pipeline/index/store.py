@@ -71,7 +71,9 @@ def live_documents(index: Path, manifest: Manifest | None) -> dict[str, LiveDocu
         alive = slice(None) if segment.deleted is None else ~segment.deleted
         hashes = segment.store.column("doc_hash")[alive]
         sources = segment.store.column("source")[alive]
-        for doc_id, content_hash, source in zip(segment.store.doc_ids[alive], hashes, sources, strict=True):
+        for doc_id, content_hash, source in zip(
+            segment.store.column("doc_id")[alive], hashes, sources, strict=True
+        ):
             documents[doc_id] = LiveDocument(content_hash, source)
     return documents
 
@@ -111,7 +113,9 @@ def without_documents(
     kept = []
     for entry in entries:
         segment = Segment(index, entry, verify=False)
-        hit = np.fromiter((doc_id in gone for doc_id in segment.store.doc_ids), np.bool_, count=entry.chunks)
+        hit = np.fromiter(
+            (doc_id in gone for doc_id in segment.store.column("doc_id")), np.bool_, count=entry.chunks
+        )
         deleted = hit if segment.deleted is None else hit | segment.deleted
         if deleted.all():
             continue

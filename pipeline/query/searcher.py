@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
@@ -13,7 +14,6 @@ from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
 from pipeline.arguments import file_path, flag, shown, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import QueryError
-from pipeline.forking import shared_property
 from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
@@ -22,31 +22,29 @@ from pipeline.models.choose.open_settings import as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
+from pipeline.openness import Openness
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
-from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.resolve import calibration_of
-from pipeline.query.fusion.scripts import dominant_script
 from pipeline.query.fusion.trust import LegTrust, trust
-from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
-from pipeline.query.openness import Openness
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import FirstStage
 from pipeline.query.request import (
     RankEncodedOptions,
     RankOptions,
     SearchOptions,
     SearchRequest,
+    SimilarOptions,
     known_legs,
     narrowing,
     query_texts,
     refuse_unknown,
 )
 from pipeline.query.rerank import SecondLook
-from pipeline.query.search_stages import rank_in_stages
+from pipeline.query.showing.hits import to_hits
+from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
+from pipeline.query.together import Ranker, combined, may_wait
 from pipeline.records import Facet, Hit
 
 log = logging.getLogger(__name__)
@@ -104,6 +102,8 @@ class Index:
         if self.encoder.own is None:
             self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
         self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
+        self._ranker = Ranker(self.snapshot, self.encoder, self._second_look, self._legs)
+        self._rank_together = combined(self._ranker)
 
     @_while_open
     def __enter__(self) -> Index:
@@ -207,6 +207,23 @@ class Index:
         ]
 
     @_while_open
+    def similar(
+        self, examples: Examples, k: int | None = None, mode: str | None = None, **options: Unpack[SimilarOptions]
+    ) -> list[Hit]:
+        """The best `k` chunks that are like the examples and unlike the counter-examples, none of them theirs.
+
+        The other arguments are those of `search_many`, but that `collapse` is on unless it is `False`. Documents of
+        the index are asked for by what is stored of them; only texts are encoded, as passages. Nothing is reranked.
+        Raises `QueryError` for a document that the index does not have.
+        """
+        request = similar_request(self, examples, k, mode, **options)
+        legs = [self._legs[leg] for leg in request.legs]
+        asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
+        deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
+        (ranked,) = self._ranker.rank(deeper, asked.queries)
+        return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
+
+    @_while_open
     def facets(
         self, fields: Iterable[str], where: str | None = None, limit: int | None = FACET_VALUES
     ) -> list[Facet]:
@@ -224,7 +241,8 @@ class Index:
             raise QueryError(f"request={shown(request)}: give a SearchRequest")
         known_legs(self.path, self.legs, request.legs)
         legs = tuple(self._legs[leg] for leg in request.legs)
-        return trust(self.snapshot, legs, self.encode(request.texts), request.fusion, self._calibration)
+        queries = self._ranker.encode(request.texts)
+        return trust(self.snapshot, legs, queries, request.fusion, self._ranker.calibration)
 
     @_while_open
     def rank(
@@ -241,10 +259,7 @@ class Index:
     @_while_open
     def encode(self, texts: Iterable[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
-        texts = query_texts(texts)
-        encoded = self.encoder.encode_queries(texts)
-        scripts = tuple(dominant_script(text) for text in texts)
-        return EncodedQueries(texts, encoded.dense, encoded.lexical, encoded.multivectors, scripts)
+        return self._ranker.encode(query_texts(texts))
 
     @_while_open
     def rank_encoded(
@@ -256,7 +271,7 @@ class Index:
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
         _check_encoded(queries)
-        return self._ranked(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
+        return self._ranker.rank(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
 
     @_while_open
     def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
@@ -270,21 +285,14 @@ class Index:
         if queries is None:
             if not request.texts:
                 return []
+            if may_wait(self._ranker, request):
+                return self._rank_together(request)
             with self.snapshot.filtering(request.where):
-                queries = self.encode(request.texts)
+                queries = self._ranker.encode(request.texts)
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
-        return self._ranked(request, queries)
-
-    def _ranked(self, request: SearchRequest, queries: EncodedQueries) -> list[Ranked]:
-        legs = tuple(self._legs[leg] for leg in request.legs)
-        stage = FirstStage(legs, request.depth, request.fusion, self._calibration)
-        return rank_in_stages(self.snapshot, request, queries, stage, self._second_look)
-
-    @shared_property
-    def _calibration(self) -> Calibration:
-        return calibration_of(self.manifest, self.legs)
+        return self._ranker.rank(request, queries)
 
 
 def open_index(

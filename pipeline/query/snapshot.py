@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pipeline.forking import PerProcess, shared_property
 from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
+from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
 from pipeline.records import Chunk, Facet, Float32
 
@@ -124,7 +125,7 @@ class Snapshot:
     def chunk(self, number: int) -> Chunk:
         """The chunk with this number."""
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
+        return self.segments[segment].open(ROWS).fetch([int(number - self._starts[segment])])[0]
 
     def same_segment(self, number: int, other: int) -> bool:
         """Whether both are chunks of one segment."""
@@ -157,7 +158,7 @@ class Snapshot:
         """What is encoded of given chunks, in their order: their texts in their contexts."""
         found = [""] * len(ids)
         for number, inside, ordinals in self.by_segment(ids):
-            fetched = self.segments[number].store.fetch(ordinals.tolist())
+            fetched = self.segments[number].open(ROWS).fetch(ordinals.tolist())
             for position, chunk in zip(inside, fetched, strict=True):
                 found[position] = chunk.encoded_text
         return found
@@ -165,7 +166,16 @@ class Snapshot:
     def doc_id(self, number: int) -> str:
         """The document that a chunk belongs to."""
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return str(self.segments[segment].store.doc_ids[number - self._starts[segment]])
+        return self.segments[segment].open(ROWS).doc_ids([int(number - self._starts[segment])])[0]
+
+    def chunks_of(self, doc_id: str) -> Ids:
+        """The numbers of a document's live chunks; none if there is no such document."""
+        numbers = [
+            segment.store.where("doc_id", doc_id) + start
+            for segment, start in zip(self.segments, self._starts, strict=False)
+        ]
+        found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
+        return found[[self.is_live(int(number)) for number in found]] if len(found) else found
 
     def merged(self, parts: Sequence[tuple[Ids, Float32]], depth: int) -> Ranking:
         """The best `depth` of all segments: by score, ties by chunk id."""
@@ -179,17 +189,22 @@ class Snapshot:
 
     def order(self, ids: Ids, keys: Sequence[npt.NDArray[Any]]) -> Ids:
         """Positions sorted by the keys, first key first, then by chunk id; looks ids up only where keys tie."""
-        order: Ids = np.lexsort(tuple(reversed(keys))) if len(ids) else np.zeros(0, np.int64)
-        table = np.array([key[order] for key in keys])
-        fresh = np.r_[True, (table[:, 1:] != table[:, :-1]).any(axis=0)] if len(ids) else np.zeros(0, np.bool_)
-        bounds = np.r_[np.flatnonzero(fresh), len(ids)]
-        for start, end in itertools.pairwise(bounds):
-            if end - start > 1:
-                group = order[start:end]
-                order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
+        if len(ids) == 0:
+            return np.zeros(0, np.int64)
+        order: Ids = np.lexsort(tuple(reversed(keys)))
+        tied = np.zeros(len(ids) + 1, np.bool_)  # whether a place ties with the one before it
+        tied[1:-1] = True
+        for key in keys:
+            column = key[order]
+            tied[1:-1] &= column[1:] == column[:-1]
+        edges = np.flatnonzero(tied[1:] != tied[:-1])
+        for start, end in zip(edges[::2].tolist(), (edges[1::2] + 1).tolist(), strict=True):
+            group = order[start:end]
+            order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
         return order
 
     def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:
-        numbers = np.searchsorted(self._starts, ids, side="right") - 1
-        names = [self.segments[n].store.chunk_ids[i - self._starts[n]] for n, i in zip(numbers, ids, strict=True)]
-        return np.array(names, dtype=np.str_)
+        found = np.empty(len(ids), object)
+        for number, inside, ordinals in self.by_segment(ids):
+            found[inside] = self.segments[number].open(ROWS).chunk_ids(ordinals.tolist())
+        return found.astype(np.str_)

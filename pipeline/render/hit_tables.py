@@ -16,7 +16,8 @@ from rich.text import Text
 from pipeline import names
 from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
-from pipeline.query.snippet import snippet
+from pipeline.query.showing.snippet import snippet
+from pipeline.query.similar import Examples
 from pipeline.records import Facet, Hit, LegScore
 from pipeline.render.facet_tables import facet_records
 from pipeline.wording import printable
@@ -51,6 +52,17 @@ def hits_as_json(
     return json.dumps(record, ensure_ascii=False)
 
 
+def similar_as_json(examples: Examples, index: Index, mode: str, hits: Sequence[Hit]) -> str:
+    """The hits of a search by example as one line of JSON."""
+    record: dict[str, Any] = {
+        "examples": dataclasses.asdict(examples),
+        "mode": mode,
+        "generation": index.manifest.generation,
+        "hits": [_hit_record(hit) for hit in hits],
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
 def _hit_record(hit: Hit) -> dict[str, Any]:
     skipped = {"legs", "matches"} | ({"before", "after"} if hit.before is None else set())
     record = {
@@ -66,12 +78,14 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
     return record
 
 
-def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], show: Sequence[str]) -> None:
-    """One query's hits as a table that fits the terminal."""
+def hits_table(
+    console: Console, query: str, index: Index, hits: Sequence[Hit], show: Sequence[str], title: str | None = None
+) -> None:
+    """One query's hits as a table that fits the terminal. `title`: what stands above it; by default the query."""
     if not hits:
         console.print("no hits: none of the query's words is in the index, or the filter leaves nothing")
         return
-    tokens = index.encoder.describe_tokens(query)
+    tokens = index.encoder.describe_tokens(query) if query else {}
     cells = {leg: [_leg_cell(hit.legs.get(leg)) for hit in hits] for leg in hits[0].legs}
     fields = {name: [_plain(hit.metadata.get(name)) for hit in hits] for name in dict.fromkeys(show)}
     scores = [f"{hit.score:.4f}" for hit in hits]
@@ -81,7 +95,9 @@ def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], 
         {leg: _width(leg, texts) for leg, texts in cells.items()},
         {name: _width(name, texts) for name, texts in fields.items()},
     )
-    table = Table(title=f"[bold]{escape(printable(query))}[/]", title_justify="left", show_lines=True, expand=True)
+    table = Table(
+        title=f"[bold]{escape(printable(title or query))}[/]", title_justify="left", show_lines=True, expand=True
+    )
     table.add_column("#", justify="right", style="bold")
     table.add_column("score", justify="right", no_wrap=True)
     for leg in legs:

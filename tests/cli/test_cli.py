@@ -362,3 +362,18 @@ def test_a_cold_query_imports_no_model_library(built: Path) -> None:
         "numba",
         "duckdb",
     }
+
+
+def test_similar(built: Path, tmp_path: Path) -> None:
+    """By id, by text and by file; what asks is no hit, and a file is cut so that all of it counts."""
+    table = run(built, "similar", "en/rollback.md", "-k", "1", "--mode", "lexical")
+    assert table.exit_code == 0
+    assert table.stdout.startswith("like en/rollback.md")
+    (tmp_path / "long.txt").write_text("Nothing to see here at all. " * 400 + TEXTS["en/fusion.md"])
+    for asked in (["--file", str(tmp_path / "long.txt")], ["--text", TEXTS["en/fusion.md"]]):
+        found = json.loads(run(built, "similar", *asked, "-k", "1", "--mode", "lexical", "--json").stdout)
+        assert [hit["doc_id"] for hit in found["hits"]] == ["en/fusion.md"]
+    refused(built, "similar", "nope", code=1, says="'nope': the index has no such document")
+    (tmp_path / "empty.txt").touch()
+    refused(built, "similar", "--file", str(tmp_path / "empty.txt"), code=1, says="empty; give a file")
+    assert run(built, "similar").exit_code == 2
