@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,17 @@ class Snapshot:
     def kept_by(self, condition: str) -> list[Mask]:
         """For each segment, which chunks satisfy an SQL condition (`ChunkFilter`). Raises `QueryError`."""
         return self._filter.masks(condition)
+
+    @contextmanager
+    def filtering(self, condition: str | None) -> Iterator[None]:
+        """Evaluate a condition beside what is done meanwhile, for `kept_by`. Raises what that does."""
+        known: ChunkFilter | None = self.__dict__.get("_filter")
+        if condition is None or (known is not None and known.has(condition)):
+            yield
+            return
+        pending = self.pool.submit(self.kept_by, condition)
+        yield
+        pending.result()
 
     @shared_property
     def columns(self) -> ColumnTable:
