@@ -20,6 +20,7 @@ from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
 from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
+from pipeline.index.verified import Verified
 from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
@@ -49,7 +50,10 @@ class Snapshot:
     def __init__(self, path: Path, manifest: Manifest, verify: bool) -> None:
         """Open every segment. Raises `CorruptIndexError`."""
         self.manifest = manifest
-        self.segments = [Segment(path, entry, verify) for entry in manifest.segments]
+        verified = Verified(path) if verify else None
+        self.segments = [Segment(path, entry, verify, verified) for entry in manifest.segments]
+        if verified is not None:
+            verified.save()
         self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
         self._edges: list[int] = self._starts.tolist()
         self._threads = PerProcess(lambda: ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search"))
