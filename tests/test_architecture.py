@@ -35,7 +35,7 @@ ROOMS = {
     "sentence_transformers": {"models"},
     "FlagEmbedding": {"models"},
     "openvino": {"models"},
-    "httpx2": {"models"},
+    "httpx2": {"models", "integrations/service.py"},
     "langchain_core": {"integrations/langchain.py"},
     "click": {"cli"},
     "duckdb": {"query/filter/engine.py"},
