@@ -25,6 +25,7 @@ LAYERS = [
     {"evaluate"},
     {"job"},
     {"render"},
+    {"serve"},
     {"cli"},
 ]
 ROOMS = {
@@ -39,6 +40,9 @@ ROOMS = {
     "duckdb": {"query/filter/masks.py"},
     "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve/server.py"},
+    "prometheus_client": {"serve/metrics.py"},
     "ir_measures": {"evaluate"},
     "kiwipiepy": {"models/bm25/korean_morphemes.py"},
     "py3langid": {"models/bm25/detection.py"},

@@ -39,11 +39,12 @@ from pipeline.query.request import (
     refuse_unknown,
 )
 from pipeline.query.rerank import SecondLook
+from pipeline.query.showing.document import document_chunks
 from pipeline.query.showing.hits import to_hits
 from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.together import Ranker, combined, may_wait
-from pipeline.records import Hit
+from pipeline.records import Chunk, Hit
 
 log = logging.getLogger(__name__)
 
@@ -220,6 +221,11 @@ class Index:
         deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
         (ranked,) = self._ranker.rank(deeper, asked.queries)
         return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
+
+    @_while_open
+    def document(self, doc_id: str) -> list[Chunk]:
+        """A document's chunks in their order; none if the index has no such document."""
+        return document_chunks(self.snapshot, doc_id)
 
     @_while_open
     def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:
