@@ -24,6 +24,7 @@ LAYERS = [
     {"ingest", "encode", "query"},
     {"evaluate"},
     {"job"},
+    {"integrations"},
     {"render"},
     {"serve"},
     {"cli"},
@@ -36,8 +37,9 @@ ROOMS = {
     "FlagEmbedding": {"models"},
     "openvino": {"models"},
     "httpx2": {"models"},
+    "langchain_core": {"integrations/langchain.py"},
     "click": {"cli"},
-    "duckdb": {"query/filter/masks.py"},
+    "duckdb": {"query/filter/engine.py"},
     "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
     "starlette": {"serve"},
@@ -48,6 +50,7 @@ ROOMS = {
     "py3langid": {"models/bm25/detection.py"},
     "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
+    "pypdfium2": {"ingest/formats/pdf"},
     "pickle": set(),
 }
 

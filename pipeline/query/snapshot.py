@@ -14,12 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.forking import PerProcess, shared_property
+from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
+from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
-from pipeline.records import Chunk, Float32
+from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
+    from pipeline.query.filter.facet_request import FacetRequest
+    from pipeline.query.filter.facets import FacetCounter
     from pipeline.query.filter.masks import ChunkFilter
+    from pipeline.query.filter.table import ColumnTable
 
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -65,10 +70,27 @@ class Snapshot:
         return self._filter.masks(condition)
 
     @shared_property
+    def columns(self) -> ColumnTable:
+        """The chunks' metadata by column."""
+        from pipeline.query.filter.table import ColumnTable
+
+        return ColumnTable([segment.open(COLUMNS) for segment in self.segments])
+
+    @shared_property
     def _filter(self) -> ChunkFilter:
         from pipeline.query.filter.masks import ChunkFilter
 
-        return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
+        return ChunkFilter(self.columns)
+
+    def facets(self, request: FacetRequest, where: str | None) -> list[Facet]:
+        """Count the values of fields over live chunks, those that satisfy a condition. Raises `QueryError`."""
+        return self._facets.facets(request, self.excluded(None if where is None else self.kept_by(where)))
+
+    @shared_property
+    def _facets(self) -> FacetCounter:
+        from pipeline.query.filter.facets import FacetCounter
+
+        return FacetCounter(self.columns, [s.deleted for s in self.segments], self.manifest.documents)
 
     def excluded(self, kept: Sequence[Mask] | None) -> list[Mask | None]:
         """For each segment, the chunks that no leg may return: deleted, or not kept by the filter."""
@@ -91,7 +113,7 @@ class Snapshot:
     def chunk(self, number: int) -> Chunk:
         """The chunk with this number."""
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
+        return self.segments[segment].open(ROWS).fetch([int(number - self._starts[segment])])[0]
 
     def same_segment(self, number: int, other: int) -> bool:
         """Whether both are chunks of one segment."""
@@ -124,7 +146,7 @@ class Snapshot:
         """What is encoded of given chunks, in their order: their texts in their contexts."""
         found = [""] * len(ids)
         for number, inside, ordinals in self.by_segment(ids):
-            fetched = self.segments[number].store.fetch(ordinals.tolist())
+            fetched = self.segments[number].open(ROWS).fetch(ordinals.tolist())
             for position, chunk in zip(inside, fetched, strict=True):
                 found[position] = chunk.encoded_text
         return found
@@ -132,12 +154,12 @@ class Snapshot:
     def doc_id(self, number: int) -> str:
         """The document that a chunk belongs to."""
         segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return str(self.segments[segment].store.doc_ids[number - self._starts[segment]])
+        return self.segments[segment].open(ROWS).doc_ids([int(number - self._starts[segment])])[0]
 
     def chunks_of(self, doc_id: str) -> Ids:
         """The numbers of a document's live chunks; none if there is no such document."""
         numbers = [
-            np.flatnonzero(segment.store.doc_ids == doc_id) + start
+            segment.store.where("doc_id", doc_id) + start
             for segment, start in zip(self.segments, self._starts, strict=False)
         ]
         found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
@@ -170,6 +192,7 @@ class Snapshot:
         return order
 
     def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:
-        numbers = np.searchsorted(self._starts, ids, side="right") - 1
-        names = [self.segments[n].store.chunk_ids[i - self._starts[n]] for n, i in zip(numbers, ids, strict=True)]
-        return np.array(names, dtype=np.str_)
+        found = np.empty(len(ids), object)
+        for number, inside, ordinals in self.by_segment(ids):
+            found[inside] = self.segments[number].open(ROWS).chunk_ids(ordinals.tolist())
+        return found.astype(np.str_)

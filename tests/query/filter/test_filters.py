@@ -61,6 +61,22 @@ def test_exactly_what_satisfies_the_condition_is_ranked(
         }
 
 
+def test_facets_are_of_live_chunks_that_satisfy_the_condition(index: Index) -> None:
+    lang, tags = index.facets(["lang", "tags"], limit=3)
+    assert [(one.value, one.documents) for one in lang.values] == [("en", 6), ("ko", 5)]
+    assert [(one.value, one.documents) for one in tags.values] == [("a", 11), ("t0", 1), ("t1", 1)]
+    assert (tags.distinct, tags.missing) == (12, 1)
+    (lang,) = index.facets("lang", where="year >= 2004")
+    assert [(one.value, one.documents) for one in lang.values] == [("en", 4), ("ko", 3)]
+    assert index.facets([]) == []
+    with pytest.raises(QueryError, match="unknown field 'langs'"):
+        index.facets(["langs"])
+    with pytest.raises(QueryError, match=r"^filter: "):
+        index.facets(["lang"], where="lang = ")
+    with pytest.raises(QueryError, match=r"^where=7: give an SQL condition"):
+        index.facets(["lang"], where=7)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "where",
     [
