@@ -16,6 +16,8 @@ class ServeLimits(Settings):
     k: int = Field(default=1000, ge=1)
     rerank_top: int = Field(default=200, ge=1)
     context: int = Field(default=10, ge=0)
+    facets: int = Field(default=20, ge=0)
+    facet_values: int = Field(default=1000, ge=1)
     texts: int = Field(default=256, ge=1)
     seconds: float = Field(default=30.0, gt=0)
 

@@ -121,11 +121,19 @@ def _bounded(model: str, properties: JsonObject, limits: ServeLimits) -> None:
     """Write the service's own limits into a request's schema."""
     if model not in ("SearchBody", "SearchParameters"):
         return
-    for name, most in (("k", limits.k), ("rerank_top", limits.rerank_top), ("context", limits.context)):
+    for name, most in (
+        ("k", limits.k),
+        ("rerank_top", limits.rerank_top),
+        ("context", limits.context),
+        ("facet_limit", limits.facet_values),
+    ):
         field = properties.get(name)
         for option in (field, *(field.get("anyOf", ()) if field else ())):
             if option is not None and option.get("type") == "integer":
                 option["maximum"] = most
+    facets = properties.get("facets", {})
+    if facets.get("type") == "array":
+        facets["maxItems"] = limits.facets
     for field in (properties.get("query"), properties.get("q")):
         for option in (field, *(field.get("anyOf", ()) if field else ())):
             if option is not None and option.get("type") == "string":

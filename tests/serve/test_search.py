@@ -118,6 +118,28 @@ def test_highlights_mark_the_words_of_the_query(live: Live) -> None:
     assert all(hit["highlight"] is None for hit in plain["hits"])
 
 
+def test_facets_are_those_of_the_library(live: Live, index: Index) -> None:
+    fields = ["lang", "tags"]
+    answer = live.post("/v1/search", {"query": QUERY, "facets": fields, "facet_limit": 2, "filter": "year > 2000"})
+    assert answer["facets"] == [
+        {
+            "field": facet.field,
+            "values": [
+                {"value": one.value, "chunks": one.chunks, "documents": one.documents} for one in facet.values
+            ],
+            "distinct": facet.distinct,
+            "missing": facet.missing,
+        }
+        for facet in index.facets(fields, "year > 2000", 2)
+    ]
+    assert [one["value"] for one in answer["facets"][0]["values"]] == ["en", "ko"]
+    link = live.get(
+        "/v1/search", params={"q": QUERY, "facets": "lang,tags", "facet_limit": 2, "filter": "year > 2000"}
+    )
+    assert link == answer
+    assert live.post("/v1/search", {"query": QUERY})["facets"] == []
+
+
 def test_sources_are_named_as_in_the_configuration(live: Live) -> None:
     (result,) = live.post("/v1/search", {"query": "plums", "k": 20})["results"]
     assert all(hit["source"] and not hit["source"].startswith("/") for hit in result["hits"])
@@ -141,6 +163,9 @@ def test_sources_are_named_as_in_the_configuration(live: Live) -> None:
         ({"query": "x", "rerank": "/etc/passwd"}, "rerank: this service has none, multivectors"),
         ({"query": "x", "rerank_top": 201}, "rerank_top: at most 200"),
         ({"query": "x", "context": 11}, "context: at most 10"),
+        ({"query": "x", "facets": ["lan"]}, "lang"),
+        ({"query": "x", "facets": ["lang"] * 21}, "facets: at most 20"),
+        ({"query": "x", "facets": ["lang"], "facet_limit": 1001}, "facet_limit: at most 1,000"),
         ({"query": "x", "kk": 3}, "kk"),
         ({"query": ["x"] * 65}, "at most 64 queries"),
         ({"query": "x" * 8193}, "8,193 characters"),

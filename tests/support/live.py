@@ -13,7 +13,7 @@ import httpx2
 
 from pipeline.config import ServeSettings
 from pipeline.query.searcher import Index
-from pipeline.serve.server import listen, make_server
+from pipeline.serve.server import Server, listen, make_server
 from pipeline.serve.service import Service
 
 
@@ -24,6 +24,7 @@ class Live:
     url: str
     service: Service
     client: httpx2.Client
+    server: Server
 
     def get(self, path: str, **options: Any) -> Any:
         """What GET answers, as JSON; it must be a success."""
@@ -64,7 +65,7 @@ def serving(indexes: Mapping[str, Index], settings: ServeSettings | None = None)
                 time.sleep(0.005)
             assert server.started
             with httpx2.Client(base_url=url, timeout=30.0) as client:
-                yield Live(url, service, client)
+                yield Live(url, service, client, server)
         finally:
             server.should_exit = True
             thread.join(30)

@@ -14,6 +14,8 @@ from pipeline.serve.problems import Problem
 from pipeline.serve.routes.limits import at_most, checked_queries
 from pipeline.serve.schemas.hits import hit_answer
 from pipeline.serve.schemas.search import (
+    FacetAnswer,
+    FacetValueAnswer,
     QueryAnswer,
     SearchAnswer,
     SearchBody,
@@ -50,12 +52,14 @@ def answered(call: Call, body: SearchBody) -> SearchAnswer:
             )
             for text, hits, why in zip(request.texts, found, trust, strict=True)
         ]
+        facets = _counted(index, body)
         call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
         return SearchAnswer(
             index=holder.name,
             generation=index.manifest.generation,
             mode=body.mode or index.settings.mode,
             results=results,
+            facets=facets,
         )
 
 
@@ -80,11 +84,30 @@ def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchReq
     return request
 
 
+def _counted(index: Index, body: SearchBody) -> list[FacetAnswer]:
+    fields = list(dict.fromkeys(body.facets))
+    found = index.facets(fields, body.filter, body.facet_limit) if fields else []
+    return [
+        FacetAnswer(
+            field=facet.field,
+            values=[
+                FacetValueAnswer(value=one.value, chunks=one.chunks, documents=one.documents)
+                for one in facet.values
+            ],
+            distinct=facet.distinct,
+            missing=facet.missing,
+        )
+        for facet in found
+    ]
+
+
 def _check(body: SearchBody, limits: ServeLimits) -> None:
     checked_queries(body.queries, limits)
     at_most("k", body.k, limits.k)
     at_most("rerank_top", body.rerank_top, limits.rerank_top)
     at_most("context", body.context, limits.context)
+    at_most("facets", len(body.facets), limits.facets)
+    at_most("facet_limit", body.facet_limit, limits.facet_values)
 
 
 def _check_reranker(name: str | None, index: Index) -> None:

@@ -13,6 +13,7 @@ from pipeline.serve.schemas.base import Answer, Body, Parameters
 QueryText = Annotated[str, Field(min_length=1)]
 _INDEX = "Name of the index; the first one that the service has, unless it is said."
 _FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
+_FACETS = "Metadata fields whose values are counted, over all chunks or those that `filter` keeps."
 _RERANK = "`none`, `multivectors`, or the cross-encoder that the service is configured with, by its name."
 
 
@@ -35,6 +36,8 @@ class SearchBody(Body):
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = Field(default=False, description="Say how each score came about.")
     highlights: bool = Field(default=False, description="Show where the query's words stand.")
+    facets: list[str] = Field(default=[], description=_FACETS)
+    facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
 
     @property
     def queries(self) -> list[str]:
@@ -58,10 +61,14 @@ class SearchParameters(Parameters):
     context: int = Field(default=0, ge=0)
     explain: bool = False
     highlights: bool = False
+    facets: str = Field(default="", description="Fields to count, with commas between them.")
+    facet_limit: int = Field(default=10, ge=1)
 
     def as_body(self) -> SearchBody:
         """The same search as JSON would ask for it."""
         given = self.model_dump(exclude_unset=True)
+        if "facets" in given:
+            given["facets"] = [name for name in self.facets.split(",") if name]
         return SearchBody(**{"query" if name == "q" else name: value for name, value in given.items()})
 
 
@@ -134,6 +141,23 @@ class QueryAnswer(Answer):
     trust: list[TrustAnswer] = Field(default=[])
 
 
+class FacetValueAnswer(Answer):
+    """A value, and how many chunks and documents have it."""
+
+    value: str | int | float | bool | None
+    chunks: int
+    documents: int
+
+
+class FacetAnswer(Answer):
+    """A field's values, those of most chunks first. `distinct`: how many there are; `missing`: chunks without."""
+
+    field: str
+    values: list[FacetValueAnswer]
+    distinct: int
+    missing: int
+
+
 class SearchAnswer(Answer):
     """What was found, in the order of the queries, all of it in one generation of one index."""
 
@@ -141,3 +165,4 @@ class SearchAnswer(Answer):
     generation: int
     mode: str
     results: list[QueryAnswer]
+    facets: list[FacetAnswer] = Field(default=[])
