@@ -18,7 +18,8 @@ from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
 from pipeline.query.showing.snippet import snippet
 from pipeline.query.similar import Examples
-from pipeline.records import Hit, LegScore
+from pipeline.records import Facet, Hit, LegScore
+from pipeline.render.facet_tables import facet_records
 from pipeline.wording import printable
 
 _PASSAGE, _WIDEST, _NARROWEST = 20, 24, 8
@@ -36,13 +37,17 @@ def hits_as_json(
     mode: str,
     hits: Sequence[Hit],
     trust: Sequence[LegTrust] = (),
+    facets: Sequence[Facet] = (),
 ) -> str:
-    """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation."""
+    """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation. `facets`: what
+    was counted beside the search."""
     record: dict[str, Any] = {"query": query, "mode": mode, "generation": index.manifest.generation}
     if query_id is not None:
         record["query_id"] = query_id
     if trust:
         record["trust"] = [dataclasses.asdict(one) for one in trust]
+    if facets:
+        record["facets"] = facet_records(facets)
     record["hits"] = [_hit_record(hit) for hit in hits]
     return json.dumps(record, ensure_ascii=False)
 
@@ -164,6 +169,8 @@ def _plain(value: object) -> str:
 
 def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
+    if place := _pages(hit):
+        text.append(place, style="dim")
     if hit.headings:
         text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
     text.append("\n")
@@ -180,6 +187,14 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     for line in _explanation(hit):
         text.append(f"\n{printable(line)}", style="green")
     return text
+
+
+def _pages(hit: Hit) -> str:
+    """Which pages of its document a hit is on, for those that have pages."""
+    first, last = hit.metadata.get("page"), hit.metadata.get("last_page")
+    if not isinstance(first, int) or not isinstance(last, int):
+        return ""
+    return f", p. {first}" if first == last else f", pp. {first}–{last}"
 
 
 def _start(text: str) -> str:

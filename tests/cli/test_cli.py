@@ -89,6 +89,22 @@ def test_query_json(built: Path) -> None:
     assert record["hits"][0]["dense"] is None
 
 
+def test_facets_are_counted_over_what_the_filter_keeps(built: Path) -> None:
+    result = run(built, "query", "front matter", "--facet", "lang", "--facet", "year", "-k", "1")
+    assert result.exit_code == 0
+    assert re.search(r"lang\s*\n(.*\n){3}.*en\s*│\s*1\s*│\s*1\s*│", result.stdout), result.stdout
+    assert "6 chunks without" in result.stdout
+    command = ["query", "front matter", "--facet", "lang", "--facet", "doc_id", "--facet-limit", "1", "--json"]
+    record = json.loads(run(built, *command, "--filter", "year > 2000").stdout)
+    assert record["facets"] == {
+        "lang": {"values": [{"value": "en", "chunks": 1, "documents": 1}], "distinct": 1, "missing": 0},
+        "doc_id": {"values": [{"value": "en/meta.md", "chunks": 1, "documents": 1}], "distinct": 1, "missing": 0},
+    }
+    refused(built, "query", "x", "--facet", "lng", code=1, says="facet: unknown field 'lng'; did you mean 'lang'")
+    refused(built, "query", "x", "--facet-limit", "3", code=2, says="--facet-limit: nothing is counted")
+    refused(built, "query", "x", "--facet", "lang", "--run", "x.trec", code=2, says="--facet: --run and --output")
+
+
 def test_queries_from_standard_input_and_files(built: Path, tmp_path: Path) -> None:
     result = run(built, "query", "--json", stdin="rank fusion\n\n바이그램\n")
     assert [json.loads(line)["query"] for line in result.stdout.splitlines()] == ["rank fusion", "바이그램"]
