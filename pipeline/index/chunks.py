@@ -155,7 +155,12 @@ class ChunkStore:
 
     def where(self, name: str, value: str) -> npt.NDArray[np.int64]:
         """The ordinals of the chunks with this value in a column of text, ascending."""
-        found = pc.indices_nonzero(pc.equal(self._read_column(name), value))
+        column = self._read_column(name)
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # half a surrogate pair, which no file holds
+            return np.zeros(0, np.int64)
+        found = pc.indices_nonzero(pc.equal(column, value))
         return np.asarray(found, np.int64)
 
     def _read_column(self, name: str) -> pa.ChunkedArray:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pipeline.arguments import shown
+from pipeline.errors import QueryError
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import Chunk
 
 
 def document_chunks(snapshot: Snapshot, doc_id: str) -> list[Chunk]:
-    """A document's live chunks in their order; none if there is no such document."""
+    """A document's live chunks in their order; none if there is no such document. Raises `QueryError`."""
+    if not isinstance(doc_id, str):
+        raise QueryError(f"doc_id={shown(doc_id)}: give the id of a document as text")
     found = [snapshot.chunk(int(number)) for number in snapshot.chunks_of(doc_id)]
     return sorted(found, key=lambda chunk: chunk.ordinal)
