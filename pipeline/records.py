@@ -21,7 +21,10 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it."""
+    """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it.
+
+    `pages`: where in the text each page begins, if it has pages; one without text begins where the next one does.
+    """
 
     doc_id: str
     text: str
@@ -29,11 +32,13 @@ class Document:
     is_markdown: bool = False
     source: str = ""
     line: int | None = None
+    pages: Sequence[int] = ()
 
     @property
     def content_hash(self) -> str:
-        """Hex digest (128 bits) of text, metadata and markup kind; independent of the document's name."""
-        payload = json.dumps([self.text, dict(self.metadata), self.is_markdown], ensure_ascii=False, sort_keys=True)
+        """Hex digest (128 bits) of text, metadata, markup kind and pages; independent of the document's name."""
+        content = [self.text, dict(self.metadata), self.is_markdown, *([list(self.pages)] if self.pages else [])]
+        payload = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

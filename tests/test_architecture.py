@@ -24,7 +24,9 @@ LAYERS = [
     {"ingest", "encode", "query"},
     {"evaluate"},
     {"job"},
+    {"integrations"},
     {"render"},
+    {"serve"},
     {"cli"},
 ]
 ROOMS = {
@@ -34,16 +36,21 @@ ROOMS = {
     "sentence_transformers": {"models"},
     "FlagEmbedding": {"models"},
     "openvino": {"models"},
-    "httpx2": {"models"},
+    "httpx2": {"models", "integrations/service.py"},
+    "langchain_core": {"integrations/langchain.py"},
     "click": {"cli"},
     "duckdb": {"query/filter/engine.py"},
     "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve/server.py"},
+    "prometheus_client": {"serve/metrics.py"},
     "ir_measures": {"evaluate"},
     "kiwipiepy": {"models/bm25/korean_morphemes.py"},
     "py3langid": {"models/bm25/detection.py"},
     "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
+    "pypdfium2": {"ingest/formats/pdf"},
     "pickle": set(),
 }
 
