@@ -153,16 +153,6 @@ class ChunkStore:
         except ValueError as error:
             raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
 
-    def where(self, name: str, value: str) -> npt.NDArray[np.int64]:
-        """The ordinals of the chunks with this value in a column of text, ascending."""
-        column = self._read_column(name)
-        try:
-            value.encode()
-        except UnicodeEncodeError:  # half a surrogate pair, which no file holds
-            return np.zeros(0, np.int64)
-        found = pc.indices_nonzero(pc.equal(column, value))
-        return np.asarray(found, np.int64)
-
     def _read_column(self, name: str) -> pa.ChunkedArray:
         try:
             column = self._reader().read(columns=[name], use_threads=False).column(name)
@@ -180,6 +170,12 @@ class ChunkStore:
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of their documents, likewise."""
         return [self._doc_ids[row].as_py() for row in rows]
+
+    def rows_of(self, doc_id: str) -> npt.NDArray[np.int64]:
+        """The rows of a document's chunks, ascending; none if it has none here."""
+        wanted = pa.scalar(doc_id.encode("utf-8", "surrogatepass"), pa.binary())
+        doc_ids = self._read_column("doc_id").cast(pa.binary())
+        return np.asarray(pc.indices_nonzero(pc.equal(doc_ids, wanted)), np.int64)
 
     @shared_property
     def _chunk_ids(self) -> pa.ChunkedArray:
