@@ -33,6 +33,11 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
             "lexical dense --lexical-chunks 2000 --dense-chunks 2000 --queries 20",
             {"lexical_vs_scipy", "lexical_vs_scipy_product_only", "dense_vs_flat"},
         ),
+        (
+            "search.py",
+            "filtered --hybrid-chunks 500 --queries 10 --rivals",
+            {"one_in_10_vs_unfiltered", "a_new_one_each_time_vs_unfiltered"},
+        ),
         ("batch.py", "--chunks 1000 --queries 32", {"hybrid_batch_vs_one_at_a_time"}),
         ("memory.py", "--stub --chunks 50 100", {"growth", "peak_rss_mb"}),
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),

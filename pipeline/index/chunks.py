@@ -135,6 +135,17 @@ class ChunkStore:
                 raise CorruptIndexError(f"{self.path}: chunk {ordinal} is malformed ({error})") from None
         return result
 
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Whole columns in chunk order, none of them with a null. Raises `CorruptIndexError`."""
+        try:
+            table = self._reader().read(columns=list(names))
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise files.damage(error, f"{self.path}: cannot be read ({error})") from None
+        if table.num_rows != self._starts[-1] or any(column.null_count for column in table.columns):
+            raise CorruptIndexError(f"{self.path}: {table.num_rows} rows, or null values")
+        return table
+
     def column(self, name: str) -> npt.NDArray[Any]:
         """A whole column in chunk order, an object array: for work on all chunks, as it takes that much memory."""
         try:

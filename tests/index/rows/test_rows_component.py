@@ -27,7 +27,7 @@ from pipeline.index.upkeep.verify import verify
 from pipeline.query.searcher import Index
 from pipeline.records import Hit
 from tests.faults import stub
-from tests.faults.stub import sign
+from tests.faults.stub import sign, without_rows
 
 FORMAT_1 = Path(__file__).parent.parent / "format_1"
 OPTIONS: list[dict[str, Any]] = [
@@ -70,14 +70,6 @@ def older(index: Path) -> Path:
         manifests.manifest_path(index, number).unlink()
         manifests.publish(index, without_rows(manifest))
     return index
-
-
-def without_rows(manifest: Manifest) -> Manifest:
-    entries = (
-        dataclasses.replace(entry, files=tuple(file for file in entry.files if file.name != ROWS_FILE))
-        for entry in manifest.segments
-    )
-    return dataclasses.replace(manifest, segments=tuple(entries))
 
 
 def live(index: Path) -> Manifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 import threading
@@ -113,6 +114,9 @@ def test_poisoned_numbers_lead_nowhere(folder: Path) -> None:
         replaced(folder, data[:position] + value + data[position + len(value) :])
         file = opened(folder)
         asked: list[Callable[[list[int]], Any]] = [file.fetch, file.chunk_ids, file.doc_ids]
+        with contextlib.suppress(CorruptIndexError):
+            every = file.chunk_ids(range(COUNT))
+            assert every == [file.chunk_ids([row])[0] for row in range(COUNT)]
         for row, ask in ((row, ask) for row in range(COUNT) for ask in asked):
             try:
                 (found,) = ask([row])
@@ -200,6 +204,8 @@ def test_a_row_of_another_document_than_there_are(folder: Path) -> None:
     file = opened(folder)
     with pytest.raises(CorruptIndexError, match="document 14 of 14"):
         file.doc_ids([3])
+    with pytest.raises(CorruptIndexError, match=r"row 3 is malformed .document 14 of 14"):
+        file.chunk_ids(range(COUNT))
     assert file.doc_ids([4]) == ["doc 1"]
 
 
@@ -207,8 +213,9 @@ def test_a_row_of_another_document_than_there_are(folder: Path) -> None:
 def test_a_row_that_is_not_there(folder: Path, row: int) -> None:
     file = opened(folder)
     for ask in (file.fetch, file.chunk_ids, file.doc_ids):
-        with pytest.raises(CorruptIndexError, match=f"row {row} is malformed .there are 40"):
-            ask([row])
+        for rows in ([row], [*range(COUNT), row]):
+            with pytest.raises(CorruptIndexError, match=f"row {row} is malformed .there are 40"):
+                ask(rows)
 
 
 @pytest.mark.parametrize("opener", [opened, lambda folder: ChunkStore(folder, COUNT)], ids=["rows", "parquet"])
