@@ -77,6 +77,7 @@ class SourceSettings(Settings):
 
     `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
     that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
+    `table`: a CSV or TSV file is one table, and no record a row.
     """
 
     path: str
@@ -86,6 +87,7 @@ class SourceSettings(Settings):
     id_field: str | None = None
     text_field: str | None = None
     title_field: str | None = None
+    table: bool = False
 
 
 class IngestSettings(Settings):

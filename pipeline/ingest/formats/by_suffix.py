@@ -11,6 +11,7 @@ from pipeline.ingest.formats.hwp.reader import read_hangul
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
 from pipeline.ingest.formats.office import read_office
 from pipeline.ingest.formats.pdf.reader import read_pdf
+from pipeline.ingest.formats.sheets import read_xlsx
 from pipeline.ingest.formats.text_files import read_markdown, read_text
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import DOCS_SUFFIXES, HWP_SUFFIXES, SUFFIXES, SourceFile
@@ -27,6 +28,7 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
     **dict.fromkeys(DOCS_SUFFIXES, read_office),
     ".pdf": read_pdf,
+    ".xlsx": read_xlsx,
     **dict.fromkeys(HWP_SUFFIXES, read_hangul),
 }
 
