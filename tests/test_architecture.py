@@ -51,6 +51,7 @@ ROOMS = {
     "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
     "pypdfium2": {"ingest/formats/pdf"},
+    "olefile": {"ingest/formats/hwp"},
     "pickle": set(),
 }
 
