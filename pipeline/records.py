@@ -21,7 +21,10 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it."""
+    """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it.
+
+    `pages`: where in the text each page begins, if it has pages; one without text begins where the next one does.
+    """
 
     doc_id: str
     text: str
@@ -29,11 +32,13 @@ class Document:
     is_markdown: bool = False
     source: str = ""
     line: int | None = None
+    pages: Sequence[int] = ()
 
     @property
     def content_hash(self) -> str:
-        """Hex digest (128 bits) of text, metadata and markup kind; independent of the document's name."""
-        payload = json.dumps([self.text, dict(self.metadata), self.is_markdown], ensure_ascii=False, sort_keys=True)
+        """Hex digest (128 bits) of text, metadata, markup kind and pages; independent of the document's name."""
+        content = [self.text, dict(self.metadata), self.is_markdown, *([list(self.pages)] if self.pages else [])]
+        payload = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -46,7 +51,7 @@ def in_context(context: str, text: str) -> str:
 class Chunk:
     """A slice of a document: `document.text[start:end] == text`, offsets in code points.
 
-    `context`: title and headings that are encoded before the text, and are not part of it.
+    `context`: title, headings and the header of a table that are encoded before the text, and are no part of it.
     """
 
     chunk_id: str

@@ -26,6 +26,7 @@ LAYERS = [
     {"job"},
     {"integrations"},
     {"render"},
+    {"serve"},
     {"cli"},
 ]
 ROOMS = {
@@ -43,11 +44,15 @@ ROOMS = {
     "duckdb": {"query/filter/engine.py"},
     "numba": {"index/lexical/kernel.py"},
     "tqdm": {"cli"},
+    "starlette": {"serve"},
+    "uvicorn": {"serve/server.py"},
+    "prometheus_client": {"serve/metrics.py"},
     "ir_measures": {"evaluate"},
     "kiwipiepy": {"models/bm25/korean_morphemes.py"},
     "py3langid": {"models/bm25/detection.py"},
     "seismic": {"index/lexical/seismic.py"},
     "matplotlib": {"evaluate/plot.py"},
+    "pypdfium2": {"ingest/formats/pdf"},
     "pickle": set(),
 }
 

@@ -15,6 +15,7 @@ _MODULES = {
     "build": ("init", "ingest", "encode", "build", "publish"),
     "query": ("query",),
     "similar": ("similar",),
+    "serve": ("serve",),
     "evaluate": ("evaluate",),
     "tune": ("tune",),
     "generations": ("status", "generations", "rollback", "gc"),

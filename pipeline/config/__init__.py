@@ -24,6 +24,7 @@ from pipeline.config.search import (
     RerankSettings,
     Settings,
 )
+from pipeline.config.serve import ServeLimits, ServeSettings
 from pipeline.errors import ConfigError
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "QuerySettings",
     "RerankSettings",
     "SegmentSettings",
+    "ServeLimits",
+    "ServeSettings",
     "Settings",
     "SourceSettings",
     "checked_settings",
@@ -145,6 +148,7 @@ class Config(Settings):
     segments: SegmentSettings = SegmentSettings()
     query: QuerySettings = QuerySettings()
     gate: GateSettings = GateSettings()
+    serve: ServeSettings = ServeSettings()
     retain: int = Field(default=3, ge=1)
     max_delete_ratio: float = Field(default=0.5, ge=0, le=1)
     base: Path = Field(default=Path(), exclude=True)

@@ -1,4 +1,4 @@
-"""The chunk columns of a segment: Parquet in small row groups, so that ten hits cost ten small reads."""
+"""The chunk columns of a segment: Parquet, the durable form. Hits are read from what follows from it (`rows/`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptIndexError
@@ -134,22 +135,51 @@ class ChunkStore:
                 raise CorruptIndexError(f"{self.path}: chunk {ordinal} is malformed ({error})") from None
         return result
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """A whole column in chunk order, an object array."""
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Whole columns in chunk order, none of them with a null. Raises `CorruptIndexError`."""
         try:
-            values = self._reader().read(columns=[name], use_threads=False).column(name).to_pylist()
+            table = self._reader().read(columns=list(names))
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise files.damage(error, f"{self.path}: cannot be read ({error})") from None
+        if table.num_rows != self._starts[-1] or any(column.null_count for column in table.columns):
+            raise CorruptIndexError(f"{self.path}: {table.num_rows} rows, or null values")
+        return table
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A whole column in chunk order, an object array: for work on all chunks, as it takes that much memory."""
+        try:
+            return np.array(self._read_column(name).to_pylist(), dtype=object)
+        except ValueError as error:
+            raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
+
+    def where(self, name: str, value: str) -> npt.NDArray[np.int64]:
+        """The ordinals of the chunks with this value in a column of text, ascending."""
+        found = pc.indices_nonzero(pc.equal(self._read_column(name), value))
+        return np.asarray(found, np.int64)
+
+    def _read_column(self, name: str) -> pa.ChunkedArray:
+        try:
+            column = self._reader().read(columns=[name], use_threads=False).column(name)
+            column.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise files.damage(error, f"{self.path}: column {name} cannot be read ({error})") from None
-        if len(values) != self._starts[-1] or None in values:
-            raise CorruptIndexError(f"{self.path}: column {name} has {len(values)} values, or null ones")
-        return np.array(values, dtype=object)
+        if len(column) != self._starts[-1] or column.null_count:
+            raise CorruptIndexError(f"{self.path}: column {name} has {len(column)} values, or null ones")
+        return column
+
+    def chunk_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of the chunks in these rows. The first call reads and keeps those of all."""
+        return [self._chunk_ids[row].as_py() for row in rows]
+
+    def doc_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of their documents, likewise."""
+        return [self._doc_ids[row].as_py() for row in rows]
 
     @shared_property
-    def chunk_ids(self) -> npt.NDArray[Any]:
-        """All chunk ids, an object array; read once and kept."""
-        return self.column("chunk_id")
+    def _chunk_ids(self) -> pa.ChunkedArray:
+        return self._read_column("chunk_id")
 
     @shared_property
-    def doc_ids(self) -> npt.NDArray[Any]:
-        """All document ids, an object array; read once and kept."""
-        return self.column("doc_id")
+    def _doc_ids(self) -> pa.ChunkedArray:
+        return self._read_column("doc_id")

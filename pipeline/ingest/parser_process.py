@@ -168,7 +168,7 @@ def _serve() -> None:
         while True:
             order = json.loads(orders.get().decode("utf-8", "surrogatepass"))
             source = SourceSettings.model_validate(order["source"])
-            file = SourceFile(Path(order["path"]), order["name"], order["label"], source)
+            file = SourceFile(order["path"], order["name"], order["label"], source)
             for outcome in guard.outcomes(file.label, read_file(file, settings)):
                 if isinstance(outcome.result, Document):
                     answer({"line": outcome.line, "document": _fields(outcome.result)})

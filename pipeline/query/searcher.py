@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
+from typing import Any, Literal, Unpack
 
 from pipeline.arguments import file_path, flag, shown, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
@@ -22,7 +21,7 @@ from pipeline.models.choose.open_settings import as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.openness import Openness
+from pipeline.openness import Closable, Openness, while_open
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
 from pipeline.query.fusion.trust import LegTrust, trust
@@ -41,31 +40,19 @@ from pipeline.query.request import (
     refuse_unknown,
 )
 from pipeline.query.rerank import SecondLook
+from pipeline.query.showing.document import document_chunks
 from pipeline.query.showing.hits import to_hits
 from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.together import Ranker, combined, may_wait
-from pipeline.records import Facet, Hit
+from pipeline.records import Chunk, Facet, Hit
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-R = TypeVar("R")
 _Reopening = tuple[Path, int | Literal["staged"], Encoder | EncoderSettings | None, Path, QuerySettings, bool]
 
 
-def _while_open(method: Callable[Concatenate[Index, P], R]) -> Callable[Concatenate[Index, P], R]:
-    """A method that a closed index refuses, and that ends well if others close the index meanwhile."""
-
-    @functools.wraps(method)
-    def entered(index: Index, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with index._open:
-            return method(index, *args, **kwargs)
-
-    return entered
-
-
-class Index:
+class Index(Closable):
     """An open index, for any number of threads; a publish by others never disturbs it.
 
     A forked child may go on with it (not with a local model that has encoded before the fork: `EncoderError`).
@@ -105,7 +92,7 @@ class Index:
         self._ranker = Ranker(self.snapshot, self.encoder, self._second_look, self._legs)
         self._rank_together = combined(self._ranker)
 
-    @_while_open
+    @while_open
     def __enter__(self) -> Index:
         return self
 
@@ -121,14 +108,14 @@ class Index:
         """
         self._open.close()
 
-    @_while_open
+    @while_open
     def __reduce__(self) -> tuple[Any, ...]:
         own = self.encoder.own
         if own is not None:
             check_travels(self.path, own)
         return _reopened, self._reopening(self._encoder_settings or own)
 
-    @_while_open
+    @while_open
     def __copy__(self) -> Index:
         return _reopened(*self._reopening(self._encoder_settings or self.encoder))
 
@@ -137,7 +124,7 @@ class Index:
         generation: int | Literal["staged"] = "staged" if self._staged else self.manifest.generation
         return self.path.absolute(), generation, encoder, self._base.absolute(), self.settings, self._verify
 
-    @_while_open
+    @while_open
     def refresh(self) -> Index:
         """This index if it is the live generation, else the live one, opened with the same encoder and settings.
 
@@ -172,7 +159,7 @@ class Index:
         (hits,) = self.search_many([text], k, mode, **options)
         return hits
 
-    @_while_open
+    @while_open
     def search_many(
         self,
         texts: Iterable[str],
@@ -197,7 +184,7 @@ class Index:
         """
         return self.answer(SearchRequest.for_texts(self, texts, k, mode, **options))
 
-    @_while_open
+    @while_open
     def answer(self, request: SearchRequest) -> list[list[Hit]]:
         """The hits of each of a request's texts. See `search_many`."""
         ranked = self.rank_request(request)
@@ -206,7 +193,7 @@ class Index:
             to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
         ]
 
-    @_while_open
+    @while_open
     def similar(
         self, examples: Examples, k: int | None = None, mode: str | None = None, **options: Unpack[SimilarOptions]
     ) -> list[Hit]:
@@ -223,7 +210,12 @@ class Index:
         (ranked,) = self._ranker.rank(deeper, asked.queries)
         return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
 
-    @_while_open
+    @while_open
+    def document(self, doc_id: str) -> list[Chunk]:
+        """A document's chunks in their order; none if the index has no such document."""
+        return document_chunks(self.snapshot, doc_id)
+
+    @while_open
     def facets(
         self, fields: Iterable[str], where: str | None = None, limit: int | None = FACET_VALUES
     ) -> list[Facet]:
@@ -234,7 +226,7 @@ class Index:
         """
         return self.snapshot.facets(FacetRequest.of(fields, limit), narrowing(False, where, None)[1])
 
-    @_while_open
+    @while_open
     def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:
         """How far `auto` trusts each leg for each text, and why, in words; empty for other methods."""
         if not isinstance(request, SearchRequest):
@@ -244,7 +236,7 @@ class Index:
         queries = self._ranker.encode(request.texts)
         return trust(self.snapshot, legs, queries, request.fusion, self._ranker.calibration)
 
-    @_while_open
+    @while_open
     def rank(
         self,
         texts: Iterable[str],
@@ -256,12 +248,12 @@ class Index:
         refuse_unknown(options, RankOptions)
         return self.rank_request(SearchRequest.for_texts(self, texts, k, mode, **options))
 
-    @_while_open
+    @while_open
     def encode(self, texts: Iterable[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
         return self._ranker.encode(query_texts(texts))
 
-    @_while_open
+    @while_open
     def rank_encoded(
         self,
         queries: EncodedQueries,
@@ -273,7 +265,7 @@ class Index:
         _check_encoded(queries)
         return self._ranker.rank(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
 
-    @_while_open
+    @while_open
     def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
         """Like `answer`, but numbers instead of records. `queries`: the request's texts, where they are encoded.
 
@@ -287,7 +279,8 @@ class Index:
                 return []
             if may_wait(self._ranker, request):
                 return self._rank_together(request)
-            queries = self._ranker.encode(request.texts)
+            with self.snapshot.filtering(request.where):
+                queries = self._ranker.encode(request.texts)
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")

@@ -169,6 +169,8 @@ def _plain(value: object) -> str:
 
 def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
+    if place := _pages(hit):
+        text.append(place, style="dim")
     if hit.headings:
         text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
     text.append("\n")
@@ -185,6 +187,14 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     for line in _explanation(hit):
         text.append(f"\n{printable(line)}", style="green")
     return text
+
+
+def _pages(hit: Hit) -> str:
+    """Which pages of its document a hit is on, for those that have pages."""
+    first, last = hit.metadata.get("page"), hit.metadata.get("last_page")
+    if not isinstance(first, int) or not isinstance(last, int):
+        return ""
+    return f", p. {first}" if first == last else f", pp. {first}–{last}"
 
 
 def _start(text: str) -> str:

@@ -25,6 +25,7 @@ KINDS = (
     "lengths.npy",
     "multivector.arrow",
     "columns.arrow",
+    "rows.bin",
     "deletes-*.npy",
     "manifest",
 )
@@ -104,6 +105,7 @@ def test_files_of_two_generations_mixed(index: Path) -> None:
         "lengths.npy",
         "multivector.arrow",
         "columns.arrow",
+        "rows.bin",
     ):
         paths = [index / "segments" / segment / name for segment in (first, second)]
         contents = [path.read_bytes() for path in paths]

@@ -198,7 +198,7 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
     settings = parse_config({}).ingest
     path = tmp_path / "a.pdf"
     path.write_text("words")
-    file = SourceFile(path, "a.pdf", "a.pdf", parse_config({"sources": [{"path": "x"}]}).sources[0])
+    file = SourceFile(str(path), "a.pdf", "a.pdf", parse_config({"sources": [{"path": "x"}]}).sources[0])
     with parser_process.ParserProcess(settings) as parser:
         (found,) = parser.read(file)
         number = int(found.build().text.split()[-1])

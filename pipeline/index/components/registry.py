@@ -12,8 +12,9 @@ from pipeline.index.dense.component import DENSE
 from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.multivector.component import MULTIVECTORS
+from pipeline.index.rows.component import ROWS
 
-_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS, COLUMNS]
+_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS, ROWS, COLUMNS]
 """In the order in which they are written: a derived one follows what it is derived from."""
 
 

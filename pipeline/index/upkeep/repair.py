@@ -1,9 +1,9 @@
 """Mend what can be derived from what is sound, and say how to get back the rest.
 
 Postings, lengths and an approximate lexical index come from the durable lexical rows, an approximate FAISS index
-from the fp16 rows beside it, columns from the chunks; a segment from before there were columns gets them. A rebuilt
-file with the bytes the manifest names takes the damaged one's place. If it differs (another version of a library
-made it), the segment is copied with it under a new name and a new generation is published.
+from the fp16 rows beside it, rows and columns from the chunks. A rebuilt file with the bytes the manifest names
+takes the damaged one's place. If it differs (another version of a library made it), or an older segment never had
+it, the segment is copied with it under a new name and a new generation is published.
 """
 
 from __future__ import annotations
@@ -137,8 +137,9 @@ def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
         if differing and not lost:
             entry = _copy_with(index, tuned, scratch, differing)
         elif differing:
-            lost |= {name: damaged[name] for name in differing}
-    return _Mended(entry, tuple(name for name in rebuilt if name not in lost), lost)
+            rebuilt = [name for name in rebuilt if name not in differing]
+            lost |= {name: damaged[name] for name in differing if entry.has(name)}  # what it never had is not lost
+    return _Mended(entry, tuple(rebuilt), lost)
 
 
 def _rebuild(place: Place, scratch: Path, choice: DenseChoice) -> tuple[SegmentEntry, set[str]]:
@@ -183,5 +184,5 @@ def _documents(index: Path, broken: Iterable[_Mended]) -> list[str]:
         alive = np.ones(entry.chunks, np.bool_)
         if entry.deletes is not None and entry.deletes.name not in mended.lost:
             alive[files.read_array(folder / entry.deletes.name, np.uint32, 1)] = False
-        found.update(ChunkStore(folder, entry.chunks).doc_ids[alive])
+        found.update(ChunkStore(folder, entry.chunks).column("doc_id")[alive])
     return sorted(found)

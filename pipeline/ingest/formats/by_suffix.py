@@ -9,6 +9,7 @@ from pipeline.ingest.formats.columnar import read_parquet
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
 from pipeline.ingest.formats.office import read_office
+from pipeline.ingest.formats.pdf.reader import read_pdf
 from pipeline.ingest.formats.text_files import read_markdown, read_text
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import DOCS_SUFFIXES, SUFFIXES, SourceFile
@@ -24,6 +25,7 @@ READERS: dict[str, Reader] = {
     ".tsv": read_csv,
     ".parquet": read_parquet,
     **dict.fromkeys(DOCS_SUFFIXES, read_office),
+    ".pdf": read_pdf,
 }
 
 FOREIGN = DOCS_SUFFIXES | {".parquet"}
