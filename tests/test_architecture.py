@@ -38,6 +38,8 @@ ROOMS = {
     "openvino": {"models"},
     "httpx2": {"models", "integrations/service.py"},
     "langchain_core": {"integrations/langchain.py"},
+    "llama_index": {"integrations/llama_index.py"},
+    "haystack": {"integrations/haystack.py"},
     "click": {"cli"},
     "duckdb": {"query/filter/engine.py"},
     "numba": {"index/lexical/kernel.py"},
