@@ -28,7 +28,7 @@ from pipeline.config import IngestSettings, SourceSettings
 from pipeline.errors import SourceError
 from pipeline.ingest.formats.by_suffix import read_file
 from pipeline.ingest.formats.decoding import UnreadableError
-from pipeline.ingest.guard import Found, Guard, refused, time_reason
+from pipeline.ingest.guard import Found, Guard, ending, refused
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 
@@ -105,15 +105,7 @@ class ParserProcess:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
         self._stop()
-        raise UnreadableError(self._end(process.returncode))
-
-    def _end(self, code: int) -> str:
-        if code == -signal.SIGALRM and self._settings.document_seconds:
-            return time_reason(self._settings.document_seconds)
-        if code >= 0:
-            return f"the process that parsed it ended with exit code {code}"
-        cause = "; the system kills a process when memory runs out" if code == -signal.SIGKILL else ""
-        return f"the process that parsed it was killed by {signal.strsignal(-code) or -code}{cause}"
+        raise UnreadableError(ending(process.returncode, self._settings.document_seconds))
 
     def _stop(self) -> None:
         process, self._process = self._process, None
