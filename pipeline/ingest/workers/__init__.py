@@ -1,1 +1,0 @@
-"""Reading and cutting documents in processes beside the build."""
