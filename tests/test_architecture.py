@@ -166,6 +166,7 @@ def test_public_surface() -> None:
             "from pipeline.cli import cli\ntry: cli(['--help'])\nexcept SystemExit: pass",
             {"numpy", "pydantic", "faiss", "torch", "transformers"},
         ),
+        ("import pipeline.query.searcher", {"pyarrow.compute", "pandas", "duckdb", "torch"}),
     ],
 )
 def test_starting_up_is_cheap(statement: str, absent: set[str]) -> None:

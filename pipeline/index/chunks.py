@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptIndexError
@@ -173,6 +172,8 @@ class ChunkStore:
 
     def rows_of(self, doc_id: str) -> npt.NDArray[np.int64]:
         """The rows of a document's chunks, ascending; none if it has none here."""
+        import pyarrow.compute as pc  # where it is needed: it costs a cold query 50 ms
+
         wanted = pa.scalar(doc_id.encode("utf-8", "surrogatepass"), pa.binary())
         doc_ids = self._read_column("doc_id").cast(pa.binary())
         return np.asarray(pc.indices_nonzero(pc.equal(doc_ids, wanted)), np.int64)
