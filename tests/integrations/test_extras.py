@@ -16,6 +16,7 @@ ADAPTERS = {
     "langchain": ("langchain", "langchain_core"),
     "llama_index": ("llama-index", "llama_index"),
     "haystack": ("haystack", "haystack"),
+    "mcp": ("mcp", "mcp"),
 }
 
 
