@@ -42,6 +42,7 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
         ("memory.py", "--stub --chunks 50 100", {"growth", "peak_rss_mb"}),
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),
         ("growth.py", "--chunks 300 600 --dimension 32", {"sizes", "exponents"}),
+        ("hits.py", "--chunks 400 --rounds 5", {"parquet_vs_rows", "bytes_a_chunk"}),
         ("stemming.py", "xx", set()),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],

@@ -184,7 +184,7 @@ class Snapshot:
     def chunks_of(self, doc_id: str) -> Ids:
         """The numbers of a document's live chunks; none if there is no such document."""
         numbers = [
-            segment.store.where("doc_id", doc_id) + start
+            segment.open(ROWS).rows_of(doc_id) + start
             for segment, start in zip(self.segments, self._starts, strict=False)
         ]
         found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
