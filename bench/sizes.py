@@ -2,10 +2,11 @@
 
 Usage: python bench/sizes.py INDEX [INDEX ...] [--variants as-is:SQfp16 as-is:auto one:auto]
 
-INDEX is one of bench/growth.py (`--keep`), at 384 dimensions. Each variant is a hard-linked copy of it whose segments
-are written again: `as-is`, each for itself; `one`, all as one. The kind is `SQfp16` (exact), `auto`, `ivf` (what
-`auto` makes of a large index) or a FAISS factory string. Searches are of ten hits with their texts, vectors given;
-CPU is what a search takes of all cores. `recall`: share of the true ten nearest neighbours, as the build measured it.
+INDEX is one of bench/growth.py (`--keep`), at 384 dimensions. Each variant is a hard-linked copy of it whose
+segments are written again: `as-is`, each for itself; `one`, all as one. The kind is `SQfp16` (exact), `auto`, `ivf`
+(what `auto` makes of a large index) or a FAISS factory string. Searches are of ten hits with their texts, vectors
+given; CPU is what a search takes of all cores. `recall`: share of the true ten nearest neighbours, as the build
+measured it.
 Ends in one line of JSON.
 """
 
