@@ -17,10 +17,16 @@ from pipeline.serve.docs_page import docs_page, plain_page
 from pipeline.serve.endpoint import Endpoint, respond
 from pipeline.serve.guard.headers import REQUEST_ID, Guard
 from pipeline.serve.problems import Problem, as_problem, method_not_allowed
-from pipeline.serve.routes import health, indexes, search
+from pipeline.serve.routes import health, indexes, models, search, vector_stores
 from pipeline.serve.service import Service
 
-ENDPOINTS: tuple[Endpoint, ...] = (*search.ENDPOINTS, *indexes.ENDPOINTS, *health.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *search.ENDPOINTS,
+    *vector_stores.ENDPOINTS,
+    *models.ENDPOINTS,
+    *indexes.ENDPOINTS,
+    *health.ENDPOINTS,
+)
 _HOME = (
     "<h1>hybrid-pipeline</h1><p>This is a search service. <a href='/docs'>Its API</a>, "
     "<a href='/v1/indexes'>its indexes</a>.</p>"
