@@ -175,6 +175,7 @@ class _Desk(Generic[Query, Answer]):
             if call in self._waiting:
                 self._waiting.remove(call)
             unanswered = [other for other in call.party if other is not call and not other.done]
+            call.party = ()  # it holds the call itself, and so would keep its answer and the index behind that
             self._waiting.extendleft(reversed(unanswered))
             if call.in_charge:
                 call.in_charge, self.leader = False, None

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.ingest.pages import Sheet, pdf
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -31,10 +33,16 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
             "lexical dense --lexical-chunks 2000 --dense-chunks 2000 --queries 20",
             {"lexical_vs_scipy", "lexical_vs_scipy_product_only", "dense_vs_flat"},
         ),
+        (
+            "search.py",
+            "filtered --hybrid-chunks 500 --queries 10 --rivals",
+            {"one_in_10_vs_unfiltered", "a_new_one_each_time_vs_unfiltered"},
+        ),
         ("batch.py", "--chunks 1000 --queries 32", {"hybrid_batch_vs_one_at_a_time"}),
         ("memory.py", "--stub --chunks 50 100", {"growth", "peak_rss_mb"}),
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),
         ("growth.py", "--chunks 300 600 --dimension 32", {"sizes", "exponents"}),
+        ("hits.py", "--chunks 400 --rounds 5", {"parquet_vs_rows", "bytes_a_chunk"}),
         ("stemming.py", "xx", set()),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
@@ -161,3 +169,17 @@ def test_quality_beside_embedded_stores_is_compared_on_every_folder(tmp_path: Pa
     assert found["worst_vs_best"] == found["mean_vs_best"] == result["vs_best"]
     assert found["mean_vs_default"] == result["vs_default"] >= result["vs_best"]
     assert found["mean_vs_mean"] >= found["mean_vs_best"]
+
+
+def test_pdf_compares_readers_with_what_another_program_reads(tmp_path: Path) -> None:
+    pytest.importorskip("pdfminer")
+    words = [f"word{i:02}" for i in range(60)]
+    lines = [" ".join(words[i : i + 10]) for i in range(0, 60, 10)]
+    (tmp_path / "a.pdf").write_bytes(pdf(Sheet().lines(72, 100, lines)))
+    program = tmp_path / "pdftotext"
+    program.write_text(f"#!/bin/sh\necho '{' '.join([*words, 'absent'])}'\n")
+    program.chmod(0o755)
+    found = last_line("pdf.py", str(tmp_path), "--pdftotext", str(program))
+    assert (found["files"], found["pages"]) == (1, 1)
+    assert found["ours"]["words"] == pytest.approx(60 / 61, abs=1e-3)
+    assert found["ours"]["order"] == pytest.approx(59 / 60, abs=1e-3)

@@ -77,6 +77,7 @@ class SourceSettings(Settings):
 
     `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
     that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
+    `table`: a CSV or TSV file is one table, and no record a row.
     """
 
     path: str
@@ -86,16 +87,19 @@ class SourceSettings(Settings):
     id_field: str | None = None
     text_field: str | None = None
     title_field: str | None = None
+    table: bool = False
 
 
 class IngestSettings(Settings):
     """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected.
 
-    `document_seconds`: one that takes longer is rejected; 0 or none: no limit.
+    `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
+    may take that parses PDF and the like; 0 or none: no limit.
     """
 
     max_document_mb: float = Field(default=32.0, gt=0)
     document_seconds: float | None = Field(default=300.0, ge=0, le=1e8)
+    parser_memory_mb: float | None = Field(default=4096.0, ge=0)
     encodings: list[str] = Field(default=[])
 
     @model_validator(mode="after")

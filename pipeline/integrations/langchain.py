@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr, SecretStr
 
 from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.metadata import hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
-from pipeline.integrations.source import IndexOrPath, Source, open_source, search_async
+from pipeline.integrations.source import IndexOrPath, Source, index_source, open_source, search_async
 from pipeline.query.request import Fusion, Rerank
 from pipeline.records import Hit
 
@@ -23,12 +23,16 @@ with needs_extra("langchain"):
 class HybridRetriever(BaseRetriever):
     """Finds a query's best chunks as documents.
 
-    `index`: an open index, which stays the caller's to close, or its folder. The other arguments are those of
+    `index`: an open index, which stays the caller's to close, or its folder. `url`: a running service in its place,
+    one of whose indexes `index` may name; with `api_key` and `headers`. The other arguments are those of
     `Index.search`; `invoke` and `ainvoke` take them too, for one call: `retriever.invoke("…", k=3)`.
-    Raises what `open_index` raises; a search raises what `Index.search` raises.
+    Raises what `open_index` raises; a search raises what `Index.search` raises, and `ServiceError`.
     """
 
     index: IndexOrPath | None = None
+    url: str | None = None
+    api_key: SecretStr | None = None
+    headers: dict[str, str] | None = Field(default=None, repr=False)
     k: int | None = None
     mode: str | None = None
     where: str | None = None
@@ -44,7 +48,8 @@ class HybridRetriever(BaseRetriever):
     def model_post_init(self, context: Any, /) -> None:
         """Open what the arguments name."""
         super().model_post_init(context)
-        self._source = open_source(self.index)
+        key = None if self.api_key is None else self.api_key.get_secret_value()
+        self._source = open_source(self.index, self.url, key, self.headers)
 
     def refresh(self) -> None:
         """Go on with the live generation."""
@@ -73,8 +78,8 @@ class HybridEmbeddings(Embeddings):
     index has no dense leg.
     """
 
-    def __init__(self, index: IndexOrPath | None = None) -> None:
-        self._source = open_source(index)
+    def __init__(self, index: IndexOrPath) -> None:
+        self._source = index_source(index)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Passages as L2-normalised vectors."""

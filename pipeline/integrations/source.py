@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
 
 from pipeline.arguments import shown
 from pipeline.errors import ConfigError, QueryError
@@ -21,12 +21,6 @@ class Source(Protocol):
 
     def search(self, query: str, parameters: SearchParameters) -> list[Hit]:
         """The hits of one query, best first. Raises `PipelineError`."""
-
-    def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
-        """Passages as L2-normalised vectors. Raises `PipelineError`."""
-
-    def embed_query(self, text: str) -> list[float]:
-        """A query as an L2-normalised vector. Raises `PipelineError`."""
 
     def refresh(self) -> None:
         """Go on with the live generation. Raises `PipelineError`."""
@@ -56,12 +50,32 @@ class IndexSource:
         self._index = self._index.refresh()
 
 
-def open_source(index: IndexOrPath | None) -> Source:
-    """Return the source that an adapter's arguments name. Raises `ConfigError`, and what `open_index` raises."""
+def open_source(
+    index: IndexOrPath | None,
+    url: str | None = None,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Source:
+    """Return the source that an adapter's arguments name: the service at `url`, else the index.
+
+    Raises `ConfigError`, and what `open_index` raises.
+    """
+    if url is not None:
+        from pipeline.integrations.service import ServiceSettings, ServiceSource
+
+        settings = ServiceSettings(url=url, index=cast(str | None, index), api_key=api_key, headers=headers)
+        return ServiceSource(settings)
+    if api_key is not None or headers is not None:
+        raise ConfigError("api_key and headers are for a service: give its url= too")
+    if index is None:
+        raise ConfigError("give index=, an open index or its folder, or url=, the address of a service")
+    return index_source(index)
+
+
+def index_source(index: IndexOrPath | None) -> IndexSource:
+    """Return an open index, or the one at a path, as a source. Raises what `open_source` raises."""
     if isinstance(index, Index):
         return IndexSource(index)
-    if index is None:
-        raise ConfigError("give index=, an open index or its folder")
     if not isinstance(index, str | os.PathLike):
         raise ConfigError(f"index={shown(index)}: give an open index, or its folder as str or Path")
     return IndexSource(open_index(index))

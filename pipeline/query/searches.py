@@ -213,7 +213,8 @@ class Searches(Closable):
                 return []
             if may_wait(self._ranker, request):
                 return self._rank_together(request)
-            queries = self._ranker.encode(request.texts)
+            with self.snapshot.filtering(request.where):
+                queries = self._ranker.encode(request.texts)
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
 from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
+from pipeline.index.verified import Verified
 from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
@@ -47,8 +50,12 @@ class Snapshot:
     def __init__(self, path: Path, manifest: Manifest, verify: bool) -> None:
         """Open every segment. Raises `CorruptIndexError`."""
         self.manifest = manifest
-        self.segments = [Segment(path, entry, verify) for entry in manifest.segments]
+        verified = Verified(path) if verify else None
+        self.segments = [Segment(path, entry, verify, verified) for entry in manifest.segments]
+        if verified is not None:
+            verified.save()
         self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
+        self._edges: list[int] = self._starts.tolist()
         self._threads = PerProcess(lambda: ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search"))
 
     def close(self) -> None:
@@ -68,6 +75,17 @@ class Snapshot:
     def kept_by(self, condition: str) -> list[Mask]:
         """For each segment, which chunks satisfy an SQL condition (`ChunkFilter`). Raises `QueryError`."""
         return self._filter.masks(condition)
+
+    @contextmanager
+    def filtering(self, condition: str | None) -> Iterator[None]:
+        """Evaluate a condition beside what is done meanwhile, for `kept_by`. Raises what that does."""
+        known: ChunkFilter | None = self.__dict__.get("_filter")
+        if condition is None or (known is not None and known.has(condition)):
+            yield
+            return
+        pending = self.pool.submit(self.kept_by, condition)
+        yield
+        pending.result()
 
     @shared_property
     def columns(self) -> ColumnTable:
@@ -112,15 +130,19 @@ class Snapshot:
 
     def chunk(self, number: int) -> Chunk:
         """The chunk with this number."""
-        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return self.segments[segment].open(ROWS).fetch([int(number - self._starts[segment])])[0]
+        segment, row = self._place(number)
+        return segment.open(ROWS).fetch([row])[0]
+
+    def _place(self, number: int) -> tuple[Segment, int]:
+        """The segment of a chunk, and its row there."""
+        segment = bisect_right(self._edges, number) - 1
+        return self.segments[segment], number - self._edges[segment]
 
     def same_segment(self, number: int, other: int) -> bool:
         """Whether both are chunks of one segment."""
-        if not 0 <= other < int(self._starts[-1]):
+        if not 0 <= other < self._edges[-1]:
             return False
-        one, two = np.searchsorted(self._starts, [number, other], side="right")
-        return bool(one == two)
+        return bisect_right(self._edges, number) == bisect_right(self._edges, other)
 
     def segment_edges(self, first: bool) -> list[int]:
         """The number of every segment's first chunk, or of its last."""
@@ -129,9 +151,8 @@ class Snapshot:
 
     def is_live(self, number: int) -> bool:
         """Whether the chunk is not deleted."""
-        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        deleted = self.segments[segment].deleted
-        return deleted is None or not bool(deleted[number - self._starts[segment]])
+        segment, row = self._place(number)
+        return segment.deleted is None or not bool(segment.deleted[row])
 
     @shared_property
     def background(self) -> Ids:
@@ -153,13 +174,13 @@ class Snapshot:
 
     def doc_id(self, number: int) -> str:
         """The document that a chunk belongs to."""
-        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return self.segments[segment].open(ROWS).doc_ids([int(number - self._starts[segment])])[0]
+        segment, row = self._place(number)
+        return segment.open(ROWS).doc_ids([row])[0]
 
     def chunks_of(self, doc_id: str) -> Ids:
         """The numbers of a document's live chunks; none if there is no such document."""
         numbers = [
-            segment.store.where("doc_id", doc_id) + start
+            segment.open(ROWS).rows_of(doc_id) + start
             for segment, start in zip(self.segments, self._starts, strict=False)
         ]
         found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])

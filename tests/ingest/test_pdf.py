@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -271,6 +273,18 @@ def test_every_cut_and_every_flipped_byte_ends_in_a_document_or_a_reason(tmp_pat
             (tmp_path / "a.pdf").write_bytes(data)
             (outcome,) = outcomes(tmp_path / "a.pdf")
             assert isinstance(outcome.result, Document | UnreadableError)
+
+
+def test_a_page_that_unpacks_without_end_costs_its_document_alone(read: Read, tmp_path: Path) -> None:
+    bomb = zlib.compress(zlib.compress(b" " * 900_000_000, 9), 9)
+    whole = pdf(Sheet().text(72, 100, "x"))
+    (old,) = re.findall(rb"<< /Length \d+ >>\nstream\n.*?endstream", whole, re.DOTALL)
+    new = b"<< /Length %d /Filter [/FlateDecode /FlateDecode] >>\nstream\n%s\nendstream" % (len(bomb), bomb)
+    (tmp_path / "src/a.pdf").write_bytes(whole.replace(old, new))
+    (tmp_path / "src/b.pdf").write_bytes(pdf(Sheet().lines(72, 100, prose(3))))
+    docs, rejections = read({"parser_memory_mb": 400})
+    assert [doc.doc_id for doc in docs] == ["b.pdf"]
+    assert [one.file for one in rejections] == ["src/a.pdf"]
 
 
 def test_a_document_of_more_text_than_allowed_is_rejected(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
+from tests.integrations.search_server import SearchServer, running
 from tests.support.collection import TEXTS, config_for, write_documents
 
 FRONT_MATTER = "---\nlang: {lang}\nyear: {year}\nsource: the handbook\n---\n{text}"
@@ -25,3 +26,10 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     builder.build(config)
     with open_index(config.index_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def server(index: Index, monkeypatch: pytest.MonkeyPatch) -> Iterator[SearchServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with running(index) as found:
+        yield found

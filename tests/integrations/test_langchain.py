@@ -16,6 +16,7 @@ from langchain_tests.integration_tests import EmbeddingsIntegrationTests, Retrie
 from pipeline.errors import ConfigError, QueryError
 from pipeline.integrations.langchain import HybridEmbeddings, HybridRetriever
 from pipeline.query.searcher import Index
+from tests.integrations.search_server import SearchServer
 
 QUERY = "how do I roll back a bad build?"
 
@@ -32,6 +33,24 @@ class TestRetrieverStandard(RetrieversIntegrationTests):
     @property
     def retriever_constructor_params(self) -> dict[str, Any]:
         return {"index": self.index}
+
+    @property
+    def retriever_query_example(self) -> str:
+        return QUERY
+
+
+class TestRemoteRetrieverStandard(RetrieversIntegrationTests):
+    @pytest.fixture(autouse=True)
+    def _served(self, server: SearchServer) -> None:
+        self.url = server.url
+
+    @property
+    def retriever_constructor(self) -> type[HybridRetriever]:
+        return HybridRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return {"url": self.url, "k": 2}
 
     @property
     def retriever_query_example(self) -> str:
@@ -81,6 +100,13 @@ def test_a_call_says_otherwise_and_the_next_one_does_not(index: Index) -> None:
     assert all(document.metadata["legs"].keys() == {"dense"} for document in korean)
     assert len(korean) == 2 == len(plain)
     assert ids(retriever.invoke(QUERY)) == plain
+
+
+def test_a_service_gives_the_same_documents(index: Index, server: SearchServer) -> None:
+    arguments: dict[str, Any] = {"k": 3, "explain": True, "context": 1}
+    remote = HybridRetriever(url=server.url, api_key="a-secret-key", **arguments)
+    assert remote.invoke(QUERY) == HybridRetriever(index=index, **arguments).invoke(QUERY)
+    assert "a-secret-key" not in repr(remote)
 
 
 async def test_asynchronous_calls_find_the_same(index: Index) -> None:

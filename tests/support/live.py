@@ -51,7 +51,7 @@ class Live:
 
 @contextmanager
 def serving(indexes: Mapping[str, Index], settings: ServeSettings | None = None) -> Iterator[Live]:
-    """A service over open indexes, in a thread of this process."""
+    """A service over open indexes, in a thread of this process. They are closed with it."""
     settings = settings or ServeSettings(refresh_seconds=3600.0)
     service = Service.of(indexes, settings)
     with listen("127.0.0.1", 0) as listening:

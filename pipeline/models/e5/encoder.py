@@ -63,7 +63,7 @@ def e5_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -
     refuse_precision(precision, "encoder.precision")
     revision = f"sha256:{DATA_SHA256[:16]}"
     fingerprint = dense_fingerprint(MODEL_ID, revision, "mean", _SPEC, PRECISION_CLASS)
-    loader = OpenVinoLoader(e5_artifact, _SPEC.outputs, MAX_TOKENS, precision, E5Tokenizer)
+    loader = OpenVinoLoader(e5_artifact, _SPEC.outputs, _open_tokenizer, precision)
     return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)
 
 
@@ -110,6 +110,10 @@ class E5Tensors(Mapping[str, Array]):
 def shape_of(header: Header) -> TransformerShape:
     """The architecture that the header tells: BERT's, with positions counted from 0."""
     return TransformerShape(header.layers, header.heads, header.hidden, header.layer_norm_eps, 0, header.positions)
+
+
+def _open_tokenizer() -> E5Tokenizer:
+    return cache.loaded(e5_artifact, lambda folder: E5Tokenizer(folder, MAX_TOKENS))
 
 
 def _convert(folder: Path) -> None:

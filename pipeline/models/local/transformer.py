@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from pipeline.errors import EncoderError
 from pipeline.models.contract import LexicalScoring, Runtime
+from pipeline.models.files import cache
 from pipeline.models.files.instructions import Instructions
-from pipeline.models.files.tokenizer import TextTokenizer, TokenIds
+from pipeline.models.files.tokenizer import TokenIds
 from pipeline.models.runtime.batching import Cut, TokenBatch, padded, same_width, token_batches
 from pipeline.models.runtime.gather import Gather
 from pipeline.models.runtime.openvino import Mode, OpenVinoEncoder, Outputs, usable_precision
@@ -20,9 +19,7 @@ from pipeline.records import Encoded, Fingerprint
 BATCH_TOKENS = 2048
 """Padded tokens of a batch: a small model works best while its activations stay in the cache."""
 
-TOKENIZER_FILE = "tokenizer.json"
 NO_INSTRUCTIONS = Instructions()
-T = TypeVar("T")
 
 
 class Session(Protocol):
@@ -56,28 +53,17 @@ class Loader(Protocol):
         """The model, ready to run."""
 
 
-class Artifact(Protocol):
-    """Gives the folder of the converted model; see `cache.artifact` for the flags."""
-
-    def __call__(self, *, checksums: bool, rebuild: bool) -> Path: ...
-
-
-def _text_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
-    return TextTokenizer(folder / TOKENIZER_FILE, max_tokens)
-
-
 @dataclass(frozen=True, slots=True)
 class OpenVinoLoader:
     """Loads a converted model; one that turns out damaged is converted again, once.
 
-    `open_tokenizer`: from the folder and the limit to the tokenizer that is kept there.
+    `open_tokenizer`: gives the tokenizer, truncation included.
     """
 
-    artifact: Artifact
+    artifact: cache.Artifact
     outputs: frozenset[str]
-    max_tokens: int
+    open_tokenizer: Callable[[], Tokenizer]
     precision: str | None = None
-    open_tokenizer: Callable[[Path, int], Tokenizer] = _text_tokenizer
 
     @property
     def runtime(self) -> Runtime:
@@ -85,21 +71,16 @@ class OpenVinoLoader:
         return Runtime("openvino", "cpu", usable_precision(self.precision))
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer kept with the converted model."""
-        return self._load(lambda folder: self.open_tokenizer(folder, self.max_tokens), checksums=False)
+        """The tokenizer, as `open_tokenizer` gives it."""
+        return self.open_tokenizer()
 
     def session(self, mode: Mode) -> Session:
         """Compiled for throughput (contents of the converted model checked) or latency (sizes checked)."""
-        return self._load(
+        return cache.loaded(
+            self.artifact,
             lambda folder: OpenVinoEncoder(folder, mode, self.outputs, self.precision),
             checksums=mode == "throughput",
         )
-
-    def _load(self, load: Callable[[Path], T], *, checksums: bool) -> T:
-        try:
-            return load(self.artifact(checksums=checksums, rebuild=False))
-        except EncoderError:
-            return load(self.artifact(checksums=True, rebuild=True))
 
 
 @dataclass(frozen=True, slots=True)

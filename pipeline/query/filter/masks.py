@@ -48,6 +48,10 @@ class ChunkFilter:
         self._cache = MaskCache(_CACHED_BYTES)
         self._names = table.names
 
+    def has(self, condition: str) -> bool:
+        """Whether the masks of a condition are kept."""
+        return self._cache.get(condition) is not None
+
     def masks(self, condition: str) -> list[Mask]:
         """For each segment, which chunks satisfy the condition; not to be written to.
 
@@ -55,16 +59,10 @@ class ChunkFilter:
         """
         if (known := self._cache.get(condition)) is not None:
             return known
-        wrong = unreadable(condition, self._limits)
-        if wrong is not None:
+        if (wrong := unreadable(condition, self._limits)) is not None:
             raise QueryError(f"filter: {wrong}")
         with database(condition, self._names, self._limits) as lent:
-            if "case" in condition.lower() and (wrong := simple_case(condition, tokens(condition))) is not None:
-                raise QueryError(f"filter: {wrong}")
-            tree = lent.tree(condition)
-            wrong = objection(tree, lent.plain, condition, self._names, lent.kinds, self._limits)
-            if wrong is not None:
-                raise QueryError(f"filter: {wrong}")
+            tree = self._checked(lent, condition)
             where = where_of(tree) or {}
             plan = split(where, self._are_few)
             masks = None if isinstance(plan, Part) else self._jointly(lent, tree, plan)
@@ -74,6 +72,16 @@ class ChunkFilter:
         if is_timeless(where):
             self._cache.put(condition, masks)
         return masks
+
+    def _checked(self, lent: Database, condition: str) -> dict[str, Any]:
+        """The parsed statement, once it is seen to be no more than a condition."""
+        wrong = simple_case(condition, tokens(condition)) if "case" in condition.lower() else None
+        if wrong is None:
+            tree = lent.tree(condition)
+            wrong = objection(tree, lent.plain, condition, self._names, lent.kinds, self._limits)
+        if wrong is not None:
+            raise QueryError(f"filter: {wrong}")
+        return tree
 
     def _jointly(self, lent: Database, tree: Mapping[str, Any], plan: Part | Joint) -> list[Mask] | None:
         """The masks of a condition in parts, `None` if one of them fails alone."""

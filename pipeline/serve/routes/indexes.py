@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pipeline.index.manifest import Manifest
 from pipeline.names import LEXICAL
 from pipeline.query.searcher import Index
+from pipeline.query.showing.source import shown_source
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.holder import IndexHolder
 from pipeline.serve.problems import Problem
-from pipeline.serve.schemas.hits import shown_source
 from pipeline.serve.schemas.indexes import (
     ChunkAnswer,
     DocumentAnswer,

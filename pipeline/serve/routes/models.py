@@ -12,10 +12,10 @@ import numpy as np
 from pipeline.config import RerankSettings
 from pipeline.query.rerank import MULTIVECTORS, NONE
 from pipeline.query.searcher import Index
+from pipeline.query.showing.source import shown_source
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.problems import Problem
 from pipeline.serve.routes.limits import at_most, checked_texts
-from pipeline.serve.schemas.hits import shown_source
 from pipeline.serve.schemas.models import (
     EmbeddingAnswer,
     EmbeddingsAnswer,

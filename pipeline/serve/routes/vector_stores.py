@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import NONE
 from pipeline.query.searcher import Index
+from pipeline.query.showing.source import shown_source
 from pipeline.records import Hit
 from pipeline.serve.attribute_filters import Translation
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.routes.limits import checked_queries
-from pipeline.serve.schemas.hits import shown_source
 from pipeline.serve.schemas.vector_stores import (
     ContentAnswer,
     StoreHitAnswer,

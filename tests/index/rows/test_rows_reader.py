@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 import threading
@@ -56,6 +57,9 @@ def test_the_parquet_file_gives_the_same(folder: Path) -> None:
         assert mine.fetch(rows) == other.fetch(rows)
         assert mine.chunk_ids(rows) == other.chunk_ids(rows)
         assert mine.doc_ids(rows) == other.doc_ids(rows)
+    for doc_id in ("doc 0", "doc 13", "doc 1", "", "doc 99", "\ud800"):
+        assert mine.rows_of(doc_id).tolist() == other.rows_of(doc_id).tolist()
+    assert mine.rows_of("doc 13").tolist() == [39]
 
 
 def test_it_is_refused_cut_off_anywhere_and_longer(folder: Path) -> None:
@@ -113,6 +117,10 @@ def test_poisoned_numbers_lead_nowhere(folder: Path) -> None:
         replaced(folder, data[:position] + value + data[position + len(value) :])
         file = opened(folder)
         asked: list[Callable[[list[int]], Any]] = [file.fetch, file.chunk_ids, file.doc_ids]
+        with contextlib.suppress(CorruptIndexError):
+            every = file.chunk_ids(range(COUNT))
+            assert every == [file.chunk_ids([row])[0] for row in range(COUNT)]
+        assert set(file.rows_of("doc 5")) <= set(range(COUNT))
         for row, ask in ((row, ask) for row in range(COUNT) for ask in asked):
             try:
                 (found,) = ask([row])
@@ -200,6 +208,8 @@ def test_a_row_of_another_document_than_there_are(folder: Path) -> None:
     file = opened(folder)
     with pytest.raises(CorruptIndexError, match="document 14 of 14"):
         file.doc_ids([3])
+    with pytest.raises(CorruptIndexError, match=r"row 3 is malformed .document 14 of 14"):
+        file.chunk_ids(range(COUNT))
     assert file.doc_ids([4]) == ["doc 1"]
 
 
@@ -207,8 +217,9 @@ def test_a_row_of_another_document_than_there_are(folder: Path) -> None:
 def test_a_row_that_is_not_there(folder: Path, row: int) -> None:
     file = opened(folder)
     for ask in (file.fetch, file.chunk_ids, file.doc_ids):
-        with pytest.raises(CorruptIndexError, match=f"row {row} is malformed .there are 40"):
-            ask([row])
+        for rows in ([row], [*range(COUNT), row]):
+            with pytest.raises(CorruptIndexError, match=f"row {row} is malformed .there are 40"):
+                ask(rows)
 
 
 @pytest.mark.parametrize("opener", [opened, lambda folder: ChunkStore(folder, COUNT)], ids=["rows", "parquet"])

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import QueryError
 from pipeline.job import build as builder
+from pipeline.query.filter import masks
+from pipeline.query.filter.allowed import Limits
+from pipeline.query.filter.engine import Database
 from pipeline.query.searcher import Index, open_index
 from tests.support.collection import config_for, write_documents
 
@@ -75,6 +80,24 @@ def test_facets_are_of_live_chunks_that_satisfy_the_condition(index: Index) -> N
         index.facets(["lang"], where="lang = ")
     with pytest.raises(QueryError, match=r"^where=7: give an SQL condition"):
         index.facets(["lang"], where=7)  # type: ignore[arg-type]
+
+
+def test_a_condition_is_evaluated_once_beside_the_encoding(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is wrong with it is told all the same."""
+    asked: list[tuple[str, bool]] = []
+    real = masks.database
+
+    def spy(condition: str, names: list[str], limits: Limits) -> AbstractContextManager[Database]:
+        asked.append((condition, threading.current_thread() is threading.main_thread()))
+        return real(condition, names, limits)
+
+    monkeypatch.setattr(masks, "database", spy)
+    for _ in range(2):
+        assert len(index.search("common", where="year = 2003 or year = 2004")) == 2
+    assert asked == [("year = 2003 or year = 2004", False)]
+    with pytest.raises(QueryError, match=r"^filter: .*unknown column 'yeer'"):
+        index.search("common", where="yeer = 2003")
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,10 @@ _BREAKS = frozenset((0x0A, 0x0D))
 _SPACES = frozenset((0x09, 0x20, 0xA0, 0x3000, *range(0x2000, 0x200C)))
 _HYPHENS = frozenset((0x02, 0xAD, 0xFFFE))
 """What PDFium gives for a hyphen at the end of a line, and a soft one."""
+_DOUBTFUL = -1
+"""Stands for a blank that PDFium has put where the page has none."""
+APART, TOUCHING = 0.2, 0.05
+"""Letters farther apart than this share of their height are of two words; nearer ones of one."""
 HYPHEN = "\u00ad"
 """Ends the text of a word that goes on in the next line."""
 
@@ -147,66 +151,88 @@ def _upright(turn: int, x0: float, y0: float, x1: float, y1: float) -> tuple[flo
 
 def _runs(text: Any, turn: int, aside: list[str], pdfium: Any) -> Iterator[Run]:
     """The upright runs of a page turned so, in the order in which it draws them, y upwards; the rest goes aside."""
+    run: Run | None = None
+    for word, first, last, ending in _words(text, turn, pdfium):
+        before = run.words[-1] if run is not None else None
+        if run is None or before is None or not _follows(before, word):
+            if run is not None:
+                yield run
+            run = None
+            if _quarters(text, first, pdfium) == turn:
+                run = Run([word], _size(text, first, pdfium) or word.y1 - word.y0, *_look(text, first, pdfium))
+            else:
+                aside.append(word.text)
+        elif before.text.endswith(HYPHEN):
+            run.words[-1] = Word(before.text[:-1] + word.text, before.x0, before.y0, word.x1, word.y1)
+        else:
+            run.words.append(word)
+            if len(run.words) == 2 and not before.text[-1].isalnum():  # a bullet, in a size of its own
+                run.size = _size(text, first, pdfium) or run.size
+        if run is not None and (run.mono or run.bold) and len(run.words) > 1:  # only if all words are
+            mono, bold = _look(text, last, pdfium)
+            run.mono, run.bold = run.mono and mono, run.bold and bold
+        if ending in _BREAKS and run is not None:
+            yield run
+            run = None
+    if run is not None:
+        yield run
+
+
+def _words(text: Any, turn: int, pdfium: Any) -> Iterator[tuple[Word, int, int, int]]:
+    """Each word, the numbers of its first and its last character, and the code of what it ends with.
+
+    Blanks are where the page has one, and where characters stand apart though it has none; where it has none and
+    PDFium put one between characters that touch, there is none.
+    """
     rect = pdfium.FS_RECTF()
     box = ctypes.byref(rect)
     code_at, box_at = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetLooseCharBox
-    run: Run | None = None
     letters: list[str] = []
     first = last = 0
+    x0 = y0 = x1 = y1 = 0.0
+    ending = 0
     count = pdfium.FPDFText_CountChars(text)
-    for i in range(count + 1):
-        code = code_at(text, i) if i < count else 0x0A
-        if code > 0x20 and code not in _SPACES and code not in _HYPHENS:
-            if not letters:
-                first = i
-            letters.append(_character(code))
-            last = i
+    for i in range(count):
+        code = code_at(text, i)
+        if code <= 0x20 or code in _SPACES or code in _HYPHENS:
+            if letters and not ending:
+                ending = (code or 0x20) if code != 0x20 or not pdfium.FPDFText_IsGenerated(text, i) else _DOUBTFUL
+            elif code in _BREAKS and ending not in _HYPHENS:
+                ending = code
             continue
+        box_at(text, i, box)
+        left, bottom, right, top = rect.left, rect.bottom, rect.right, rect.top
+        if turn:
+            left, bottom, right, top = _upright(turn, left, bottom, right, top)
         if letters:
-            box_at(text, first, box)
-            x0, y0, x1, y1 = rect.left, rect.bottom, rect.right, rect.top
-            if last > first:
-                box_at(text, last, box)
-                x0, y0 = min(x0, rect.left), min(y0, rect.bottom)
-                x1, y1 = max(x1, rect.right), max(y1, rect.top)
-            ending = HYPHEN if code in _HYPHENS else ""
-            word = Word("".join(letters) + ending, *_upright(turn, x0, y0, x1, y1))
-            letters = []
-            if run is None or not _follows(run, word):
-                if run is not None:
-                    yield run
-                run = _new_run(text, first, word, pdfium) if _quarters(text, first, pdfium) == turn else None
-                if run is None:
-                    aside.append(word.text)
-            elif (before := run.words[-1]).text.endswith(HYPHEN):
-                run.words[-1] = Word(before.text[:-1] + word.text, before.x0, before.y0, word.x1, word.y1)
-            else:
-                run.words.append(word)
-                if len(run.words) == 2 and not run.words[0].text[-1].isalnum():  # a bullet, in a size of its own
-                    run.size = _size(text, first, pdfium) or run.size
-            if run is not None and (run.mono or run.bold) and len(run.words) > 1:  # only if all words are
-                mono, bold = _look(text, last, pdfium)
-                run.mono, run.bold = run.mono and mono, run.bold and bold
-        if code in _BREAKS and run is not None:
-            yield run
-            run = None
+            gap = (left - x1) / max(y1 - y0, 1.0)
+            if ending == _DOUBTFUL and -TOUCHING < gap < TOUCHING and abs(bottom - y0) < 0.3 * (y1 - y0):
+                ending = 0
+            if ending or gap > APART:
+                hyphen = HYPHEN if ending in _HYPHENS else ""
+                yield Word("".join(letters) + hyphen, x0, y0, x1, y1), first, last, ending
+                letters = []
+        ending = 0
+        if letters:
+            x0, y0, x1, y1 = min(x0, left), min(y0, bottom), max(x1, right), max(y1, top)
+        else:
+            first, x0, y0, x1, y1 = i, left, bottom, right, top
+        letters.append(_character(code))
+        last = i
+    if letters:
+        yield Word("".join(letters), x0, y0, x1, y1), first, last, 0x0A
 
 
 def _character(code: int) -> str:
     return "\ufffd" if 0xD800 <= code < 0xE000 or code > 0x10FFFF else chr(code)
 
 
-def _follows(run: Run, word: Word) -> bool:
-    """Whether a word goes on with a run: on its line, and no farther from it than a wide blank."""
-    before = run.words[-1]
+def _follows(before: Word, word: Word) -> bool:
+    """Whether a word goes on with another: on its line, and no farther from it than a wide blank."""
     height = max(before.y1 - before.y0, 1.0)
     if abs(word.y0 - before.y0) > 0.6 * height and abs(word.y1 - before.y1) > 0.6 * height:
         return False
     return -0.6 * height < word.x0 - before.x1 < 1.1 * height
-
-
-def _new_run(text: Any, index: int, word: Word, pdfium: Any) -> Run:
-    return Run([word], _size(text, index, pdfium) or word.y1 - word.y0, *_look(text, index, pdfium))
 
 
 def _size(text: Any, index: int, pdfium: Any) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
-from pipeline.ingest.formats.fields import first_line, refuse_oversize
+from pipeline.ingest.formats.fields import first_line, oversize, refuse_oversize
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.pdf.blocks import Written, plain, write
 from pipeline.ingest.formats.pdf.furniture import without_furniture
@@ -89,7 +89,7 @@ def _read(pdf: Any, label: str, limit: int) -> tuple[Written, dict[str, Metadata
             lines.append(_aside(page, len(lines)))
         characters += sum(len(line.text) for line in lines)
         if characters > limit:
-            refuse_oversize("x" * characters, limit)
+            raise oversize(limit)
         pages.append(lines)
         heights.append(page.height)
     written = write(without_furniture(pages, heights), _outline(pdf))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.common import Options
+from pipeline.cli.servers.named_indexes import opened_indexes
 
 if TYPE_CHECKING:
     from pipeline.config import ServeSettings
-    from pipeline.query.searcher import Index
 
 
 @click.command()
@@ -35,30 +33,8 @@ def serve(options: Options, named: tuple[str, ...], host: str, port: int) -> Non
     from pipeline.serve.service import Service
 
     settings: ServeSettings = options.config_or_defaults().serve
-    with _opened(options, named) as indexes:
+    with opened_indexes(options, named) as indexes:
         service = Service.of(indexes, settings)
         server.serve(
             service, host, port, lambda url: options.say(f"listening on {url}", event="listening", url=url)
         )
-
-
-@contextlib.contextmanager
-def _opened(options: Options, named: tuple[str, ...]) -> Iterator[dict[str, Index]]:
-    folders = _folders(options, named)
-    with contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(options.open_index(folder)) for name, folder in folders.items()}
-
-
-def _folders(options: Options, named: tuple[str, ...]) -> dict[str, str | None]:
-    """The folder of each index by name; `None`: the configured one."""
-    if not named:
-        return {options.config().index_path.name: None}
-    found: dict[str, str | None] = {}
-    for one in named:
-        name, equals, folder = one.partition("=")
-        if not (name and equals and folder) or not name.replace("-", "").replace("_", "").isalnum():
-            raise click.UsageError(f"--index {one}: give NAME=DIR; a name has letters, digits, `-` and `_`")
-        if name in found:
-            raise click.UsageError(f"--index {one}: the name {name} stands twice")
-        found[name] = folder
-    return found
