@@ -112,7 +112,7 @@ def test_queries_may_be_embedded_otherwise(live: Live, index: Index, monkeypatch
 
 
 def test_reranking_orders_documents(live: Live, index: Index) -> None:
-    documents = ["pears", "a document about plums", "plums"]
+    documents = ["pears", "a document about apples", "plums"]
     answer = live.post("/v1/rerank", {"query": "plums", "documents": documents, "model": "multivectors"})
     scores = index.rerank("plums", documents, "multivectors")
     order = sorted(range(3), key=lambda i: -scores[i])
