@@ -1,12 +1,14 @@
 """Searching without encoding: each leg against the library that does the same, the hybrid against embedded stores.
 
-Usage: python bench/search.py [lexical] [dense] [hybrid]
+Usage: python bench/search.py [lexical] [dense] [hybrid] [filtered]
            [--lexical-chunks 1000000] [--dense-chunks 400000] [--hybrid-chunks 100000] [--queries 200]
+           [--rivals lancedb qdrant]
 
 `lexical`: synthetic chunks of about 109 distinct tokens of a Zipf vocabulary, queries of 10 tokens, frequent ones
 among them; the whole search with its top 100 against scipy's product, with and without its top 100. `dense`: one
 query against `IndexFlatIP.search` with its default threads. `hybrid`: the same vectors and words in every store,
-each in a process of its own (bench/stores.py); the stores need the extra `bench`.
+each in a process of its own (bench/stores.py); the stores need the extra `bench`. `filtered`: hybrid searches of
+the same under conditions on metadata (bench/conditions.py), LanceDB with scalar indexes.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from conditions import Facts
 
 from pipeline.index.dense import search as dense
 from pipeline.index.dense import write as dense_writer
@@ -35,6 +38,9 @@ VOCABULARY = 50_000
 DRAWN = 122
 DEPTH = 100
 STORES = ("pipeline", "faiss", "bm25s", "lancedb", "qdrant", "txtai")
+MOST_FILTERED = 100
+"""Queries, each of which is given a condition of its own; a tenth of them warm up."""
+FILTERING = ("lancedb", "qdrant")
 
 
 def zipf_rows(rng: np.random.Generator, rows: int) -> SparseRows:
@@ -160,8 +166,11 @@ def dense_leg(folder: Path, chunks: int, queries: int, pool: ThreadPoolExecutor)
     return {"dense_vs_flat": rival[0] / mine[0]}
 
 
-def write_collection(folder: Path, chunks: int, queries: int) -> None:
-    """Clustered vectors and Zipf words, and queries near some of the vectors, as stores.py reads them."""
+def write_collection(folder: Path, chunks: int, queries: int, with_facts: bool = False) -> None:
+    """Clustered vectors and Zipf words, and queries near some of the vectors, as stores.py reads them.
+
+    `with_facts`: metadata, too.
+    """
     rng = np.random.default_rng(3)
     rows = zipf_rows(rng, chunks)
     counts = rng.geometric(0.7, len(rows.weights)).astype(np.float32)
@@ -170,21 +179,56 @@ def write_collection(folder: Path, chunks: int, queries: int) -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     asked = vectors[rng.choice(chunks, queries)] + rng.standard_normal((queries, 384), np.float32) * 0.02
     asked /= np.linalg.norm(asked, axis=1, keepdims=True)
-    np.savez(folder / "data.npz", indptr=rows.indptr, token_ids=rows.token_ids, counts=counts, vectors=vectors)
+    arrays: dict[str, Any] = {"indptr": rows.indptr, "token_ids": rows.token_ids, "counts": counts}
+    if with_facts:
+        facts = Facts.drawn(rng, chunks)
+        arrays |= {"languages": facts.languages, "years": facts.years}
+    np.savez(folder / "data.npz", vectors=vectors, **arrays)
     tokens = np.array([query.token_ids for query in queries_of(rng, queries)])
     np.savez(folder / "queries.npz", vectors=asked, token_ids=tokens)
 
 
-def hybrid(folder: Path, chunks: int, queries: int) -> dict[str, float]:
+def hybrid(folder: Path, chunks: int, queries: int, rivals: Sequence[str]) -> dict[str, float]:
     """Every store over the same vectors and words, each in its own process."""
     write_collection(folder, chunks, queries)
     print(f"hybrid: {chunks:,} chunks, 384 dimensions, {queries} queries, top 10, without encoding")
     print(f"{'':44} {'p50 ms':>9} {'p95 ms':>9}")
+    found = each_store(folder, ["pipeline", *rivals])
+    ours = found["pipeline"]["modes"]
+    ratios = {"hybrid_vs_legs": ours["hybrid"][0] / (ours["dense"][0] + ours["lexical"][0])}
+    for store, result in found.items():
+        if store != "pipeline":
+            mode = "hybrid" if "hybrid" in result["modes"] else next(iter(result["modes"]))
+            ratios[f"{mode}_vs_{store}"] = result["modes"][mode][0] / ours[mode][0]
+    return ratios
+
+
+def filtered(folder: Path, chunks: int, queries: int, rivals: Sequence[str]) -> dict[str, float]:
+    """Hybrid search under conditions, every store that has both in its own process."""
+    write_collection(folder, chunks, queries, with_facts=True)
+    print(f"filtered: {chunks:,} chunks, 384 dimensions, {queries} queries, top 10, without encoding")
+    print(f"{'':44} {'p50 ms':>9} {'p95 ms':>9}")
+    found = each_store(folder, ["pipeline", *(one for one in rivals if one in FILTERING)], "--filtered")
+    ours = found["pipeline"]["modes"]
+    ratios = {
+        f"{mode.replace(' ', '_')}_vs_unfiltered": ours[mode][0] / ours["unfiltered"][0]
+        for mode in ours
+        if mode != "unfiltered"
+    }
+    for store, result in found.items():
+        if store != "pipeline":
+            for mode, (p50, _) in result["modes"].items():
+                ratios[f"{mode.replace(' ', '_')}_vs_{store}"] = p50 / ours[mode][0]
+    return ratios
+
+
+def each_store(folder: Path, stores: Sequence[str], *options: str) -> dict[str, dict[str, Any]]:
+    """What each store measured of itself; one that is not installed is left out, and named."""
     found: dict[str, dict[str, Any]] = {}
-    for store in STORES:
+    for store in stores:
         script = Path(__file__).with_name("stores.py")
         process = subprocess.run(
-            [sys.executable, str(script), store, str(folder)], capture_output=True, text=True, check=False
+            [sys.executable, str(script), store, str(folder), *options], capture_output=True, text=True, check=False
         )
         if process.returncode:
             print(f"{store:44} left out: {process.stderr.strip().splitlines()[-1]}")
@@ -196,26 +240,21 @@ def hybrid(folder: Path, chunks: int, queries: int) -> dict[str, float]:
                 measured,
                 f"{result['peak_mb']:.0f} MB, built in {result['build_s']:.0f} s",
             )
-    ours = found["pipeline"]["modes"]
-    ratios = {"hybrid_vs_legs": ours["hybrid"][0] / (ours["dense"][0] + ours["lexical"][0])}
-    for store, result in found.items():
-        if store != "pipeline":
-            mode = "hybrid" if "hybrid" in result["modes"] else next(iter(result["modes"]))
-            ratios[f"{mode}_vs_{store}"] = result["modes"][mode][0] / ours[mode][0]
-    return ratios
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "parts", nargs="*", default=[], metavar="PART", help="lexical, dense, hybrid (default: all)"
+        "parts", nargs="*", default=[], metavar="PART", help="lexical, dense, hybrid, filtered (default: all)"
     )
     parser.add_argument("--lexical-chunks", type=int, default=1_000_000)
     parser.add_argument("--dense-chunks", type=int, default=400_000)
     parser.add_argument("--hybrid-chunks", type=int, default=100_000)
     parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--rivals", nargs="*", choices=STORES[1:], default=STORES[1:])
     options = parser.parse_args()
-    parts = options.parts or ["lexical", "dense", "hybrid"]
+    parts = options.parts or ["lexical", "dense", "hybrid", "filtered"]
     ratios: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="bench-search-") as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         print(f"{'':44} {'p50 ms':>9} {'p95 ms':>9}")
@@ -227,7 +266,11 @@ def main() -> None:
             elif part == "dense":
                 ratios |= dense_leg(folder, options.dense_chunks, options.queries, pool)
             elif part == "hybrid":
-                ratios |= hybrid(folder, options.hybrid_chunks, options.queries)
+                ratios |= hybrid(folder, options.hybrid_chunks, options.queries, options.rivals)
+            elif part == "filtered":
+                ratios |= filtered(
+                    folder, options.hybrid_chunks, min(options.queries, MOST_FILTERED), options.rivals
+                )
             else:
                 parser.error(f"unknown part {part!r}")
     print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))

@@ -1,10 +1,13 @@
 """One store of bench/search.py's table, in a process of its own: builds it, asks it, prints one line of JSON.
 
-Usage: python bench/stores.py pipeline|faiss|bm25s|lancedb|qdrant|txtai FOLDER (with data.npz and queries.npz)
+Usage: python bench/stores.py pipeline|faiss|bm25s|lancedb|qdrant|txtai FOLDER [--filtered]
+           (with data.npz and queries.npz)
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import sys
 import time
@@ -13,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import rivals
+from conditions import EACH_NEW, KEPT, Condition, Facts
 from search import percentiles
 
 from pipeline.index import manifest
@@ -28,6 +33,7 @@ from pipeline.index.statistics import Statistics
 from pipeline.records import SparseRows
 
 if TYPE_CHECKING:
+    from pipeline.query.legs.contract import EncodedQueries
     from pipeline.query.searcher import Index
 
 TOP = 10
@@ -43,6 +49,7 @@ class Data:
         self.vectors = loaded["vectors"]
         self.queries = asked["vectors"]
         self.query_tokens = asked["token_ids"]
+        self.facts = Facts(loaded["languages"], loaded["years"]) if "years" in loaded else None
 
     def words(self, i: int) -> list[str]:
         """A chunk's words, repeated as often as they stand in it."""
@@ -53,7 +60,10 @@ class Data:
         return (" ".join(self.words(i)) for i in range(len(self.rows)))
 
     def passages(self) -> rivals.Passages:
-        return rivals.Passages(list(self.texts()), self.vectors)
+        return rivals.Passages(list(self.texts()), self.vectors, self.facts)
+
+    def metadata(self, i: int) -> str:
+        return "{}" if self.facts is None else json.dumps(self.facts.of(i))
 
     def question(self, i: int) -> str:
         return " ".join(f"t{t}" for t in self.query_tokens[i].tolist())
@@ -82,7 +92,7 @@ class Source:
                     "end": [len(text) for text in texts],
                     "text": texts,
                     "headings": [[]] * len(names),
-                    "metadata": ["{}"] * len(names),
+                    "metadata": [self.data.metadata(i) for i in block],
                     "source": ["bench"] * len(names),
                     "doc_hash": names,
                     "text_hash": [text_hash(text) for text in texts],
@@ -139,19 +149,23 @@ def open_pipeline(data: Data, folder: Path) -> Index:
 
 
 def pipeline(data: Data, folder: Path) -> Modes:
+    index = open_pipeline(data, folder)
+    encoded = list(encoded_queries(data))
+
+    def mode(legs: tuple[str, ...]) -> Callable[[int], object]:
+        return lambda i: index.rank_encoded(encoded[i], TOP, legs)
+
+    return {"dense": mode(("dense",)), "lexical": mode(("lexical",)), "hybrid": mode(("dense", "lexical"))}
+
+
+def encoded_queries(data: Data) -> Iterator[EncodedQueries]:
+    """The queries one by one, as this index takes them."""
     from pipeline.query.legs.contract import EncodedQueries
 
-    index = open_pipeline(data, folder)
-    asked = []
     for vector, tokens in zip(data.queries, data.query_tokens, strict=True):
         weights = np.ones(len(tokens), np.float32)
         lexical = SparseRows(np.array([0, len(tokens)]), np.sort(tokens), weights)
-        asked.append(EncodedQueries(("",), vector[None], lexical, None, ("Latin",)))
-
-    def mode(legs: tuple[str, ...]) -> Callable[[int], object]:
-        return lambda i: index.rank_encoded(asked[i], TOP, legs)
-
-    return {"dense": mode(("dense",)), "lexical": mode(("lexical",)), "hybrid": mode(("dense", "lexical"))}
+        yield EncodedQueries(("",), vector[None], lexical, None, ("Latin",))
 
 
 def faiss(data: Data, folder: Path) -> Modes:
@@ -172,11 +186,19 @@ def bm25s(data: Data, folder: Path) -> Modes:
 
 
 def lancedb(data: Data, folder: Path) -> Modes:
-    return asked(data, rivals.lancedb(folder, data.passages(), stem=False, remove_stop_words=False))
+    return asked(data, lancedb_search(data, folder))
+
+
+def lancedb_search(data: Data, folder: Path) -> rivals.Search:
+    return rivals.lancedb(folder, data.passages(), stem=False, remove_stop_words=False)
 
 
 def qdrant(data: Data, folder: Path) -> Modes:
-    return asked(data, rivals.qdrant(folder, data.passages(), data.rows))
+    return asked(data, qdrant_search(data, folder))
+
+
+def qdrant_search(data: Data, folder: Path) -> rivals.Search:
+    return rivals.qdrant(folder, data.passages(), data.rows)
 
 
 def txtai(data: Data, folder: Path) -> Modes:
@@ -185,13 +207,55 @@ def txtai(data: Data, folder: Path) -> Modes:
 
 def asked(data: Data, search: rivals.Search) -> Modes:
     """The hybrid search of a rival, by a query's number."""
-    questions = [
-        rivals.Question(data.question(i), data.queries[i], tuple(data.query_tokens[i].astype(int).tolist()))
-        for i in range(len(data.queries))
-    ]
+    questions = list(asked_questions(data))
     return {"hybrid": lambda i: search(questions[i], TOP)}
 
 
+def asked_questions(data: Data) -> Iterator[rivals.Question]:
+    for i in range(len(data.queries)):
+        yield rivals.Question(data.question(i), data.queries[i], tuple(data.query_tokens[i].astype(int).tolist()))
+
+
+def pipeline_search(data: Data, folder: Path) -> rivals.Search:
+    """Ours as a rival is asked. The question's text is the query's number."""
+    index = open_pipeline(data, folder)
+    encoded = list(encoded_queries(data))
+    numbers = {data.question(i): i for i in range(len(data.queries))}
+
+    def hybrid(question: rivals.Question, depth: int) -> list[int]:
+        where = None if question.condition is None else question.condition.sql
+        (ranked,) = index.rank_encoded(encoded[numbers[question.text]], depth, where=where)
+        found: list[int] = ranked.ids[ranked.order].tolist()
+        return found
+
+    return hybrid
+
+
+def filtered(data: Data, search: rivals.Search) -> Modes:
+    """A rival's hybrid search under the conditions of `KEPT`, and under another one for each query.
+
+    Raises `AssertionError` if one finds what a condition leaves out.
+    """
+    questions = list(asked_questions(data))
+    assert data.facts is not None
+
+    def run(i: int, condition: Condition, allowed: npt.NDArray[np.bool_]) -> None:
+        found = search(dataclasses.replace(questions[i], condition=condition), TOP)
+        assert allowed[found].all()
+
+    modes: Modes = {"unfiltered": lambda i: search(questions[i], TOP)}
+    for name, condition in KEPT.items():
+        modes[name] = functools.partial(run, condition=condition, allowed=condition.mask(data.facts))
+    changing = iter((condition, condition.mask(data.facts)) for condition in EACH_NEW)
+    modes["a new one each time"] = lambda i: run(i, *next(changing))
+    return modes
+
+
+FILTERED: dict[str, Callable[[Data, Path], rivals.Search]] = {
+    "pipeline": pipeline_search,
+    "lancedb": lancedb_search,
+    "qdrant": qdrant_search,
+}
 STORES: dict[str, tuple[str, Callable[[Data, Path], Modes], int]] = {
     "pipeline": ("this index", pipeline, 200),
     "faiss": ("faiss.IndexFlatIP", faiss, 200),
@@ -216,7 +280,7 @@ def main() -> None:
     target = folder / name
     target.mkdir()
     started = time.perf_counter()
-    modes = make(data, target)
+    modes = filtered(data, FILTERED[name](data, target)) if "--filtered" in sys.argv else make(data, target)
     built = time.perf_counter() - started
     numbers = list(range(min(most, len(data.queries))))
     measured = {mode: percentiles(run, numbers) for mode, run in modes.items()}

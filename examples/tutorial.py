@@ -26,6 +26,7 @@ TEXTS = [
     "Retrieval-Augmented Generation (RAG) is an effective technique for improving AI responses.",
 ]
 QUERY = "LangChain 에 대해서 알려주세요."
+RAG_PROMPT = "Answer from these passages.\n\nPassages:\n{context}\n\nQuestion: {question}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,23 @@ class Ranking:
     shape: tuple[int, ...]
     scores: npt.NDArray[np.float32]
     order: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A chain's answer, and the documents it was made from, best first."""
+
+    text: str
+    sources: list[str]
+
+    def show(self) -> None:
+        """Print both."""
+        print(f"\n[answer] {self.text}\n[sources] {', '.join(self.sources)}")
+
+
+def stand_in(prompt: str) -> str:
+    """What a language model would answer to `RAG_PROMPT`, if it only ever repeated the first passage."""
+    return prompt.split("Passages:\n", 1)[1].split("\n\n", 1)[0].strip()
 
 
 def dense_ranking(encoder: Encoder) -> Ranking:
@@ -55,6 +73,13 @@ def print_ranking(order: list[int], scores: npt.NDArray[np.float32]) -> None:
     print(f"\n[query] {QUERY}")
     for rank, i in enumerate(order):
         print(f"[{rank}] {scores[i]:.4f}  {TEXTS[i]}")
+
+
+def print_sentences(texts: list[str]) -> None:
+    """The tutorial's listing: the query, and the sentences, best first."""
+    print(f"[Query] {QUERY}\n====================================")
+    for i, text in enumerate(texts):
+        print(f"[{i}] {text}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@
     │   ├── IncompatibleIndexError  built with another encoder, chunker or format
     │   └── IndexLockedError        another process is writing to the index
     ├── GateRefusedError            a finished build did not pass the quality gate; it stays staged
+    ├── ServiceError                a search service cannot be reached, refuses to answer or answers something else
     ├── QueryError                  an empty query, k below one, an unknown mode or fusion
     └── EvaluationError             queries, qrels or runs that cannot be read or do not fit together
 
@@ -74,6 +75,10 @@ class IndexLockedError(IndexStoreError):
 
 class GateRefusedError(PipelineError):
     """A finished build did not pass the quality gate. It stays staged; the live generation is as it was."""
+
+
+class ServiceError(PipelineError):
+    """A search service cannot be reached, refuses to answer, or answers what no service of this package does."""
 
 
 class QueryError(PipelineError):

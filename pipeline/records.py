@@ -21,7 +21,10 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it."""
+    """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it.
+
+    `pages`: where in the text each page begins, if it has pages; one without text begins where the next one does.
+    """
 
     doc_id: str
     text: str
@@ -29,11 +32,13 @@ class Document:
     is_markdown: bool = False
     source: str = ""
     line: int | None = None
+    pages: Sequence[int] = ()
 
     @property
     def content_hash(self) -> str:
-        """Hex digest (128 bits) of text, metadata and markup kind; independent of the document's name."""
-        payload = json.dumps([self.text, dict(self.metadata), self.is_markdown], ensure_ascii=False, sort_keys=True)
+        """Hex digest (128 bits) of text, metadata, markup kind and pages; independent of the document's name."""
+        content = [self.text, dict(self.metadata), self.is_markdown, *([list(self.pages)] if self.pages else [])]
+        payload = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -46,7 +51,7 @@ def in_context(context: str, text: str) -> str:
 class Chunk:
     """A slice of a document: `document.text[start:end] == text`, offsets in code points.
 
-    `context`: title and headings that are encoded before the text, and are not part of it.
+    `context`: title, headings and the header of a table that are encoded before the text, and are no part of it.
     """
 
     chunk_id: str
@@ -65,6 +70,28 @@ class Chunk:
     def encoded_text(self) -> str:
         """What encoders and rerankers read of the chunk."""
         return in_context(self.context, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class FacetValue:
+    """A value of a metadata field, and how many chunks have it and how many documents these belong to."""
+
+    value: Scalar
+    chunks: int
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """The values of a metadata field: those of most chunks first, then by value; each element of a list counts.
+
+    `distinct`: how many values there are, with those left out. `missing`: how many chunks have none.
+    """
+
+    field: str
+    values: tuple[FacetValue, ...]
+    distinct: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +167,12 @@ class SparseRows:
         part = slice(int(self.indptr[i]), int(self.indptr[i + 1]))
         return self.token_ids[part], self.weights[part]
 
+    def rows(self, part: slice) -> SparseRows:
+        """Some rows that follow each other."""
+        indptr = self.indptr[part.start : part.stop + 1]
+        inside = slice(int(indptr[0]), int(indptr[-1]))
+        return SparseRows(indptr - indptr[0], self.token_ids[inside], self.weights[inside])
+
     @classmethod
     def from_dicts(cls, rows: Sequence[Mapping[int, float]]) -> SparseRows:
         """Build from one `{token_id: weight}` mapping a row."""
@@ -174,6 +207,11 @@ class MultiVectors:
     offsets: npt.NDArray[np.int64]
     vectors: Float32
 
+    def rows(self, part: slice) -> MultiVectors:
+        """The vectors of some texts that follow each other."""
+        offsets = self.offsets[part.start : part.stop + 1]
+        return MultiVectors(offsets - offsets[0], self.vectors[int(offsets[0]) : int(offsets[-1])])
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -185,6 +223,21 @@ class Encoded:
     dense: Float32 | None = None
     lexical: SparseRows | None = None
     multivectors: MultiVectors | None = None
+
+    def split(self, counts: Sequence[int]) -> list[Encoded]:
+        """The texts of several callers apart: `counts` of them each, in order."""
+        if len(counts) == 1:
+            return [self]
+        ends = np.cumsum(counts).tolist()
+        parts = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+        return [
+            Encoded(
+                None if self.dense is None else self.dense[part],
+                None if self.lexical is None else self.lexical.rows(part),
+                None if self.multivectors is None else self.multivectors.rows(part),
+            )
+            for part in parts
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.ingest.pages import Sheet, pdf
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -31,15 +33,51 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
             "lexical dense --lexical-chunks 2000 --dense-chunks 2000 --queries 20",
             {"lexical_vs_scipy", "lexical_vs_scipy_product_only", "dense_vs_flat"},
         ),
+        (
+            "search.py",
+            "filtered --hybrid-chunks 500 --queries 10 --rivals",
+            {"one_in_10_vs_unfiltered", "a_new_one_each_time_vs_unfiltered"},
+        ),
         ("batch.py", "--chunks 1000 --queries 32", {"hybrid_batch_vs_one_at_a_time"}),
         ("memory.py", "--stub --chunks 50 100", {"growth", "peak_rss_mb"}),
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),
+        ("growth.py", "--chunks 300 600 --dimension 32", {"sizes", "exponents"}),
+        ("hits.py", "--chunks 400 --rounds 5", {"parquet_vs_rows", "bytes_a_chunk"}),
         ("stemming.py", "xx", set()),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
 )
 def test_a_benchmark_ends_in_its_ratios(script: str, arguments: str, keys: set[str]) -> None:
     assert keys <= last_line(script, *arguments.split()).keys()
+
+
+def test_made_up_documents_and_vectors_are_functions_of_their_number_and_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import made_up
+
+    few, more = list(made_up.documents(30)), list(made_up.documents(30, frozenset({3})))
+    assert [i for i, pair in enumerate(zip(few, more, strict=True)) if pair[0] != pair[1]] == [3]
+    texts = [str(document["text"]) for document in few]
+    assert len(set(texts)) == len({document["key"] for document in few}) == 30
+    vectors = made_up.Vectors(32).encode_documents(texts).dense
+    again = made_up.Vectors(32).encode_queries(texts[::-1]).dense
+    assert vectors is not None
+    assert again is not None
+    assert (vectors == again[::-1]).all()
+    assert len(np.unique(vectors, axis=0)) == 30
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_exponent_is_the_slope_of_a_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import growth
+
+    sizes = [10.0, 100.0, 1000.0]
+    assert growth.exponent(sizes, [3 * size**0.5 for size in sizes]) == pytest.approx(0.5)
+    assert growth.exponent(sizes, [7.0, 7.0, 7.0]) == pytest.approx(0)
+    assert np.isnan(growth.exponent(sizes[:1], [1.0])), "one size says nothing of growth"
 
 
 def test_this_index_stands_in_the_table_of_stores(tmp_path: Path) -> None:
@@ -131,3 +169,17 @@ def test_quality_beside_embedded_stores_is_compared_on_every_folder(tmp_path: Pa
     assert found["worst_vs_best"] == found["mean_vs_best"] == result["vs_best"]
     assert found["mean_vs_default"] == result["vs_default"] >= result["vs_best"]
     assert found["mean_vs_mean"] >= found["mean_vs_best"]
+
+
+def test_pdf_compares_readers_with_what_another_program_reads(tmp_path: Path) -> None:
+    pytest.importorskip("pdfminer")
+    words = [f"word{i:02}" for i in range(60)]
+    lines = [" ".join(words[i : i + 10]) for i in range(0, 60, 10)]
+    (tmp_path / "a.pdf").write_bytes(pdf(Sheet().lines(72, 100, lines)))
+    program = tmp_path / "pdftotext"
+    program.write_text(f"#!/bin/sh\necho '{' '.join([*words, 'absent'])}'\n")
+    program.chmod(0o755)
+    found = last_line("pdf.py", str(tmp_path), "--pdftotext", str(program))
+    assert (found["files"], found["pages"]) == (1, 1)
+    assert found["ours"]["words"] == pytest.approx(60 / 61, abs=1e-3)
+    assert found["ours"]["order"] == pytest.approx(59 / 60, abs=1e-3)

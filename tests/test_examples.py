@@ -219,6 +219,26 @@ def test_mixed(model: str, lexical: str, models: Path, monkeypatch: pytest.Monke
         assert hit.lexical.score == pytest.approx(score(query, int(hit.doc_id)), rel=BF16, abs=2e-2)
 
 
+@pytest.mark.parametrize("model", ["embedded", "m3"])
+@pytest.mark.parametrize("framework", ["langchain", "llama_index", "haystack"])
+def test_rag(framework: str, model: str, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = model if model == "embedded" else str(models / model)
+    options = ["--model", name, "--device", "cpu"]
+    found = example(f"{framework}_rag").main(options)
+    hits = example("hybrid").main(options)
+    check_chain(found.answer, found.doc_ids, hits)
+    assert f"[0] {hits[0].text}" in capsys.readouterr().out
+    if framework == "langchain":
+        assert found.dimension == (384 if model == "embedded" else tiny.HIDDEN)
+
+
+def check_chain(answer: Any, ranking: list[str], hits: list[Any]) -> None:
+    """A chain's answer is made from the index's own ranking."""
+    assert ranking == [hit.doc_id for hit in hits]
+    assert answer.sources == ranking[:2]
+    assert answer.text == hits[0].text.strip()
+
+
 def test_own_encoder() -> None:
     own = example("own_encoder")
     hits = own.main()

@@ -14,6 +14,9 @@ from pipeline.cli.common import Commands, shared_options
 _MODULES = {
     "build": ("init", "ingest", "encode", "build", "publish"),
     "query": ("query",),
+    "similar": ("similar",),
+    "servers.serve": ("serve",),
+    "servers.mcp": ("mcp",),
     "evaluate": ("evaluate",),
     "tune": ("tune",),
     "generations": ("status", "generations", "rollback", "gc"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.query.fusion.trust import LegTrust
     from pipeline.query.request import SearchRequest
     from pipeline.query.searcher import Index
-    from pipeline.records import Hit
+    from pipeline.records import Facet, Hit
 
 
 BLOCK_QUERIES = 256
@@ -93,6 +93,28 @@ class IndexArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class FacetArguments:
+    """Which fields are counted beside the search."""
+
+    facets: tuple[str, ...]
+    facet_limit: int | None
+
+    def counted(self, index: Index, where: str | None) -> list[Facet]:
+        """Count them over all chunks, or those that satisfy the filter."""
+        from pipeline.query.filter.facet_request import FACET_VALUES
+
+        limit = FACET_VALUES if self.facet_limit is None else self.facet_limit
+        return index.facets(list(dict.fromkeys(self.facets)), where, limit) if self.facets else []
+
+    def check(self, output: OutputArguments) -> None:
+        """Refuse a limit of nothing, and counts that nobody would see."""
+        if self.facet_limit is not None and not self.facets:
+            raise click.UsageError("--facet-limit: nothing is counted; name a field with --facet")
+        if self.facets and (output.run_path is not None or output.output is not None):
+            raise click.UsageError("--facet: --run and --output write hits alone; leave them out, or use --json")
+
+
+@dataclass(frozen=True, slots=True)
 class OutputArguments:
     """Where the hits go, and what is shown of them."""
 
@@ -126,6 +148,12 @@ class OutputArguments:
 @click.option("--distinct", type=float, metavar="S", help="Leave out texts this similar (0 to 1) to a better hit.")
 @click.option("--context", type=int, default=0, metavar="N", help="Also show N chunks before and after each hit.")
 @click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")
+@click.option(
+    "--facet", "facets", multiple=True, metavar="FIELD", help="Count a field's values, of all chunks or --filter's."
+)
+@click.option(
+    "--facet-limit", type=click.IntRange(min=1), metavar="N", help="How many values of each --facet. Default: 10."
+)
 @click.option("--rerank", metavar="NAME", help="none, multivectors, or a cross-encoder's id or folder.")
 @click.option(
     "--rerank-top", type=int, metavar="N", help="How many chunks are reranked. Default: query.rerank.top."
@@ -136,7 +164,13 @@ class OutputArguments:
 @click.option("--run", "run_path", metavar="FILE", help="Write the best documents of each query as a TREC run.")
 @click.option("--output", metavar="FILE", help="Write the hits as FILE.jsonl or FILE.parquet.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a query, a line each.")
-@collected(questions=Questions, arguments=SearchArguments, source=IndexArguments, output=OutputArguments)
+@collected(
+    questions=Questions,
+    arguments=SearchArguments,
+    source=IndexArguments,
+    output=OutputArguments,
+    facets=FacetArguments,
+)
 @click.pass_obj
 def query(
     options: Options,
@@ -144,9 +178,11 @@ def query(
     arguments: SearchArguments,
     source: IndexArguments,
     output: OutputArguments,
+    facets: FacetArguments,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
     output.check()
+    facets.check(output)
     queries = questions.read()
     named = questions.batch is not None
     with options.open_index(source.index_path, source.generation) as index, contextlib.ExitStack() as stack:
@@ -154,17 +190,20 @@ def query(
         used = arguments.mode or index.settings.mode
         request = arguments.request(index, [one.text for one in queries])
         trust = _Trust(index, request)
+        counts = facets.counted(index, request.where)
         sinks = _sinks(stack, index, used, output, arguments.collapse, trust)
         table = None if sinks or output.as_json else _Table(index, output.show, trust)
         if table is not None:
             sinks.append(Sink(table.add, arguments.collapse))
         elif not sinks:
-            sinks.append(Sink(_json_lines(index, used, named, trust), arguments.collapse))
+            sinks.append(Sink(_json_lines(index, used, named, trust, counts), arguments.collapse))
         started = time.perf_counter()
         _answer(index, request, queries, sinks)
         seconds = time.perf_counter() - started
-    if table is not None and (warning := table.warning()):
-        options.warn(warning)
+    if table is not None:
+        table.end(counts)
+        if warning := table.warning():
+            options.warn(warning)
     if named and not options.quiet:
         rate = len(queries) / max(seconds, 1e-9)
         click.echo(f"{counted(len(queries), 'query')} in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
@@ -233,12 +272,13 @@ class _Trust:
         return self._index.trust(dataclasses.replace(self._request, texts=tuple(one.text for one in queries)))
 
 
-def _json_lines(index: Index, mode: str, named: bool, trust: _Trust) -> Add:
+def _json_lines(index: Index, mode: str, named: bool, trust: _Trust, facets: Sequence[Facet]) -> Add:
     from pipeline.render import hit_tables
 
     def add(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         for one, hits, why in zip(queries, results, trust.of(queries), strict=True):
-            click.echo(hit_tables.hits_as_json(one.text, one.query_id if named else None, index, mode, hits, why))
+            query_id = one.query_id if named else None
+            click.echo(hit_tables.hits_as_json(one.text, query_id, index, mode, hits, why, facets))
 
     return add
 
@@ -258,6 +298,12 @@ class _Table:
             hit_tables.hits_table(self._screen, one.text, self._index, hits, self._show)
             hit_tables.trust_lines(self._screen, why)
             self._fields.update(*(hit.metadata for hit in hits))
+
+    def end(self, facets: Sequence[Facet]) -> None:
+        """Print what was counted beside the search."""
+        from pipeline.render.facet_tables import facet_tables
+
+        facet_tables(self._screen, facets)
 
     def warning(self) -> str | None:
         """One line about fields that are in no hit."""

@@ -24,6 +24,7 @@ from pipeline.config.search import (
     RerankSettings,
     Settings,
 )
+from pipeline.config.serve import ServeLimits, ServeSettings
 from pipeline.errors import ConfigError
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "QuerySettings",
     "RerankSettings",
     "SegmentSettings",
+    "ServeLimits",
+    "ServeSettings",
     "Settings",
     "SourceSettings",
     "checked_settings",
@@ -74,6 +77,7 @@ class SourceSettings(Settings):
 
     `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
     that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
+    `table`: a CSV or TSV file is one table, and no record a row.
     """
 
     path: str
@@ -83,16 +87,19 @@ class SourceSettings(Settings):
     id_field: str | None = None
     text_field: str | None = None
     title_field: str | None = None
+    table: bool = False
 
 
 class IngestSettings(Settings):
     """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected.
 
-    `document_seconds`: one that takes longer is rejected; 0 or none: no limit.
+    `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
+    may take that parses PDF and the like; 0 or none: no limit.
     """
 
     max_document_mb: float = Field(default=32.0, gt=0)
     document_seconds: float | None = Field(default=300.0, ge=0, le=1e8)
+    parser_memory_mb: float | None = Field(default=4096.0, ge=0)
     encodings: list[str] = Field(default=[])
 
     @model_validator(mode="after")
@@ -145,6 +152,7 @@ class Config(Settings):
     segments: SegmentSettings = SegmentSettings()
     query: QuerySettings = QuerySettings()
     gate: GateSettings = GateSettings()
+    serve: ServeSettings = ServeSettings()
     retain: int = Field(default=3, ge=1)
     max_delete_ratio: float = Field(default=0.5, ge=0, le=1)
     base: Path = Field(default=Path(), exclude=True)

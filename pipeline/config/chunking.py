@@ -25,12 +25,13 @@ class ChunkingSettings(Settings):
     """Sizes in tokens of the encoder's own tokenizer; `max_tokens` holds a chunk and its context.
 
     `context`: what is encoded before a chunk's text: a word of `CONTEXTS`, or a template with `{title}` and
-    `{headings}`.
+    `{headings}`. `table_headers`: a chunk from the middle of a table is encoded with the table's header.
     """
 
     max_tokens: int = Field(default=254, ge=8)
     overlap_tokens: int = Field(default=32, ge=0)
     context: str = "title+headings"
+    table_headers: bool = True
 
     @field_validator("context")
     @classmethod

@@ -192,7 +192,7 @@ def _comparisons(values: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tup
 def _missing_documents(index: Index, qrels: Qrels) -> tuple[str, ...]:
     judged = {doc_id for grades in qrels.values() for doc_id in grades}
     for segment in index.snapshot.segments:
-        doc_ids = segment.store.doc_ids
+        doc_ids = segment.store.column("doc_id")
         judged.difference_update((doc_ids if segment.deleted is None else doc_ids[~segment.deleted]).tolist())
     return tuple(sorted(judged))
 

@@ -1,8 +1,8 @@
-"""The chunk columns of a segment: Parquet in small row groups, so that ten hits cost ten small reads."""
+"""The chunk columns of a segment: Parquet, the durable form. Hits are read from what follows from it (`rows/`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,19 @@ def read_blocks(path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
     yield from _blocks(path, schema.equals, rows)
 
 
-def _blocks(path: Path, is_expected: Callable[[pa.Schema], bool], rows: int) -> Iterator[pa.Table]:
+def column_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """Some columns of a file of chunks, in blocks of at most `rows`. Raises `CorruptIndexError`."""
+    yield from _blocks(path, are_chunks, rows, columns)
+
+
+def _blocks(
+    path: Path, is_expected: Callable[[pa.Schema], bool], rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
     try:
         with pq.ParquetFile(path) as file:
             if not is_expected(file.schema_arrow):
                 raise CorruptIndexError(f"{path}: unexpected columns; rebuild with `pipeline build --full`")
-            for batch in file.iter_batches(batch_size=rows):
+            for batch in file.iter_batches(batch_size=rows, columns=columns):
                 yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError) as error:
         raise files.damage(
@@ -127,22 +134,54 @@ class ChunkStore:
                 raise CorruptIndexError(f"{self.path}: chunk {ordinal} is malformed ({error})") from None
         return result
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """A whole column in chunk order, an object array."""
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Whole columns in chunk order, none of them with a null. Raises `CorruptIndexError`."""
         try:
-            values = self._reader().read(columns=[name], use_threads=False).column(name).to_pylist()
+            table = self._reader().read(columns=list(names))
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise files.damage(error, f"{self.path}: cannot be read ({error})") from None
+        if table.num_rows != self._starts[-1] or any(column.null_count for column in table.columns):
+            raise CorruptIndexError(f"{self.path}: {table.num_rows} rows, or null values")
+        return table
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """A whole column in chunk order, an object array: for work on all chunks, as it takes that much memory."""
+        try:
+            return np.array(self._read_column(name).to_pylist(), dtype=object)
+        except ValueError as error:
+            raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
+
+    def _read_column(self, name: str) -> pa.ChunkedArray:
+        try:
+            column = self._reader().read(columns=[name], use_threads=False).column(name)
+            column.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise files.damage(error, f"{self.path}: column {name} cannot be read ({error})") from None
-        if len(values) != self._starts[-1] or None in values:
-            raise CorruptIndexError(f"{self.path}: column {name} has {len(values)} values, or null ones")
-        return np.array(values, dtype=object)
+        if len(column) != self._starts[-1] or column.null_count:
+            raise CorruptIndexError(f"{self.path}: column {name} has {len(column)} values, or null ones")
+        return column
+
+    def chunk_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of the chunks in these rows. The first call reads and keeps those of all."""
+        return [self._chunk_ids[row].as_py() for row in rows]
+
+    def doc_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of their documents, likewise."""
+        return [self._doc_ids[row].as_py() for row in rows]
+
+    def rows_of(self, doc_id: str) -> npt.NDArray[np.int64]:
+        """The rows of a document's chunks, ascending; none if it has none here."""
+        import pyarrow.compute as pc  # where it is needed: it costs a cold query 50 ms
+
+        wanted = pa.scalar(doc_id.encode("utf-8", "surrogatepass"), pa.binary())
+        doc_ids = self._read_column("doc_id").cast(pa.binary())
+        return np.asarray(pc.indices_nonzero(pc.equal(doc_ids, wanted)), np.int64)
 
     @shared_property
-    def chunk_ids(self) -> npt.NDArray[Any]:
-        """All chunk ids, an object array; read once and kept."""
-        return self.column("chunk_id")
+    def _chunk_ids(self) -> pa.ChunkedArray:
+        return self._read_column("chunk_id")
 
     @shared_property
-    def doc_ids(self) -> npt.NDArray[Any]:
-        """All document ids, an object array; read once and kept."""
-        return self.column("doc_id")
+    def _doc_ids(self) -> pa.ChunkedArray:
+        return self._read_column("doc_id")

@@ -71,6 +71,13 @@ def as_array(values: pa.Array) -> npt.NDArray[Any]:
     return view
 
 
+def mask_array(values: npt.NDArray[np.bool_]) -> pa.Array:
+    """A mask as an Arrow array. `pa.array` would import pandas."""
+    return pa.Array.from_buffers(
+        pa.bool_(), len(values), [None, pa.py_buffer(np.packbits(values, bitorder="little"))]
+    )
+
+
 def text_hash(text: str) -> bytes:
     """BLAKE2b-128 of a text that is encoded: a chunk's, with its context."""
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()

@@ -21,6 +21,7 @@ from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Place, SegmentShape
 from pipeline.index.manifest import FileEntry, SearchParameters, SegmentEntry
 from pipeline.index.schemas import CHUNK_SCHEMA
+from pipeline.index.verified import Verified, compare
 
 SEGMENTS = "segments"
 Mask = npt.NDArray[np.bool_]
@@ -64,18 +65,25 @@ def write_deletes(index: Path, segment: SegmentEntry, generation: int, deleted: 
 class Segment:
     """An open segment. Its parts are opened when first used; everything is memory-mapped."""
 
-    def __init__(self, index: Path, entry: SegmentEntry, verify: bool = True) -> None:
-        """Check presence and size of every file, and checksums if `verify`. Raises `CorruptIndexError`."""
+    def __init__(
+        self, index: Path, entry: SegmentEntry, verify: bool = True, verified: Verified | None = None
+    ) -> None:
+        """Check presence and size of every file, and checksums if `verify`. Raises `CorruptIndexError`.
+
+        `verified`: which files need not be compared again; nothing is known by default.
+        """
         self.entry = entry
         self.folder = index / SEGMENTS / entry.segment_id
         self._verified = verify
         held = locks.hold_folder(self.folder)
         if held is not None:
             weakref.finalize(self, os.close, held)
-        for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]:
-            path = files.regular_file(self.folder / file.name, file.size)
-            if verify and files.checksum(path) != file.checksum:
-                raise CorruptIndexError(f"{path}: its checksum does not match the manifest; {files.MEND}")
+        named = [*entry.files, *([entry.deletes] if entry.deletes else [])]
+        paths = [files.regular_file(self.folder / file.name, file.size) for file in named]
+        if verify and verified is not None:
+            verified.check(self.folder, named)
+        elif verify:
+            compare(list(zip(paths, named, strict=True)))
         self._opened: dict[str, Any] = {}
         self._opening = Lock()
         self.deleted = self._read_deleted()

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from pipeline.errors import CorruptIndexError, IndexNotFoundError, IndexStoreError
 from pipeline.index import candidate, files, locks
 from pipeline.index import manifest as manifests
+from pipeline.index.live import LiveDocuments
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, Segment, write_deletes
 from pipeline.index.staging import STAGING
@@ -55,25 +55,9 @@ def live_manifest(index: Path) -> Manifest | None:
     return manifests.load(index, numbers[-1]) if numbers else None
 
 
-@dataclass(frozen=True, slots=True)
-class LiveDocument:
-    """A document as the live generation has it: its content hash and the file it came from."""
-
-    content_hash: str
-    source: str
-
-
-def live_documents(index: Path, manifest: Manifest | None) -> dict[str, LiveDocument]:
-    """Every live document, by document id."""
-    documents: dict[str, LiveDocument] = {}
-    for entry in manifest.segments if manifest else ():
-        segment = Segment(index, entry, verify=False)
-        alive = slice(None) if segment.deleted is None else ~segment.deleted
-        hashes = segment.store.column("doc_hash")[alive]
-        sources = segment.store.column("source")[alive]
-        for doc_id, content_hash, source in zip(segment.store.doc_ids[alive], hashes, sources, strict=True):
-            documents[doc_id] = LiveDocument(content_hash, source)
-    return documents
+def live_documents(index: Path, manifest: Manifest | None) -> LiveDocuments:
+    """Every live document, by document id. Raises `CorruptIndexError`."""
+    return LiveDocuments(index, manifest)
 
 
 def known_segments(index: Path) -> dict[str, SegmentEntry]:
@@ -111,7 +95,9 @@ def without_documents(
     kept = []
     for entry in entries:
         segment = Segment(index, entry, verify=False)
-        hit = np.fromiter((doc_id in gone for doc_id in segment.store.doc_ids), np.bool_, count=entry.chunks)
+        hit = np.fromiter(
+            (doc_id in gone for doc_id in segment.store.column("doc_id")), np.bool_, count=entry.chunks
+        )
         deleted = hit if segment.deleted is None else hit | segment.deleted
         if deleted.all():
             continue

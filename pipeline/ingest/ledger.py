@@ -7,25 +7,26 @@ written about when it was read may have changed since within the resolution of i
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
+import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import IngestSettings
+from pipeline.config import IngestSettings, SourceSettings
 from pipeline.index import files
-from pipeline.index.store import LiveDocument
+from pipeline.index.live import Contents, LiveDocuments
 from pipeline.ingest.sources import SourceFile
 
 log = logging.getLogger(__name__)
 
 LEDGER_FILE = "sources.parquet"
-READERS_VERSION = 1
+READERS_VERSION = 2
 """To be raised when a reader gives another text for the same bytes."""
 RACY_NS = 2_000_000_000
 """The coarsest time stamps of file systems in use (FAT) are two seconds apart."""
@@ -51,111 +52,150 @@ class Look:
     ctime_ns: int
     settings: bytes
 
-    @classmethod
-    def at(cls, file: SourceFile, settings: IngestSettings) -> Look | None:
-        """Return the look of a file as it is now; `None` if there is none."""
-        try:
-            status = file.path.stat()
-        except OSError:
-            return None
-        read_with = settings.model_dump(exclude={"document_seconds"})  # which changes no document
-        text = f"{READERS_VERSION}\n{file.suffix}\n{file.name}\n{file.source!r}\n{read_with!r}"
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, digest)
-
     def is_settled(self, now_ns: int) -> bool:
         """Whether a later change would show in the time stamps."""
         return max(self.mtime_ns, self.ctime_ns) + RACY_NS < now_ns
 
 
-class Contents:
-    """128 bits over the ids and content hashes of a file's documents, in whatever order they come."""
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The record of an index, by columns."""
 
-    def __init__(self) -> None:
-        self._total = 0
+    table: pa.Table
+    row: dict[str, int]
+    size: list[int]
+    mtime_ns: list[int]
+    ctime_ns: list[int]
+    settings: list[bytes]
+    contents: list[bytes]
 
-    def add(self, doc_id: str, content_hash: str) -> None:
-        """One more document."""
-        payload = f"{content_hash}{doc_id}".encode("utf-8", "surrogatepass")
-        self._total += int.from_bytes(hashlib.blake2b(payload, digest_size=16).digest(), "little")
+    @classmethod
+    def nothing(cls) -> Recorded:
+        """No file is known."""
+        return cls.of(_SCHEMA.empty_table())
 
-    @property
-    def digest(self) -> bytes:
-        """Digest of all that were added."""
-        return (self._total % (1 << 128)).to_bytes(16, "little")
+    @classmethod
+    def of(cls, table: pa.Table) -> Recorded:
+        """Raises `ValueError` if it names a file twice."""
+        labels, *columns = (column.to_pylist() for column in table.columns)
+        rows = {label: i for i, label in enumerate(labels)}
+        if len(rows) != len(labels):
+            raise ValueError("names a file twice")
+        return cls(table, rows, *columns)
+
+    def documents(self, live: LiveDocuments) -> list[int]:
+        """How many documents each file has, where the live ones are those that it gave; 0 where they are not."""
+        of_file, found = live.by_source(), []
+        for label, digest in zip(self.row, self.contents, strict=True):
+            contents = of_file.get(label)
+            found.append(contents.documents if contents is not None and contents.digest == digest else 0)
+        return found
 
 
 class Ledger:
-    """The record of one index. Memory: some hundred bytes a file, and the ids of the live documents by file."""
+    """What is known of the source files, and what a run over them finds. Memory: some hundred bytes a file."""
 
     def __init__(
         self,
         settings: IngestSettings,
-        known: Mapping[str, tuple[Look, bytes]] | None = None,
-        live: Mapping[str, LiveDocument] | None = None,
+        known: Recorded | None = None,
+        live: LiveDocuments | None = None,
     ) -> None:
-        """`known`: what was recorded, by file; with none, every file is read."""
-        self._settings, self._known = settings, known or {}
-        self._live = live or {}
-        self._of_file: dict[str, list[str]] = {}
-        for doc_id, document in self._live.items() if known else ():
-            self._of_file.setdefault(document.source, []).append(doc_id)
+        """`known`: what was recorded; with nothing, every file is read."""
+        known = known or Recorded.nothing()
+        self._settings, self._known, self._live = settings, known, live
+        self._documents = known.documents(live) if live is not None and known.row else []
+        self._digests: dict[str, tuple[SourceSettings, bytes]] = {}
+        self._kept: dict[str, int] = {}
+        self._claimed: set[str] = set()
         self._noted: dict[str, tuple[Look, bytes]] = {}
 
-    def look(self, file: SourceFile) -> tuple[Look | None, int]:
-        """What a file looks like, and the time of the look, ns."""
-        now = time.time_ns()
-        return Look.at(file, self._settings), now
-
-    def unchanged(self, file: SourceFile, look: Look | None) -> list[str] | None:
-        """The ids of the file's documents if it need not be read."""
-        known = self._known.get(file.label)
-        if known is None or look is None or known[0] != look:
+    def unchanged(self, file: SourceFile) -> int | None:
+        """How many documents a file has that need not be read, which is kept in the record; `None`: read it."""
+        known, row = self._known, self._known.row.get(file.label)
+        if row is None or not self._documents or not self._documents[row] or file.label in self._claimed:
             return None
-        doc_ids, contents = self._of_file.get(file.label, []), Contents()
-        for doc_id in doc_ids:
-            contents.add(doc_id, self._live[doc_id].content_hash)
-        return doc_ids if contents.digest == known[1] else None
+        status = file.status or _status(file)
+        if (
+            status is None
+            or status.st_size != known.size[row]
+            or status.st_mtime_ns != known.mtime_ns[row]
+            or status.st_ctime_ns != known.ctime_ns[row]
+            or known.settings[row] != self._read_with(file)
+        ):
+            return None
+        self._kept[file.label] = row
+        return self._documents[row]
 
-    def keep(self, file: SourceFile) -> None:
-        """Note that a file was not read."""
-        self._noted[file.label] = self._known[file.label]
+    def claim(self, doc_id: str) -> str | None:
+        """Note that a document was read; returns the file that was not read and has it, if there is one.
+
+        A file that had it, and comes later, is read whatever it looks like.
+        """
+        if not self._documents or self._live is None:
+            return None
+        live = self._live.get(doc_id)
+        if live is None:
+            return None
+        if live.source in self._kept:
+            return live.source
+        self._claimed.add(live.source)
+        return None
+
+    def look(self, file: SourceFile) -> tuple[Look | None, int]:
+        """What a file looks like now, `None` if there is none; and the time of the look, ns."""
+        now, status = time.time_ns(), _status(file)
+        if status is None:
+            return None, now
+        return Look(status.st_size, status.st_mtime_ns, status.st_ctime_ns, self._read_with(file)), now
 
     def note(self, file: SourceFile, look: Look | None, at_ns: int, contents: Contents) -> None:
         """Note what a file gave that was read after `look`, unless it changed meanwhile or may yet unseen."""
-        if look is not None and look.is_settled(at_ns) and Look.at(file, self._settings) == look:
+        if look is not None and look.is_settled(at_ns) and self.look(file)[0] == look:
             self._noted[file.label] = (look, contents.digest)
 
     def save(self, index: Path) -> None:
         """Write what was noted in this run, if it is anything new."""
-        if self._noted == self._known:
+        known = self._known.table
+        if not self._noted and len(self._kept) == len(known):
             return
-        rows = [(label, *entry) for label, entry in sorted(self._noted.items())]
-        columns = [
-            [label for label, _, _ in rows],
-            [look.size for _, look, _ in rows],
-            [look.mtime_ns for _, look, _ in rows],
-            [look.ctime_ns for _, look, _ in rows],
-            [look.settings for _, look, _ in rows],
-            [digest for _, _, digest in rows],
-        ]
+        rows = [(label, *dataclasses.astuple(look), digest) for label, (look, digest) in self._noted.items()]
+        fresh = pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * 6, schema=_SCHEMA)
+        table = pa.concat_tables([known.take(pa.array(self._kept.values(), pa.int64())), fresh]).sort_by("file")
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(columns, schema=_SCHEMA), sink, compression="zstd", write_page_checksum=True)
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         files.write_file(index / LEDGER_FILE, sink.getvalue().to_pybytes())
 
+    def _read_with(self, file: SourceFile) -> bytes:
+        """Digest of all settings that decide what is read of a file."""
+        source = file.source
+        if (known := self._digests.get(source.path)) is None or known[0] is not source:
+            read_with = self._settings.model_dump(exclude={"document_seconds"})  # which changes no document
+            text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}"
+            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            known = self._digests[source.path] = (source, digest)
+        return known[1]
 
-def load_ledger(index: Path) -> dict[str, tuple[Look, bytes]]:
-    """What was recorded, by file. A record that is missing or damaged is an empty one: every file is read."""
+
+def _status(file: SourceFile) -> os.stat_result | None:
+    try:
+        return file.path.stat()
+    except OSError:
+        return None
+
+
+def load_ledger(index: Path) -> Recorded:
+    """What was recorded. A record that is missing or damaged is an empty one: every file is read."""
     path = index / LEDGER_FILE
     if not path.exists():
-        return {}
+        return Recorded.nothing()
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
         table.validate(full=True)
         if not table.schema.equals(_SCHEMA):
             raise ValueError("unexpected columns")
-        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-        return {label: (Look(size, mtime, ctime, settings), d) for label, size, mtime, ctime, settings, d in rows}
+        return Recorded.of(table)
     except (pa.ArrowException, OSError, ValueError) as error:
         log.warning("%s: cannot be used (%s); every source file is read", path, error)
-        return {}
+        return Recorded.nothing()

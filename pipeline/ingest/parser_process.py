@@ -29,6 +29,7 @@ from pipeline.errors import SourceError
 from pipeline.ingest.formats.by_suffix import read_file
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Found, Guard, refused, time_reason
+from pipeline.ingest.memory import limit_memory
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 
@@ -112,7 +113,11 @@ class ParserProcess:
             return time_reason(self._settings.document_seconds)
         if code >= 0:
             return f"the process that parsed it ended with exit code {code}"
-        cause = "; the system kills a process when memory runs out" if code == -signal.SIGKILL else ""
+        cause = ""
+        if code == -signal.SIGKILL:
+            cause = "; the system kills a process when memory runs out"
+        elif self._settings.parser_memory_mb:
+            cause = f"; libraries end so too beyond ingest.parser_memory_mb={self._settings.parser_memory_mb:g}"
         return f"the process that parsed it was killed by {signal.strsignal(-code) or -code}{cause}"
 
     def _stop(self) -> None:
@@ -163,12 +168,13 @@ def _serve() -> None:
     settings = IngestSettings.model_validate(job["settings"])
     logging.basicConfig(handlers=[_LogLines(answers, turn)], format="%(message)s", level=job["levels"]["root"])
     logging.getLogger("pipeline").setLevel(job["levels"]["pipeline"])
+    limit_memory(settings.parser_memory_mb)
     answer({"ready": True})
     with Guard(settings.document_seconds, kills=True) as guard:
         while True:
             order = json.loads(orders.get().decode("utf-8", "surrogatepass"))
             source = SourceSettings.model_validate(order["source"])
-            file = SourceFile(Path(order["path"]), order["name"], order["label"], source)
+            file = SourceFile(order["path"], order["name"], order["label"], source)
             for outcome in guard.outcomes(file.label, read_file(file, settings)):
                 if isinstance(outcome.result, Document):
                     answer({"line": outcome.line, "document": _fields(outcome.result)})

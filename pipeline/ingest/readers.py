@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from pipeline.config import IngestSettings
+from pipeline.index.live import Contents
 from pipeline.ingest.formats.by_suffix import FOREIGN, read_file
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Guard, Outcome, one_line
-from pipeline.ingest.ledger import Contents, Ledger
+from pipeline.ingest.ledger import Ledger
 from pipeline.ingest.parser_process import ParserProcess
 from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.sources import discover as discover
@@ -22,11 +23,11 @@ def read_documents(
     settings: IngestSettings,
     reject: Callable[[Rejection], None],
     ledger: Ledger | None = None,
-    unread: Callable[[Sequence[str]], None] = lambda doc_ids: None,
+    unread: Callable[[str, int], None] = lambda label, documents: None,
 ) -> Iterator[Document]:
     """The documents of `files`, in order, one at a time in memory.
 
-    A file that is unchanged by the `ledger` is not read: `unread` is called with the ids of its documents.
+    A file that is unchanged by the `ledger` is not read: `unread` is called with its label, and how many it has.
 
     `reject` is called for each file, line or row that gives no document: unreadable, empty, or with an id that an
     earlier document has.
@@ -35,17 +36,16 @@ def read_documents(
     ledger = ledger or Ledger(settings)
     with Guard(settings.document_seconds) as guard, ParserProcess(settings) as parser:
         for file in files:
+            known = ledger.unchanged(file)
+            if known is not None:
+                unread(file.label, known)
+                continue
             ids.next_file(file.label)
             look, looked_at = ledger.look(file)
-            known = ledger.unchanged(file, look)
-            if known is not None and ids.add_new(known):
-                ledger.keep(file)
-                unread(known)
-                continue
             contents, found, rejected = Contents(), False, False
             for outcome in _outcomes(file, settings, guard, parser):
                 found = True
-                document = _accepted(outcome, ids, contents)
+                document = _accepted(outcome, ids, ledger, contents)
                 if isinstance(document, str):
                     rejected = True
                     reject(Rejection(file.label, one_line(document), outcome.line or None))
@@ -63,14 +63,15 @@ def _outcomes(file: SourceFile, settings: IngestSettings, guard: Guard, parser: 
     return guard.outcomes(file.label, read_file(file, settings))
 
 
-def _accepted(outcome: Outcome, ids: _Ids, contents: Contents) -> Document | str:
-    """The document, noted in `ids` and `contents`, or why it is rejected."""
+def _accepted(outcome: Outcome, ids: _Ids, ledger: Ledger, contents: Contents) -> Document | str:
+    """The document, noted in `ids`, `ledger` and `contents`, or why it is rejected."""
     document = outcome.result
     if isinstance(document, UnreadableError):
         return str(document)
     if not document.text.strip():
         return "empty"
-    if (earlier := ids.add(document.doc_id, outcome.line)) is not None:
+    earlier = ledger.claim(document.doc_id) or ids.add(document.doc_id, outcome.line)
+    if earlier is not None:
         return f"duplicate id {document.doc_id!r}; the first is at {earlier}"
     contents.add(document.doc_id, document.content_hash)
     return document
@@ -86,12 +87,6 @@ class _Ids:
     def next_file(self, label: str) -> None:
         """Ids added from now on are those of this file."""
         self._labels.append(label)
-
-    def add_new(self, doc_ids: Sequence[str]) -> bool:
-        """Remember all of them, unless one was seen before; says which."""
-        if any(_key(doc_id) in self._places for doc_id in doc_ids):
-            return False
-        return all(self.add(doc_id, 0) is None for doc_id in doc_ids)
 
     def add(self, doc_id: str, line: int) -> str | None:
         """The place where `doc_id` was seen before, or `None` and it is remembered."""

@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
 DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".html", ".htm", ".epub"})
-SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES)
+HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
+SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HWP_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"
@@ -32,21 +33,28 @@ FileId = tuple[int, int]
 class SourceFile:
     """One file to read.
 
-    `name` is its posix path in its source after `source.prefix`, and the `doc_id` of a whole-file document.
-    `label` is the path as the configuration has it, for messages: the same wherever the pipeline is run.
-    `problem` is why the file cannot even be opened, if discovery found that out.
+    `location` is where it is. `name` is its posix path in its source after `source.prefix`, and the `doc_id` of a
+    whole-file document. `label` is the path as the configuration has it, for messages: the same wherever the
+    pipeline is run. `problem` is why the file cannot even be opened, if discovery found that out. `status` is what
+    the system said of it when it was found, if it was asked.
     """
 
-    path: Path
+    location: str
     name: str
     label: str
     source: SourceSettings
     problem: str | None = None
+    status: os.stat_result | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.location)
 
     @property
     def suffix(self) -> str:
         """Lower-case, with the dot."""
-        return entry_suffix(self.path.name)
+        return entry_suffix(self.location)
 
 
 @dataclass(slots=True)
@@ -86,7 +94,9 @@ def _identity(status: os.stat_result) -> FileId:
 
 def entry_suffix(name: str) -> str:
     """Lower-case suffix of a file name, with the dot; empty if there is none."""
-    return PurePosixPath(name).suffix.lower()
+    last = name[name.rfind("/") + 1 :]
+    dot = last.rfind(".")
+    return last[dot:].lower() if 0 < dot < len(last) - 1 else ""
 
 
 def _check(path: Path, source: SourceSettings) -> None:
@@ -121,7 +131,7 @@ def _listing(folder: Path) -> list[os.DirEntry[str]]:
 
 def _source_files(root: Path, source: SourceSettings, walk: _Walk, ignored: Counter[str]) -> Iterator[SourceFile]:
     if not root.is_dir():
-        yield _source_file(root, "", source)
+        yield _source_file(str(root), "", source)
         return
     include = [compile_glob(pattern) for pattern in source.include]
     exclude = [compile_glob(pattern) for pattern in source.exclude]
@@ -139,23 +149,22 @@ def _source_files(root: Path, source: SourceSettings, walk: _Walk, ignored: Coun
             continue
         if entry.name.startswith(".") or any(pattern.match(name) for pattern in exclude):
             continue
-        path = Path(entry.path)
         try:
             status = entry.stat()
             if stat.S_ISDIR(status.st_mode):
-                folders.append(_entries(path, f"{name}/", walk))
+                folders.append(_entries(Path(entry.path), f"{name}/", walk))
                 continue
         except (OSError, SourceError) as error:
             if isinstance(error, SourceError) or wanted(name):
-                yield _source_file(path, name, source, _why(error))
+                yield _source_file(entry.path, name, source, _why(error))
             continue
         if not wanted(name):
             ignored[entry_suffix(name) or "no suffix"] += 1
         elif not stat.S_ISREG(status.st_mode):
-            yield _source_file(path, name, source, NOT_REGULAR)
-        elif _identity(status) not in walk.files:
-            walk.files.add(_identity(status))
-            yield _source_file(path, name, source)
+            yield _source_file(entry.path, name, source, NOT_REGULAR)
+        elif (identity := _identity(status)) not in walk.files:
+            walk.files.add(identity)
+            yield _source_file(entry.path, name, source, status=status)
     if ignored:
         logger.info("%s: %d files ignored, %s", root, ignored.total(), _summary(ignored))
 
@@ -169,14 +178,26 @@ def _entries(folder: Path, prefix: str, walk: _Walk) -> Iterator[tuple[str, os.D
     return iter([(prefix + entry.name, entry) for entry in _listing(folder)])
 
 
-def _source_file(path: Path, name: str, source: SourceSettings, problem: str | None = None) -> SourceFile:
+def _source_file(
+    location: str,
+    name: str,
+    source: SourceSettings,
+    problem: str | None = None,
+    status: os.stat_result | None = None,
+) -> SourceFile:
     """`name` is empty for a source that is itself a file."""
-    label = (PurePosixPath(source.path) / name).as_posix()
+    label = _label_prefix(source.path) + name if name else PurePosixPath(source.path).as_posix()
     if not name.isascii():
         label = os.fsencode(label).decode("utf-8", "replace")
         if "\ufffd" in label and "\ufffd" not in name:
             problem = "the file's name is not valid UTF-8; rename it"
-    return SourceFile(path, source.prefix + (name or path.name), label, source, problem)
+    return SourceFile(location, source.prefix + (name or Path(location).name), label, source, problem, status)
+
+
+@lru_cache
+def _label_prefix(source_path: str) -> str:
+    """What stands before a name in the folder `source_path` where a message names the file."""
+    return (PurePosixPath(source_path) / "_").as_posix()[:-1]
 
 
 def _why(error: OSError | SourceError) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.errors import IndexStoreError
 from pipeline.index import files, staging
 from pipeline.index.chunks import write_table
+from pipeline.index.live import LiveDocument, LiveDocuments
 from pipeline.index.manifest import FileEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
 from pipeline.index.segment import file_entry
 from pipeline.index.staging import Changes, StagedIngest
-from pipeline.index.store import LiveDocument
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Guard, one_line
@@ -26,14 +27,14 @@ REJECTS = "rejects"
 class IngestRun:
     """One pass over the sources, compared with what is live. Memory: one part, and the ids of all documents."""
 
-    def __init__(self, live: Mapping[str, LiveDocument], document_seconds: float | None = None) -> None:
+    def __init__(self, live: LiveDocuments, document_seconds: float | None = None) -> None:
         """`live`: the documents of the generation that the new one will follow; empty for a full build.
 
         `document_seconds`: how long cutting one document may take.
         """
         self._live = live
         self._guard = Guard(document_seconds)
-        self._live_hashes = {document.content_hash for document in live.values()}
+        self._unread: set[str] = set()
         self._seen: set[str] = set()
         self._uncut: set[str] = set()
         self._arrivals: list[tuple[str, str]] = []
@@ -44,12 +45,11 @@ class IngestRun:
         """Note a document that could not be read."""
         self.rejections.append(rejection)
 
-    def unread(self, doc_ids: Iterable[str]) -> None:
-        """Note documents of a file that is unchanged and was not read."""
-        before = len(self._seen)
-        self._seen.update(doc_ids)
-        self.read += len(self._seen) - before
-        self.unchanged += len(self._seen) - before
+    def unread(self, label: str, documents: int) -> None:
+        """Note a file that is unchanged and was not read, and how many documents it has."""
+        self._unread.add(label)
+        self.read += documents
+        self.unchanged += documents
 
     def fresh(self, documents: Iterable[Document]) -> Iterator[Document]:
         """The documents that are new or changed, or stand in another file: `gone` must know the right one."""
@@ -62,6 +62,11 @@ class IngestRun:
             else:
                 yield document
 
+    def _absent(self) -> dict[str, LiveDocument]:
+        """Live documents that no file has given."""
+        elsewhere = self._live.elsewhere(self._unread)
+        return {doc_id: document for doc_id, document in elsewhere.items() if doc_id not in self._seen}
+
     def gone(self) -> list[str]:
         """Live documents that the sources no longer have.
 
@@ -71,8 +76,8 @@ class IngestRun:
         rejected = {rejection.file.rstrip("/") for rejection in self.rejections}
         return sorted(
             doc_id
-            for doc_id in self._live.keys() - self._seen - self._uncut
-            if rejected.isdisjoint(_with_parents(self._live[doc_id].source))
+            for doc_id, document in self._absent().items()
+            if doc_id not in self._uncut and rejected.isdisjoint(_with_parents(document.source))
         )
 
     def moved(self, gone: Iterable[str]) -> list[tuple[str, str]]:
@@ -121,7 +126,7 @@ class IngestRun:
                     deleted=len(gone) - len(moved),
                     moved=tuple(moved),
                 ),
-                held=len(self._live.keys() - self._seen) - len(gone),
+                held=len(self._absent()) - len(gone),
                 rejected=len(self.rejections),
                 removed=tuple(sorted([*gone, *replaced])),
             )
@@ -144,6 +149,10 @@ class IngestRun:
                     pending = []
         if pending:
             yield pending
+
+    @cached_property
+    def _live_hashes(self) -> set[str]:
+        return {document.content_hash for document in self._live.values()}
 
     def _cut(self, document: Document, chunker: DocumentChunker, replaced: list[str]) -> list[Chunk]:
         """The chunks of a document, which then counts as added or changed. One that cannot be cut is rejected."""

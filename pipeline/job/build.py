@@ -7,7 +7,7 @@ import dataclasses
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Unpack
 
@@ -27,7 +27,7 @@ from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
-from pipeline.ingest.ledger import Ledger, load_ledger
+from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
@@ -257,12 +257,13 @@ def _stage(
     base = manifests.live_number(index)
     documents_live = store.live_documents(index, live)
     run = IngestRun(documents_live, config.ingest.document_seconds)
-    ledger = Ledger(config.ingest, {} if full or options.rehash else load_ledger(index), documents_live)
+    known = Recorded.nothing() if full or options.rehash else load_ledger(index)
+    ledger = Ledger(config.ingest, known, documents_live)
     with progress("ingest", None, "doc") as bar:
 
-        def unread(doc_ids: Sequence[str]) -> None:
-            run.unread(doc_ids)
-            bar.update(len(doc_ids))
+        def unread(label: str, documents: int) -> None:
+            run.unread(label, documents)
+            bar.update(documents)
 
         documents = _counted(read_documents(found, config.ingest, run.reject, ledger, unread), bar)
         staged = run.stage(target, documents, chunker, _shard_chunks(config, encoder), base, full)

@@ -109,18 +109,28 @@ class Injected:
 
 
 def _chunking(config: Config, followed: Fingerprint | None) -> ChunkingSettings:
-    """The chunking of `config`; without a context, if none is set and what is gone on with has none either."""
+    """The chunking of `config`, without what is not set there and what is gone on with was built without."""
     recorded = dict(followed.fields) if followed is not None else {}
-    is_set = "context" in config.chunking.model_fields_set
-    if is_set or "context" in recorded or "overlap_tokens" not in recorded:
+    if "overlap_tokens" not in recorded:  # the first build, or a chunker of an application's own
         return config.chunking
-    log.warning(
-        "%s: goes on without titles and headings in what is encoded, as it was built; build with --full to have "
-        "them, or set chunking.context: %s",
-        config.index_path,
-        NO_CONTEXT,
-    )
-    return config.chunking.model_copy(update={"context": NO_CONTEXT})
+    absent = _ABSENT.keys() - recorded.keys() - config.chunking.model_fields_set
+    for name in sorted(absent):
+        value, what = _ABSENT[name]
+        log.warning(
+            "%s: goes on without %s, as it was built; build with --full to have them, or set chunking.%s: %s",
+            config.index_path,
+            what,
+            name,
+            "false" if value is False else value,
+        )
+    return config.chunking.model_copy(update={name: _ABSENT[name][0] for name in absent})
+
+
+_ABSENT: dict[str, tuple[object, str]] = {
+    "context": (NO_CONTEXT, "titles and headings in what is encoded"),
+    "table_headers": (False, "the headers of tables in what is encoded of their rows"),
+}
+"""Settings that an older chunker did not have: what it did, and what that leaves out."""
 
 
 def _with_encoder(config: Config, encoder: EncoderSettings) -> Config:

@@ -69,6 +69,12 @@ class Encoder(Protocol):
         """The readable form of each token id that `text` gives as a query."""
 
 
+def combines_queries(encoder: Encoder) -> bool:
+    """Whether queries that are encoded together get the bits that each gets alone: the attribute
+    `combines_queries`, which an encoder need not have."""
+    return bool(getattr(encoder, "combines_queries", False))
+
+
 def leg_fingerprints(encoder: Encoder) -> dict[str, Fingerprint | None]:
     """Return an encoder's fingerprints by leg; `None` for a side that it has not."""
     return {names.DENSE: encoder.dense_fingerprint, names.LEXICAL: encoder.lexical_fingerprint}

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
+from pipeline.combining import Combiner, HandOn
 from pipeline.forking import Lock, PerProcess
-from pipeline.models.contract import Encoder, LexicalScoring, Runtime
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
 from pipeline.records import Encoded, Fingerprint
+
+MOST_TOGETHER = 16
+"""Queries that are encoded in one call for several callers; more would make the first wait for the last."""
 
 
 class SharedEncoder:
-    """An encoder whose callers take turns. A forked child loads another: threads do not outlive a fork."""
+    """An encoder whose callers take turns. A forked child loads another: threads do not outlive a fork.
+
+    Queries that wait for their turn are encoded together, where the encoder says that this changes nothing.
+    """
 
     def __init__(self, load: Callable[[], Encoder], own: Encoder | None = None) -> None:
         """Loads at once. Raises what `load` raises. `own`: the object, if an application passed the encoder as one;
@@ -18,7 +26,15 @@ class SharedEncoder:
         self.own = own
         self._encoder = PerProcess(load)
         self._turn = Lock()
+        self._together = Combiner(
+            partial(_encoded_together, self._encoder, self._turn), most=MOST_TOGETHER, size=len
+        )
         self._encoder.get()
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for their queries to be encoded with others'."""
+        return self._together.waiting
 
     @property
     def dense_fingerprint(self) -> Fingerprint | None:
@@ -35,6 +51,11 @@ class SharedEncoder:
         """Columns of the dense matrix."""
         with self._turn:
             return self._encoder.get().dimension
+
+    @property
+    def combines_queries(self) -> bool:
+        """Whether a query gets the same bits whatever it is encoded with."""
+        return combines_queries(self._encoder.get())
 
     @property
     def gives_multivectors(self) -> bool:
@@ -57,7 +78,9 @@ class SharedEncoder:
             return self._encoder.get().encode_documents(texts)
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """Encode queries when it is this caller's turn."""
+        """Encode queries when it is this caller's turn, or with those of another's."""
+        if len(texts) <= MOST_TOGETHER and self.combines_queries:
+            return self._together(texts)
         with self._turn:
             return self._encoder.get().encode_queries(texts)
 
@@ -65,3 +88,11 @@ class SharedEncoder:
         """The encoder's tokens, when it is this caller's turn."""
         with self._turn:
             return self._encoder.get().describe_tokens(text)
+
+
+def _encoded_together(
+    encoder: PerProcess[Encoder], turn: Lock, calls: Sequence[Sequence[str]], _: HandOn
+) -> Sequence[Encoded]:
+    with turn:
+        encoded = encoder.get().encode_queries([text for texts in calls for text in texts])
+    return encoded.split([len(texts) for texts in calls])

@@ -35,6 +35,15 @@ class RankOptions(RankEncodedOptions, total=False):
     rerank_top: int | None
 
 
+class SimilarOptions(TypedDict, total=False):
+    """The keyword arguments of `Index.similar` beside the examples."""
+
+    fusion: Fusion
+    collapse: bool
+    where: str | None
+    context: int
+
+
 class SearchOptions(RankOptions, total=False):
     """The keyword arguments of `Index.search` and `Index.search_many`."""
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, Unpack
+from typing import Any, Literal, Unpack
 
 from pipeline.arguments import file_path, flag, shown, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import QueryError
-from pipeline.forking import shared_property
 from pipeline.index import candidate
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
@@ -22,50 +21,38 @@ from pipeline.models.choose.open_settings import as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
+from pipeline.openness import Closable, Openness, while_open
 from pipeline.query.compatibility import check_encoder
-from pipeline.query.fusion.calibration import Calibration
-from pipeline.query.fusion.resolve import calibration_of
-from pipeline.query.fusion.scripts import dominant_script
+from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
 from pipeline.query.fusion.trust import LegTrust, trust
-from pipeline.query.hits import to_hits
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
-from pipeline.query.openness import Openness
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import FirstStage
 from pipeline.query.request import (
     RankEncodedOptions,
     RankOptions,
     SearchOptions,
     SearchRequest,
+    SimilarOptions,
     known_legs,
+    narrowing,
     query_texts,
     refuse_unknown,
 )
 from pipeline.query.rerank import SecondLook
-from pipeline.query.search_stages import rank_in_stages
+from pipeline.query.showing.document import document_chunks
+from pipeline.query.showing.hits import to_hits
+from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
-from pipeline.records import Hit
+from pipeline.query.together import Ranker, combined, may_wait
+from pipeline.records import Chunk, Facet, Hit
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-R = TypeVar("R")
 _Reopening = tuple[Path, int | Literal["staged"], Encoder | EncoderSettings | None, Path, QuerySettings, bool]
 
 
-def _while_open(method: Callable[Concatenate[Index, P], R]) -> Callable[Concatenate[Index, P], R]:
-    """A method that a closed index refuses, and that ends well if others close the index meanwhile."""
-
-    @functools.wraps(method)
-    def entered(index: Index, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with index._open:
-            return method(index, *args, **kwargs)
-
-    return entered
-
-
-class Index:
+class Index(Closable):
     """An open index, for any number of threads; a publish by others never disturbs it.
 
     A forked child may go on with it (not with a local model that has encoded before the fork: `EncoderError`).
@@ -102,8 +89,10 @@ class Index:
         if self.encoder.own is None:
             self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
         self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
+        self._ranker = Ranker(self.snapshot, self.encoder, self._second_look, self._legs)
+        self._rank_together = combined(self._ranker)
 
-    @_while_open
+    @while_open
     def __enter__(self) -> Index:
         return self
 
@@ -119,14 +108,14 @@ class Index:
         """
         self._open.close()
 
-    @_while_open
+    @while_open
     def __reduce__(self) -> tuple[Any, ...]:
         own = self.encoder.own
         if own is not None:
             check_travels(self.path, own)
         return _reopened, self._reopening(self._encoder_settings or own)
 
-    @_while_open
+    @while_open
     def __copy__(self) -> Index:
         return _reopened(*self._reopening(self._encoder_settings or self.encoder))
 
@@ -135,7 +124,7 @@ class Index:
         generation: int | Literal["staged"] = "staged" if self._staged else self.manifest.generation
         return self.path.absolute(), generation, encoder, self._base.absolute(), self.settings, self._verify
 
-    @_while_open
+    @while_open
     def refresh(self) -> Index:
         """This index if it is the live generation, else the live one, opened with the same encoder and settings.
 
@@ -170,7 +159,7 @@ class Index:
         (hits,) = self.search_many([text], k, mode, **options)
         return hits
 
-    @_while_open
+    @while_open
     def search_many(
         self,
         texts: Iterable[str],
@@ -195,7 +184,7 @@ class Index:
         """
         return self.answer(SearchRequest.for_texts(self, texts, k, mode, **options))
 
-    @_while_open
+    @while_open
     def answer(self, request: SearchRequest) -> list[list[Hit]]:
         """The hits of each of a request's texts. See `search_many`."""
         ranked = self.rank_request(request)
@@ -204,16 +193,50 @@ class Index:
             to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
         ]
 
-    @_while_open
+    @while_open
+    def similar(
+        self, examples: Examples, k: int | None = None, mode: str | None = None, **options: Unpack[SimilarOptions]
+    ) -> list[Hit]:
+        """The best `k` chunks that are like the examples and unlike the counter-examples, none of them theirs.
+
+        The other arguments are those of `search_many`, but that `collapse` is on unless it is `False`. Documents of
+        the index are asked for by what is stored of them; only texts are encoded, as passages. Nothing is reranked.
+        Raises `QueryError` for a document that the index does not have.
+        """
+        request = similar_request(self, examples, k, mode, **options)
+        legs = [self._legs[leg] for leg in request.legs]
+        asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
+        deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
+        (ranked,) = self._ranker.rank(deeper, asked.queries)
+        return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
+
+    @while_open
+    def document(self, doc_id: str) -> list[Chunk]:
+        """A document's chunks in their order; none if the index has no such document."""
+        return document_chunks(self.snapshot, doc_id)
+
+    @while_open
+    def facets(
+        self, fields: Iterable[str], where: str | None = None, limit: int | None = FACET_VALUES
+    ) -> list[Facet]:
+        """For each field, its values and how many chunks and documents have them, most chunks first.
+
+        Counted are all live chunks, or those that satisfy `where`, whatever a query would find among them. `limit`:
+        how many values of a field to list, `None`: all. Raises `QueryError`.
+        """
+        return self.snapshot.facets(FacetRequest.of(fields, limit), narrowing(False, where, None)[1])
+
+    @while_open
     def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:
         """How far `auto` trusts each leg for each text, and why, in words; empty for other methods."""
         if not isinstance(request, SearchRequest):
             raise QueryError(f"request={shown(request)}: give a SearchRequest")
         known_legs(self.path, self.legs, request.legs)
         legs = tuple(self._legs[leg] for leg in request.legs)
-        return trust(self.snapshot, legs, self.encode(request.texts), request.fusion, self._calibration)
+        queries = self._ranker.encode(request.texts)
+        return trust(self.snapshot, legs, queries, request.fusion, self._ranker.calibration)
 
-    @_while_open
+    @while_open
     def rank(
         self,
         texts: Iterable[str],
@@ -225,15 +248,12 @@ class Index:
         refuse_unknown(options, RankOptions)
         return self.rank_request(SearchRequest.for_texts(self, texts, k, mode, **options))
 
-    @_while_open
+    @while_open
     def encode(self, texts: Iterable[str]) -> EncodedQueries:
         """The queries' vectors and lexical weights, for `rank_encoded`."""
-        texts = query_texts(texts)
-        encoded = self.encoder.encode_queries(texts)
-        scripts = tuple(dominant_script(text) for text in texts)
-        return EncodedQueries(texts, encoded.dense, encoded.lexical, encoded.multivectors, scripts)
+        return self._ranker.encode(query_texts(texts))
 
-    @_while_open
+    @while_open
     def rank_encoded(
         self,
         queries: EncodedQueries,
@@ -243,9 +263,9 @@ class Index:
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
         _check_encoded(queries)
-        return self._ranked(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
+        return self._ranker.rank(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
 
-    @_while_open
+    @while_open
     def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
         """Like `answer`, but numbers instead of records. `queries`: the request's texts, where they are encoded.
 
@@ -257,20 +277,14 @@ class Index:
         if queries is None:
             if not request.texts:
                 return []
-            queries = self.encode(request.texts)
+            if may_wait(self._ranker, request):
+                return self._rank_together(request)
+            with self.snapshot.filtering(request.where):
+                queries = self._ranker.encode(request.texts)
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
-        return self._ranked(request, queries)
-
-    def _ranked(self, request: SearchRequest, queries: EncodedQueries) -> list[Ranked]:
-        legs = tuple(self._legs[leg] for leg in request.legs)
-        stage = FirstStage(legs, request.depth, request.fusion, self._calibration)
-        return rank_in_stages(self.snapshot, request, queries, stage, self._second_look)
-
-    @shared_property
-    def _calibration(self) -> Calibration:
-        return calibration_of(self.manifest, self.legs)
+        return self._ranker.rank(request, queries)
 
 
 def open_index(

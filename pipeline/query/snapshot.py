@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +16,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.forking import PerProcess, shared_property
+from pipeline.index.columns.component import COLUMNS
 from pipeline.index.manifest import Manifest
+from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
-from pipeline.records import Chunk, Float32
+from pipeline.index.verified import Verified
+from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
+    from pipeline.query.filter.facet_request import FacetRequest
+    from pipeline.query.filter.facets import FacetCounter
     from pipeline.query.filter.masks import ChunkFilter
+    from pipeline.query.filter.table import ColumnTable
 
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -42,8 +50,12 @@ class Snapshot:
     def __init__(self, path: Path, manifest: Manifest, verify: bool) -> None:
         """Open every segment. Raises `CorruptIndexError`."""
         self.manifest = manifest
-        self.segments = [Segment(path, entry, verify) for entry in manifest.segments]
+        verified = Verified(path) if verify else None
+        self.segments = [Segment(path, entry, verify, verified) for entry in manifest.segments]
+        if verified is not None:
+            verified.save()
         self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
+        self._edges: list[int] = self._starts.tolist()
         self._threads = PerProcess(lambda: ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search"))
 
     def close(self) -> None:
@@ -64,11 +76,39 @@ class Snapshot:
         """For each segment, which chunks satisfy an SQL condition (`ChunkFilter`). Raises `QueryError`."""
         return self._filter.masks(condition)
 
+    @contextmanager
+    def filtering(self, condition: str | None) -> Iterator[None]:
+        """Evaluate a condition beside what is done meanwhile, for `kept_by`. Raises what that does."""
+        known: ChunkFilter | None = self.__dict__.get("_filter")
+        if condition is None or (known is not None and known.has(condition)):
+            yield
+            return
+        pending = self.pool.submit(self.kept_by, condition)
+        yield
+        pending.result()
+
+    @shared_property
+    def columns(self) -> ColumnTable:
+        """The chunks' metadata by column."""
+        from pipeline.query.filter.table import ColumnTable
+
+        return ColumnTable([segment.open(COLUMNS) for segment in self.segments])
+
     @shared_property
     def _filter(self) -> ChunkFilter:
         from pipeline.query.filter.masks import ChunkFilter
 
-        return ChunkFilter([s.store for s in self.segments], [s.chunks for s in self.segments])
+        return ChunkFilter(self.columns)
+
+    def facets(self, request: FacetRequest, where: str | None) -> list[Facet]:
+        """Count the values of fields over live chunks, those that satisfy a condition. Raises `QueryError`."""
+        return self._facets.facets(request, self.excluded(None if where is None else self.kept_by(where)))
+
+    @shared_property
+    def _facets(self) -> FacetCounter:
+        from pipeline.query.filter.facets import FacetCounter
+
+        return FacetCounter(self.columns, [s.deleted for s in self.segments], self.manifest.documents)
 
     def excluded(self, kept: Sequence[Mask] | None) -> list[Mask | None]:
         """For each segment, the chunks that no leg may return: deleted, or not kept by the filter."""
@@ -90,15 +130,19 @@ class Snapshot:
 
     def chunk(self, number: int) -> Chunk:
         """The chunk with this number."""
-        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return self.segments[segment].store.fetch([int(number - self._starts[segment])])[0]
+        segment, row = self._place(number)
+        return segment.open(ROWS).fetch([row])[0]
+
+    def _place(self, number: int) -> tuple[Segment, int]:
+        """The segment of a chunk, and its row there."""
+        segment = bisect_right(self._edges, number) - 1
+        return self.segments[segment], number - self._edges[segment]
 
     def same_segment(self, number: int, other: int) -> bool:
         """Whether both are chunks of one segment."""
-        if not 0 <= other < int(self._starts[-1]):
+        if not 0 <= other < self._edges[-1]:
             return False
-        one, two = np.searchsorted(self._starts, [number, other], side="right")
-        return bool(one == two)
+        return bisect_right(self._edges, number) == bisect_right(self._edges, other)
 
     def segment_edges(self, first: bool) -> list[int]:
         """The number of every segment's first chunk, or of its last."""
@@ -107,9 +151,8 @@ class Snapshot:
 
     def is_live(self, number: int) -> bool:
         """Whether the chunk is not deleted."""
-        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        deleted = self.segments[segment].deleted
-        return deleted is None or not bool(deleted[number - self._starts[segment]])
+        segment, row = self._place(number)
+        return segment.deleted is None or not bool(segment.deleted[row])
 
     @shared_property
     def background(self) -> Ids:
@@ -124,15 +167,24 @@ class Snapshot:
         """What is encoded of given chunks, in their order: their texts in their contexts."""
         found = [""] * len(ids)
         for number, inside, ordinals in self.by_segment(ids):
-            fetched = self.segments[number].store.fetch(ordinals.tolist())
+            fetched = self.segments[number].open(ROWS).fetch(ordinals.tolist())
             for position, chunk in zip(inside, fetched, strict=True):
                 found[position] = chunk.encoded_text
         return found
 
     def doc_id(self, number: int) -> str:
         """The document that a chunk belongs to."""
-        segment = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return str(self.segments[segment].store.doc_ids[number - self._starts[segment]])
+        segment, row = self._place(number)
+        return segment.open(ROWS).doc_ids([row])[0]
+
+    def chunks_of(self, doc_id: str) -> Ids:
+        """The numbers of a document's live chunks; none if there is no such document."""
+        numbers = [
+            segment.open(ROWS).rows_of(doc_id) + start
+            for segment, start in zip(self.segments, self._starts, strict=False)
+        ]
+        found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
+        return found[[self.is_live(int(number)) for number in found]] if len(found) else found
 
     def merged(self, parts: Sequence[tuple[Ids, Float32]], depth: int) -> Ranking:
         """The best `depth` of all segments: by score, ties by chunk id."""
@@ -146,17 +198,22 @@ class Snapshot:
 
     def order(self, ids: Ids, keys: Sequence[npt.NDArray[Any]]) -> Ids:
         """Positions sorted by the keys, first key first, then by chunk id; looks ids up only where keys tie."""
-        order: Ids = np.lexsort(tuple(reversed(keys))) if len(ids) else np.zeros(0, np.int64)
-        table = np.array([key[order] for key in keys])
-        fresh = np.r_[True, (table[:, 1:] != table[:, :-1]).any(axis=0)] if len(ids) else np.zeros(0, np.bool_)
-        bounds = np.r_[np.flatnonzero(fresh), len(ids)]
-        for start, end in itertools.pairwise(bounds):
-            if end - start > 1:
-                group = order[start:end]
-                order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
+        if len(ids) == 0:
+            return np.zeros(0, np.int64)
+        order: Ids = np.lexsort(tuple(reversed(keys)))
+        tied = np.zeros(len(ids) + 1, np.bool_)  # whether a place ties with the one before it
+        tied[1:-1] = True
+        for key in keys:
+            column = key[order]
+            tied[1:-1] &= column[1:] == column[:-1]
+        edges = np.flatnonzero(tied[1:] != tied[:-1])
+        for start, end in zip(edges[::2].tolist(), (edges[1::2] + 1).tolist(), strict=True):
+            group = order[start:end]
+            order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
         return order
 
     def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:
-        numbers = np.searchsorted(self._starts, ids, side="right") - 1
-        names = [self.segments[n].store.chunk_ids[i - self._starts[n]] for n, i in zip(numbers, ids, strict=True)]
-        return np.array(names, dtype=np.str_)
+        found = np.empty(len(ids), object)
+        for number, inside, ordinals in self.by_segment(ids):
+            found[inside] = self.segments[number].open(ROWS).chunk_ids(ordinals.tolist())
+        return found.astype(np.str_)

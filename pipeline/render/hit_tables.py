@@ -16,8 +16,10 @@ from rich.text import Text
 from pipeline import names
 from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
-from pipeline.query.snippet import snippet
-from pipeline.records import Hit, LegScore
+from pipeline.query.showing.snippet import snippet
+from pipeline.query.similar import Examples
+from pipeline.records import Facet, Hit, LegScore
+from pipeline.render.facet_tables import facet_records
 from pipeline.wording import printable
 
 _PASSAGE, _WIDEST, _NARROWEST = 20, 24, 8
@@ -35,14 +37,29 @@ def hits_as_json(
     mode: str,
     hits: Sequence[Hit],
     trust: Sequence[LegTrust] = (),
+    facets: Sequence[Facet] = (),
 ) -> str:
-    """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation."""
+    """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation. `facets`: what
+    was counted beside the search."""
     record: dict[str, Any] = {"query": query, "mode": mode, "generation": index.manifest.generation}
     if query_id is not None:
         record["query_id"] = query_id
     if trust:
         record["trust"] = [dataclasses.asdict(one) for one in trust]
+    if facets:
+        record["facets"] = facet_records(facets)
     record["hits"] = [_hit_record(hit) for hit in hits]
+    return json.dumps(record, ensure_ascii=False)
+
+
+def similar_as_json(examples: Examples, index: Index, mode: str, hits: Sequence[Hit]) -> str:
+    """The hits of a search by example as one line of JSON."""
+    record: dict[str, Any] = {
+        "examples": dataclasses.asdict(examples),
+        "mode": mode,
+        "generation": index.manifest.generation,
+        "hits": [_hit_record(hit) for hit in hits],
+    }
     return json.dumps(record, ensure_ascii=False)
 
 
@@ -61,12 +78,14 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
     return record
 
 
-def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], show: Sequence[str]) -> None:
-    """One query's hits as a table that fits the terminal."""
+def hits_table(
+    console: Console, query: str, index: Index, hits: Sequence[Hit], show: Sequence[str], title: str | None = None
+) -> None:
+    """One query's hits as a table that fits the terminal. `title`: what stands above it; by default the query."""
     if not hits:
         console.print("no hits: none of the query's words is in the index, or the filter leaves nothing")
         return
-    tokens = index.encoder.describe_tokens(query)
+    tokens = index.encoder.describe_tokens(query) if query else {}
     cells = {leg: [_leg_cell(hit.legs.get(leg)) for hit in hits] for leg in hits[0].legs}
     fields = {name: [_plain(hit.metadata.get(name)) for hit in hits] for name in dict.fromkeys(show)}
     scores = [f"{hit.score:.4f}" for hit in hits]
@@ -76,7 +95,9 @@ def hits_table(console: Console, query: str, index: Index, hits: Sequence[Hit], 
         {leg: _width(leg, texts) for leg, texts in cells.items()},
         {name: _width(name, texts) for name, texts in fields.items()},
     )
-    table = Table(title=f"[bold]{escape(printable(query))}[/]", title_justify="left", show_lines=True, expand=True)
+    table = Table(
+        title=f"[bold]{escape(printable(title or query))}[/]", title_justify="left", show_lines=True, expand=True
+    )
     table.add_column("#", justify="right", style="bold")
     table.add_column("score", justify="right", no_wrap=True)
     for leg in legs:
@@ -148,6 +169,8 @@ def _plain(value: object) -> str:
 
 def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
+    if place := _pages(hit):
+        text.append(place, style="dim")
     if hit.headings:
         text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
     text.append("\n")
@@ -164,6 +187,14 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     for line in _explanation(hit):
         text.append(f"\n{printable(line)}", style="green")
     return text
+
+
+def _pages(hit: Hit) -> str:
+    """Which pages of its document a hit is on, for those that have pages."""
+    first, last = hit.metadata.get("page"), hit.metadata.get("last_page")
+    if not isinstance(first, int) or not isinstance(last, int):
+        return ""
+    return f", p. {first}" if first == last else f", pp. {first}–{last}"
 
 
 def _start(text: str) -> str:

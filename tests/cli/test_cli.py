@@ -89,6 +89,22 @@ def test_query_json(built: Path) -> None:
     assert record["hits"][0]["dense"] is None
 
 
+def test_facets_are_counted_over_what_the_filter_keeps(built: Path) -> None:
+    result = run(built, "query", "front matter", "--facet", "lang", "--facet", "year", "-k", "1")
+    assert result.exit_code == 0
+    assert re.search(r"lang\s*\n(.*\n){3}.*en\s*│\s*1\s*│\s*1\s*│", result.stdout), result.stdout
+    assert "6 chunks without" in result.stdout
+    command = ["query", "front matter", "--facet", "lang", "--facet", "doc_id", "--facet-limit", "1", "--json"]
+    record = json.loads(run(built, *command, "--filter", "year > 2000").stdout)
+    assert record["facets"] == {
+        "lang": {"values": [{"value": "en", "chunks": 1, "documents": 1}], "distinct": 1, "missing": 0},
+        "doc_id": {"values": [{"value": "en/meta.md", "chunks": 1, "documents": 1}], "distinct": 1, "missing": 0},
+    }
+    refused(built, "query", "x", "--facet", "lng", code=1, says="facet: unknown field 'lng'; did you mean 'lang'")
+    refused(built, "query", "x", "--facet-limit", "3", code=2, says="--facet-limit: nothing is counted")
+    refused(built, "query", "x", "--facet", "lang", "--run", "x.trec", code=2, says="--facet: --run and --output")
+
+
 def test_queries_from_standard_input_and_files(built: Path, tmp_path: Path) -> None:
     result = run(built, "query", "--json", stdin="rank fusion\n\n바이그램\n")
     assert [json.loads(line)["query"] for line in result.stdout.splitlines()] == ["rank fusion", "바이그램"]
@@ -346,3 +362,18 @@ def test_a_cold_query_imports_no_model_library(built: Path) -> None:
         "numba",
         "duckdb",
     }
+
+
+def test_similar(built: Path, tmp_path: Path) -> None:
+    """By id, by text and by file; what asks is no hit, and a file is cut so that all of it counts."""
+    table = run(built, "similar", "en/rollback.md", "-k", "1", "--mode", "lexical")
+    assert table.exit_code == 0
+    assert table.stdout.startswith("like en/rollback.md")
+    (tmp_path / "long.txt").write_text("Nothing to see here at all. " * 400 + TEXTS["en/fusion.md"])
+    for asked in (["--file", str(tmp_path / "long.txt")], ["--text", TEXTS["en/fusion.md"]]):
+        found = json.loads(run(built, "similar", *asked, "-k", "1", "--mode", "lexical", "--json").stdout)
+        assert [hit["doc_id"] for hit in found["hits"]] == ["en/fusion.md"]
+    refused(built, "similar", "nope", code=1, says="'nope': the index has no such document")
+    (tmp_path / "empty.txt").touch()
+    refused(built, "similar", "--file", str(tmp_path / "empty.txt"), code=1, says="empty; give a file")
+    assert run(built, "similar").exit_code == 2

@@ -89,7 +89,7 @@ def vectors(config: Config) -> dict[str, list[list[float]]]:
         for ordinal in np.flatnonzero(
             ~(segment.deleted if segment.deleted is not None else np.zeros(entry.chunks, bool))
         ):
-            result[segment.store.chunk_ids[ordinal]] = (
+            result[segment.store.column("chunk_id")[ordinal]] = (
                 segment.open(MULTIVECTORS).vectors([ordinal]).vectors.tolist()
             )
     return result

@@ -17,6 +17,7 @@ from pipeline.config import Bm25Settings, Config, FusionSettings, parse_config
 from pipeline.errors import GateRefusedError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
+from pipeline.index.rows.layout import ROWS_FILE
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.job import build as builder
@@ -198,6 +199,15 @@ def ask(opened: Index) -> Answers:
         ]
         for hits in opened.search_many(QUERIES, 50, fusion=fusion, rerank="multivectors")
     ]
+
+
+def without_rows(manifest: Manifest) -> Manifest:
+    """A generation as it would be if it had been built before there were files of rows."""
+    entries = (
+        dataclasses.replace(entry, files=tuple(file for file in entry.files if file.name != ROWS_FILE))
+        for entry in manifest.segments
+    )
+    return dataclasses.replace(manifest, segments=tuple(entries))
 
 
 def sign(index: Path, change: Callable[[Manifest], Manifest] = lambda m: m) -> None:

@@ -24,6 +24,8 @@ KINDS = (
     "postings.arrow",
     "lengths.npy",
     "multivector.arrow",
+    "columns.arrow",
+    "rows.bin",
     "deletes-*.npy",
     "manifest",
 )
@@ -102,6 +104,8 @@ def test_files_of_two_generations_mixed(index: Path) -> None:
         "postings.arrow",
         "lengths.npy",
         "multivector.arrow",
+        "columns.arrow",
+        "rows.bin",
     ):
         paths = [index / "segments" / segment / name for segment in (first, second)]
         contents = [path.read_bytes() for path in paths]

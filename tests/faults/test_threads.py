@@ -17,6 +17,9 @@ import pytest
 from pipeline.config import Config
 from pipeline.errors import QueryError
 from pipeline.index import chunks, store
+from pipeline.index.chunks import ChunkStore
+from pipeline.index.rows.component import ROWS
+from pipeline.index.rows.reader import RowFile
 from pipeline.query.searcher import Index
 from pipeline.records import Chunk, Document, Hit
 from tests.faults import processes, stub
@@ -72,10 +75,14 @@ def ask(index: Index, request: Request) -> list[Hit]:
     return index.search(text, 10, mode, **options)
 
 
-@pytest.fixture
-def config(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Two generations: the second lacks some documents and has others, in a segment of its own."""
+@pytest.fixture(params=["rows", "parquet"])
+def config(request: pytest.FixtureRequest, base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Two generations: the second lacks some documents and has others, in a segment of its own.
+
+    Hits are read from files of rows, or from row groups as in an index that has none.
+    """
     monkeypatch.setattr(chunks, "_CACHED_GROUPS", CACHED_GROUPS)
+    monkeypatch.setattr(ROWS, "is_wanted", lambda shape: request.param == "rows")
     config = config_for(base, sources=[{"path": "documents.jsonl"}])
     rng = random.Random(3)
     texts = [" ".join(rng.choices(WORDS, k=40)) for _ in range(DOCUMENTS + 500)]
@@ -89,9 +96,10 @@ def config(base: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return config
 
 
-def test_threads_get_what_one_thread_gets(config: Config) -> None:
+def test_threads_get_what_one_thread_gets(config: Config, request: pytest.FixtureRequest) -> None:
     """In a process of its own: what goes wrong between threads may end it."""
     rounds = count(1_200, 24_000)
+    reader = {"rows": RowFile, "parquet": ChunkStore}[request.node.callspec.params["config"]]
 
     def search() -> None:
         signal.alarm(count(processes.LIMIT_SECONDS, 3_600))
@@ -99,6 +107,7 @@ def test_threads_get_what_one_thread_gets(config: Config) -> None:
         expected: dict[int, Answers] = {}
         for generation in (1, 2):
             with stub.open_index(config.index_path, generation=generation) as index:
+                assert {type(segment.open(ROWS)) for segment in index.snapshot.segments} == {reader}
                 groups = [len(segment.store._starts) - 1 for segment in index.snapshot.segments]
                 assert groups[0] >= 64 > CACHED_GROUPS
                 expected[generation] = [ask(index, request) for request in asked]

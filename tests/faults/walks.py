@@ -61,6 +61,10 @@ def _damage(name: str) -> Callable[[Config], None]:
     return damage
 
 
+def _older(config: Config) -> None:
+    stub.sign(config.index_path, stub.without_rows)
+
+
 JOBS: dict[str, Job] = {
     "build": Job(stub.build, 47),
     "refused": Job(stub.refused, 53),
@@ -71,6 +75,7 @@ JOBS: dict[str, Job] = {
     "rollback": Job(lambda config: store.rollback(config.index_path), 3),
     "publish": Job(lambda config: stub.publish(config, force=True), 11, stub.refused),
     "mend": Job(lambda config: repair(config.index_path), 4, _damage("postings.arrow")),
+    "add rows": Job(lambda config: repair(config.index_path), 9, _older),
     "drop": Job(lambda config: repair(config.index_path, drop_damaged=True), 9, _damage("dense.faiss")),
 }
 

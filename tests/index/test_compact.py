@@ -130,7 +130,7 @@ def test_multivectors_are_copied(tmp_path: Path) -> None:
         found = {}
         for entry in live.segments:
             segment = Segment(config.index_path, entry)
-            for ordinal, chunk_id in enumerate(segment.store.chunk_ids):
+            for ordinal, chunk_id in enumerate(segment.store.column("chunk_id")):
                 if segment.deleted is None or not segment.deleted[ordinal]:
                     found[chunk_id] = segment.open(MULTIVECTORS).vectors([ordinal]).vectors.tobytes()
         return found

@@ -34,7 +34,7 @@ def read(tmp_path: Path) -> Read:
 
 def outcomes(path: Path, **settings: Any) -> list[Outcome]:
     """What becomes of each document of one file, read in this process whatever its format."""
-    file = SourceFile(path, path.name, path.name, SourceSettings(path=str(path)))
+    file = SourceFile(str(path), path.name, path.name, SourceSettings(path=str(path)))
     return list(Guard(None).outcomes(path.name, read_file(file, IngestSettings(**settings))))
 
 

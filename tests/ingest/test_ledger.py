@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import Config
 from pipeline.index import store
 from pipeline.ingest import ledger, readers
-from pipeline.ingest.ledger import LEDGER_FILE
+from pipeline.ingest.ledger import LEDGER_FILE, load_ledger
 from pipeline.ingest.sources import SourceFile
 from tests.faults import stub
 
@@ -133,3 +135,45 @@ def test_a_damaged_record_costs_only_the_reading(config: Config, read: list[str]
     assert (report.published, report.unchanged) == (False, 3)
     if damage != "flip":
         assert sorted(read) == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_a_record_that_names_a_file_twice_is_not_used(config: Config, read: list[str]) -> None:
+    path = config.index_path / LEDGER_FILE
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table, table]), path, write_page_checksum=True)
+    assert not stub.build(config).published
+    assert sorted(read) == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_a_record_that_says_other_contents_hides_nothing(config: Config, read: list[str]) -> None:
+    """Edited by hand, checksums and all: it is compared with what is live."""
+    path = config.index_path / LEDGER_FILE
+    table = pq.read_table(path)
+    digests = table["documents"].to_pylist()
+    edited = pa.array([digests[1], digests[0], digests[2]], pa.binary(16))
+    position = table.schema.get_field_index("documents")
+    pq.write_table(table.set_column(position, table.schema.field("documents"), edited), path)
+    assert not stub.build(config).published
+    assert sorted(read) == ["a.txt", "b.txt"]
+
+
+def test_what_was_found_is_kept_in_the_record_and_what_is_gone_is_not(config: Config, read: list[str]) -> None:
+    write(config.base, b="grapes", d="figs")
+    (config.base / "documents/c.txt").unlink()
+    stub.build(config, allow_deletes=True)
+    assert list(load_ledger(config.index_path).row) == ["documents/a.txt", "documents/b.txt", "documents/d.txt"]
+
+
+def test_a_document_that_moves_to_another_file_is_told_from_a_duplicate(tmp_path: Path, read: list[str]) -> None:
+    """A file that had it and comes later is read, whatever it looks like."""
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/b.jsonl").write_text('{"_id": "1", "text": "apples"}\n')
+    (tmp_path / "documents/c.jsonl").write_text('{"_id": "2", "text": "pears"}\n')
+    config = stub.stub_config(tmp_path)
+    stub.build(config)
+    (tmp_path / "documents/a.jsonl").write_text('{"_id": "1", "text": "apples"}\n')
+    read.clear()
+    report = stub.build(config)
+    assert read == ["a.jsonl", "b.jsonl"]
+    assert [r.reason for r in report.rejections] == ["duplicate id '1'; the first is at documents/a.jsonl:1"]
+    assert (report.changed, report.unchanged, report.documents) == (1, 1, 2)

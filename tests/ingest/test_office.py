@@ -154,11 +154,11 @@ def test_a_shortage_of_memory_is_not_told_as_damage(tmp_path: Path, monkeypatch:
     def greedy(*args: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("markitdown.converters.PdfConverter.convert", greedy)
+    monkeypatch.setattr("markitdown.converters.DocxConverter.convert", greedy)
     monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", greedy)
-    (tmp_path / "greedy.pdf").write_bytes(pdf("text"))
+    (tmp_path / "greedy.docx").write_bytes(zipped(DOCX))
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "greedy.parquet")
-    for name in ("greedy.pdf", "greedy.parquet"):
+    for name in ("greedy.docx", "greedy.parquet"):
         (outcome,) = outcomes(tmp_path / name)
         assert str(outcome.result) == "not enough memory to read it"
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError, SourceError
-from pipeline.ingest.sources import SourceFile, compile_glob, discover
+from pipeline.ingest.sources import SourceFile, compile_glob, discover, entry_suffix
 
 
 def found(base: Path, *sources: dict[str, Any]) -> list[SourceFile]:
@@ -155,3 +157,20 @@ def test_a_source_that_yields_nothing_is_an_error_before_anything_is_read(
 def test_no_sources_at_all(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no sources are configured"):
         found(tmp_path)
+
+
+@given(st.text("aB./é", max_size=8))
+def test_the_suffix_is_that_of_the_last_name(name: str) -> None:
+    if not name.endswith(("/", "/.", ".")):
+        assert entry_suffix(name) == PurePosixPath(name).suffix.lower()
+
+
+@pytest.mark.parametrize("folder", [".", "docs", "docs/", "./docs//sub", "../up"])
+def test_a_label_is_the_path_as_configured(tmp_path: Path, folder: str) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    plant(base, f"{folder}/x/a.md")
+    file = found(base, {"path": folder, "prefix": "p:"})[0]
+    assert (file.label, file.name) == ((PurePosixPath(folder) / "x/a.md").as_posix(), "p:x/a.md")
+    assert file.status is not None
+    assert os.path.samestat(file.status, file.path.stat())

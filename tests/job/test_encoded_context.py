@@ -102,6 +102,24 @@ def test_an_index_without_contexts_goes_on_without_unless_they_are_asked_for(
     assert verify(tmp_path / "index", deep=True).problems == ()
 
 
+def test_an_index_without_headers_of_tables_goes_on_without_unless_they_are_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "".join(f"| widget {i} | {i}.50 | blue |\n" for i in range(40))
+    write_documents(tmp_path / "documents", {"a.md": f"| name | price | quagmire |\n|---|---|---|\n{rows}"})
+    builder.build(config(tmp_path, table_headers=False))
+    with caplog.at_level(logging.WARNING):
+        builder.build(config(tmp_path))
+    assert "chunking.table_headers: false" in caplog.text
+    with open_index(tmp_path / "index") as index:
+        assert len(index.search("quagmire", 100, mode="lexical")) == 1
+    with pytest.raises(IncompatibleIndexError, match=r"chunker table_headers: \(absent\) → 1"):
+        builder.build(config(tmp_path, table_headers=True))
+    builder.build(config(tmp_path), full=True)
+    with open_index(tmp_path / "index") as index:
+        assert len(index.search("quagmire", 100, mode="lexical")) == index.manifest.chunks > 5
+
+
 def test_a_staged_ingest_without_contexts_is_encoded_without(tmp_path: Path) -> None:
     write_documents(tmp_path / "documents", PAGES)
     builder.ingest(config(tmp_path, context="none"))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.models.runtime import batching
-from pipeline.models.runtime.batching import padded, padded_length, plan, token_batches, windows
+from pipeline.models.runtime.batching import padded, padded_length, plan, same_width, token_batches, windows
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=600), max_size=60)
 
@@ -47,6 +47,34 @@ def test_padding_is_little_and_the_model_has_room_for_it(lengths: list[int], bud
         assert batch.ids.size <= budget or len(batch.rows) == 1
         assert batch.ids.shape[1] == padded_length(int(batch.lengths.max()), longest)
         np.testing.assert_array_equal(batch.ids == 7, batch.mask == 1)
+
+
+@given(LENGTHS, st.integers(min_value=1, max_value=2000), st.sampled_from([0, 1, 50]))
+def test_texts_share_a_batch_only_at_the_width_that_each_has_alone(
+    lengths: list[int], budget: int, room: int
+) -> None:
+    longest = max(lengths, default=0) + room
+    ids = [np.full(n, 7, np.int32) for n in lengths]
+    batches = list(same_width(ids, budget, 0, longest))
+    assert sorted(int(i) for batch in batches for i in batch.rows) == list(range(len(lengths)))
+    for batch in batches:
+        assert batch.ids.size <= budget or len(batch.rows) == 1
+        assert batch.ids.shape[1] <= longest
+        np.testing.assert_array_equal(batch.ids == 7, batch.mask == 1)
+        for row, i in enumerate(batch.rows):
+            (alone,) = same_width([ids[i]], budget, 0, longest)
+            np.testing.assert_array_equal(alone.ids, batch.ids[row : row + 1])
+
+
+def test_widths_by_hand() -> None:
+    ids = [np.full(n, 7, np.int32) for n in (3, 4, 5, 9, 33, 36, 63)]
+    assert [(b.rows.tolist(), b.ids.shape[1]) for b in same_width(ids, 90, 0, 63)] == [
+        ([0, 1], 4),
+        ([2], 8),
+        ([3], 12),
+        ([4, 5], 36),
+        ([6], 63),
+    ]
 
 
 def test_a_model_sees_few_lengths() -> None:

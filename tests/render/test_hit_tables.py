@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -60,6 +61,20 @@ def test_the_passage_is_there_at_every_width(index: Index, width: int) -> None:
     assert ("no room for dense, lexical, reranker" in text) == (width <= 80)
     assert ("nothing; widen the terminal, or use --json" in " ".join(text.split())) == (width <= 80)
     assert ("no room" in text) == (width <= 80)
+
+
+def test_a_hit_names_its_pages_if_its_document_has_pages(index: Index) -> None:
+    for fields, shown in (
+        ({"page": 3, "last_page": 3}, "d1, p. 3"),
+        ({"page": 3, "last_page": 5}, "d1, pp. 3–5"),
+        ({"page": "3", "last_page": None}, "d1"),
+    ):
+        screen = io.StringIO()
+        hit = dataclasses.replace(_hit(1), metadata=fields)
+        hit_tables.hits_table(Console(file=screen, width=200), "roll back", index, [hit], [])
+        assert [
+            line.strip("│ ").split("│")[-1].strip() for line in screen.getvalue().splitlines() if "d1" in line
+        ] == [shown]
 
 
 def test_columns_decide_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

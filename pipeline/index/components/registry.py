@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.index.columns.component import COLUMNS
 from pipeline.index.components.contract import Component
 from pipeline.index.components.rows import Place, SegmentShape
 from pipeline.index.dense.component import DENSE
 from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.multivector.component import MULTIVECTORS
+from pipeline.index.rows.component import ROWS
 
-_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS]
+_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS, ROWS, COLUMNS]
 """In the order in which they are written: a derived one follows what it is derived from."""
 
 

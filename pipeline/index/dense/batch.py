@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from pipeline.records import Float32
 
-WORTH_A_PRODUCT = 8
-"""From this many queries on, products are faster than scans."""
+WORTH_A_PRODUCT = 128
+"""From so many queries on, products are faster than scans: rows become float32 once for all of them."""
 _BLOCK_ROWS = 8192
 _BLOCK_QUERIES = 256
 _UNIT_ROUNDOFF = 2.0**-24

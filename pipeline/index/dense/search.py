@@ -20,6 +20,7 @@ from pipeline.errors import CorruptIndexError
 from pipeline.forking import Lock
 from pipeline.index import files
 from pipeline.index.dense import layout as dense_layout
+from pipeline.index.dense.proposals import NOTHING, Proposed, joined, least, residual_error, summing_error
 from pipeline.index.manifest import DenseParameters
 from pipeline.records import Float32
 
@@ -32,6 +33,8 @@ _VIEW_ROWS = 32_768
 _SCAN_ROWS = 8_192
 _SELECTIVE = 50
 """A filter that keeps less than one row in so many is served by scanning what it keeps."""
+_MOST_QUERIES = 16
+"""From 20 queries on, FAISS compares them with the centres of lists by other arithmetic, and may visit others."""
 _ROUNDING = 1e-5
 """FAISS sums in float32: a candidate this close to the cut may belong above it."""
 
@@ -71,6 +74,7 @@ class DenseIndex:
         if self._index.ntotal != chunks:
             raise CorruptIndexError(f"{path}: {self._index.ntotal} vectors where the manifest says {chunks} chunks")
         self.dimension: int = self._index.d
+        self._error = _scoring_error(self._index)
         self.rows: npt.NDArray[Any]
         self._views: list[tuple[int, Any]]
         self.exact = is_flat(self._index)
@@ -86,7 +90,8 @@ class DenseIndex:
             ]
         else:
             self._check_layout(parameters)
-            self.rows = files.map_array(folder / ROWS_FILE, np.float16, 2)
+            # A plain array over the mapped memory: `memmap` takes longer to index than the rows to read.
+            self.rows = files.map_array(folder / ROWS_FILE, np.float16, 2).view(np.ndarray)
             if self.rows.shape != (chunks, self.dimension):
                 raise CorruptIndexError(f"{folder / ROWS_FILE}: shape {self.rows.shape} does not fit {path}")
             self._views = [(0, self._index)]
@@ -124,22 +129,31 @@ class DenseIndex:
         `queries`: float32 (q, d). `deleted`: True where a chunk is gone or filtered out. An approximate index may
         miss some of the best, but never returns fewer than `depth` while there are as many.
         """
+        found = self.propose(queries, depth, deleted, pool)
+        return [
+            self.best(query, proposed.above(least([proposed], depth)), depth)
+            for query, proposed in zip(queries, found, strict=True)
+        ]
+
+    def propose(self, queries: Float32, depth: int, deleted: Mask | None, pool: Executor) -> list[Proposed]:
+        """Rows among which each query's best `depth` are, ties included; of those of an approximate index, that it
+        found."""
         if self._index.ntotal == 0:
-            return [(np.zeros(0, np.int64), np.zeros(0, np.float32)) for _ in queries]
+            return [NOTHING for _ in queries]
         depth = min(depth, self._index.ntotal)
         if self.exact:
             found = list(pool.map(lambda view: self._search_view(view, queries, depth, deleted), self._views))
-        else:
-            found = [self.candidates(queries, depth, self._probes, self._refine, deleted)]
-        results = []
-        for row in range(len(queries)):
-            ordinals = np.concatenate([part[row] for part in found])
-            results.append(self._best(queries[row], ordinals, depth))
-        return results
+            return [joined(parts) for parts in zip(*found, strict=True)]
+        if len(queries) == 1:
+            return self.candidates(queries, depth, self._probes, self._refine, deleted)
+        size = min(-(-len(queries) // (os.cpu_count() or 1)), _MOST_QUERIES)
+        groups = [queries[start : start + size] for start in range(0, len(queries), size)]
+        parts = pool.map(lambda group: self.candidates(group, depth, self._probes, self._refine, deleted), groups)
+        return [proposed for part in parts for proposed in part]
 
     def candidates(
         self, queries: Float32, depth: int, probes: int, refine: int, deleted: Mask | None = None
-    ) -> list[Ordinals]:
+    ) -> list[Proposed]:
         """What an approximate index proposes for each query: at least `refine` · `depth` rows, in no exact order.
 
         `probes`: lists or nodes to visit, at most `probe_limit`. Rows kept by a selective filter are all proposed.
@@ -147,22 +161,21 @@ class DenseIndex:
         alive = self._index.ntotal if deleted is None else int(np.count_nonzero(~deleted))
         wanted = min(refine * depth, alive)
         if wanted == 0 or (deleted is not None and alive <= max(4 * wanted, self._index.ntotal // _SELECTIVE)):
-            return self.scan(queries, depth, deleted)
-        found: list[Ordinals] = [np.zeros(0, np.int64)] * len(queries)
+            return [Proposed(ordinals) for ordinals in self.scan(queries, depth, deleted)]
+        found = [NOTHING] * len(queries)
         short = list(range(len(queries)))
         while short:
             # Each query for itself, so that its result does not depend on those it came with.
-            for row, ordinals in zip(
-                short, self._search_view(self._views[0], queries[short], wanted, deleted, probes), strict=True
-            ):
-                found[row] = ordinals
-            short = [row for row in short if len(found[row]) < wanted]
+            again = self._search_view(self._views[0], queries[short], wanted, deleted, probes)
+            for row, proposed in zip(short, again, strict=True):
+                found[row] = proposed
+            short = [row for row in short if len(found[row].ordinals) < wanted]
             if probes == self.probe_limit:
                 break
             probes = min(4 * probes, self.probe_limit)
         if short:
             for row, ordinals in zip(short, self.scan(queries[short], depth, deleted), strict=True):
-                found[row] = ordinals
+                found[row] = Proposed(ordinals)
         return found
 
     def scan(self, queries: Float32, depth: int, deleted: Mask | None = None) -> list[Ordinals]:
@@ -183,7 +196,7 @@ class DenseIndex:
 
     def _search_view(
         self, view: tuple[int, Any], queries: Float32, depth: int, deleted: Mask | None, probes: int = 0
-    ) -> list[Ordinals]:
+    ) -> list[Proposed]:
         """Per query, every ordinal of this part that could be among the best `depth`, ties included."""
         start, index = view
         selector = None
@@ -193,7 +206,7 @@ class DenseIndex:
         wanted = min(depth + 16, index.ntotal)
         depth = min(depth, index.ntotal)
         pending = np.arange(len(queries))
-        by_query: dict[int, Ordinals] = {}
+        by_query: dict[int, Proposed] = {}
         while len(pending):
             scores, labels = self._ask(index, queries[pending], wanted, search_parameters(index, selector, probes))
             unfinished = []
@@ -203,7 +216,9 @@ class DenseIndex:
                 full = bool(kept[-1]) and wanted < index.ntotal
                 if full and row_scores[-1] >= row_scores[depth - 1] - _ROUNDING:
                     unfinished.append(query)
-                by_query[int(query)] = row_labels[kept].astype(np.int64) + start
+                ordinals = row_labels[kept].astype(np.int64) + start
+                near = None if self._error is None else row_scores[kept]
+                by_query[int(query)] = Proposed(ordinals, near, self._error or 0.0)
             pending = np.array(unfinished, dtype=np.int64)
             wanted = min(wanted * 4, index.ntotal)
         return [by_query[query] for query in range(len(queries))]
@@ -218,7 +233,8 @@ class DenseIndex:
             raise CorruptIndexError(f"{self._path}: names rows beyond its {index.ntotal}")
         return scores, labels
 
-    def _best(self, query: Float32, ordinals: Ordinals, depth: int) -> tuple[Ordinals, Float32]:
+    def best(self, query: Float32, ordinals: Ordinals, depth: int) -> tuple[Ordinals, Float32]:
+        """The best `depth` of these rows and all that tie with the last, best first, with their exact scores."""
         scores = self.scores(query, ordinals)
         if len(ordinals) > depth:
             cut = np.partition(scores, len(scores) - depth)[len(scores) - depth]
@@ -281,6 +297,14 @@ def is_flat(index: Any) -> bool:
     if isinstance(index, faiss.IndexScalarQuantizer):
         return bool(index.sq.qtype == faiss.ScalarQuantizer.QT_fp16)
     return isinstance(index, faiss.IndexFlat)
+
+
+def _scoring_error(index: Any) -> float | None:
+    """How far FAISS's scores can be from the exact ones; `None` where its codes are too coarse to say."""
+    if is_flat(index):
+        return summing_error(index.d)
+    is_half = isinstance(index, faiss.IndexIVFScalarQuantizer) and index.sq.qtype == faiss.ScalarQuantizer.QT_fp16
+    return residual_error(index.d) if is_half else None
 
 
 def _empty_like(index: Any) -> Any:

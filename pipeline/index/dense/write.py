@@ -181,8 +181,8 @@ class _Truth:
             return 1.0
         found = self._index.candidates(self._queries, self._neighbours + 1, probes, refine)
         shares = [
-            np.count_nonzero(self._similarities(row, ordinals) >= self._cuts[row]) / self._neighbours
-            for row, ordinals in enumerate(found)
+            np.count_nonzero(self._similarities(row, proposed.ordinals) >= self._cuts[row]) / self._neighbours
+            for row, proposed in enumerate(found)
         ]
         return float(np.mean(shares))
 

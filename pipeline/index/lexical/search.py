@@ -20,6 +20,7 @@ from pipeline.index.lexical import kernel, postings
 from pipeline.index.lexical.postings import Ordinals, Tile, TokenIds
 from pipeline.records import Float32
 
+_CORES = os.cpu_count() or 1
 _WORTH_A_THREAD = 2
 """Tiles a thread must have to save more time than it costs."""
 
@@ -135,7 +136,7 @@ class InvertedIndex:
             return self._search_compiled(compiled, tiles, query, depth, deleted, saturation)
 
         tiles = np.arange(len(self._tiles))
-        threads = min(os.cpu_count() or 1, len(tiles) // _WORTH_A_THREAD) if pool else 1
+        threads = min(_CORES, len(tiles) // _WORTH_A_THREAD) if pool else 1
         if pool is None or threads < 2:
             return [search(tiles)]
         shares = [np.ascontiguousarray(tiles[i::threads]) for i in range(threads)]

@@ -1,9 +1,9 @@
 """Mend what can be derived from what is sound, and say how to get back the rest.
 
 Postings, lengths and an approximate lexical index come from the durable lexical rows, an approximate FAISS index
-from the fp16 rows beside it. A rebuilt file with the bytes the manifest names takes the damaged one's place. If it
-differs (another version of a library made it), the segment is copied with it under a new name and a new generation
-is published.
+from the fp16 rows beside it, rows and columns from the chunks. A rebuilt file with the bytes the manifest names
+takes the damaged one's place. If it differs (another version of a library made it), or an older segment never had
+it, the segment is copied with it under a new name and a new generation is published.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
         recorded = {file.name: file.checksum for file in entry.files}
         differing = []
         for name in rebuilt:
-            if files.checksum(scratch / name) == recorded[name] and name not in misread:
+            if files.checksum(scratch / name) == recorded.get(name) and name not in misread:
                 files.replace_file(scratch / name, folder / name)
             else:
                 differing.append(name)
@@ -137,8 +137,9 @@ def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
         if differing and not lost:
             entry = _copy_with(index, tuned, scratch, differing)
         elif differing:
-            lost |= {name: damaged[name] for name in differing}
-    return _Mended(entry, tuple(name for name in rebuilt if name not in lost), lost)
+            rebuilt = [name for name in rebuilt if name not in differing]
+            lost |= {name: damaged[name] for name in differing if entry.has(name)}  # what it never had is not lost
+    return _Mended(entry, tuple(rebuilt), lost)
 
 
 def _rebuild(place: Place, scratch: Path, choice: DenseChoice) -> tuple[SegmentEntry, set[str]]:
@@ -162,9 +163,10 @@ def _copy_with(index: Path, entry: SegmentEntry, scratch: Path, fresh: Sequence[
     segment_id = digest.hexdigest()
     deletes = entry.deletes.name if entry.deletes else None
     with files.new_folder(index / SEGMENTS / segment_id) as folder:
-        for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]:
-            origin = scratch if file.name in fresh else index / SEGMENTS / entry.segment_id
-            shutil.copyfile(origin / file.name, folder / file.name)
+        old = {file.name for file in [*entry.files, *([entry.deletes] if entry.deletes else [])]}
+        for name in sorted(old | set(fresh)):
+            origin = scratch if name in fresh else index / SEGMENTS / entry.segment_id
+            shutil.copyfile(origin / name, folder / name)
         entries = {path.name: file_entry(path) for path in sorted(folder.iterdir())}
     return dataclasses.replace(
         entry,
@@ -182,5 +184,5 @@ def _documents(index: Path, broken: Iterable[_Mended]) -> list[str]:
         alive = np.ones(entry.chunks, np.bool_)
         if entry.deletes is not None and entry.deletes.name not in mended.lost:
             alive[files.read_array(folder / entry.deletes.name, np.uint32, 1)] = False
-        found.update(ChunkStore(folder, entry.chunks).doc_ids[alive])
+        found.update(ChunkStore(folder, entry.chunks).column("doc_id")[alive])
     return sorted(found)

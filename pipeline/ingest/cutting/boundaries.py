@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,29 @@ VERBATIM_LINE = 0.2
 AFTER_HEADING = -1.0
 """Worth of a cut, to be added to the share of the chunk that is filled there (0 to 1)."""
 
-Cuts = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
-"""Offsets, ascending and unique, and the worth of each."""
+Fits = Callable[[int, int], bool]
+"""Whether the stretch from one offset to another can be a chunk of its own."""
+Overlay = Callable[[dict[int, float], Fits], list[int]]
+"""Changes the worth of the places found so far; returns those that no chunk goes beyond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Good places to cut a text: offsets, ascending and unique, and the worth of each.
+
+    `stops`: those among the offsets that no chunk goes beyond, ascending.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    worth: npt.NDArray[np.float64]
+    stops: npt.NDArray[np.int64]
+
+    def within(self, start: int, end: int) -> Cuts:
+        """Those between two offsets, counted from the first."""
+        kept = (self.offsets > start) & (self.offsets < end)
+        stops = self.stops[(self.stops > start) & (self.stops < end)]
+        return Cuts(self.offsets[kept] - start, self.worth[kept], stops - start)
+
 
 CLOSERS = "\"'”’»)\\]）］」』】〉》〕｣＂"
 _SENTENCE = re.compile(
@@ -56,10 +78,15 @@ WRAPPED_WIDTH = 45
 WRAPPED_WIDTH_CJK = 35
 
 
-def cuts_of(text: str, outline: Outline | None, fits: Callable[[int, int], bool]) -> Cuts:
+def cuts_of(
+    text: str,
+    outline: Outline | None,
+    fits: Fits = lambda start, end: False,
+    overlay: Overlay = lambda worth, fits: [],
+) -> Cuts:
     """The good places to cut `text`; `outline` is that of a Markdown text.
 
-    `fits(start, end)` tells whether a stretch can be a chunk of its own: code and tables that can are never cut.
+    Code and tables that fit are never cut; others are cut between lines. `overlay` may change what was found.
     """
     worth: dict[int, float] = {}
 
@@ -77,9 +104,14 @@ def cuts_of(text: str, outline: Outline | None, fits: Callable[[int, int], bool]
             offer(match.start(), LINE)
     if outline is not None:
         _overlay(text, outline, worth, fits)
+    stops = set(overlay(worth, fits))
     first = _NOT_SPACE.search(text)
     places = sorted(place for place in worth if first is not None and place > first.start())
-    return np.array(places, dtype=np.int64), np.array([worth[place] for place in places], dtype=np.float64)
+    return Cuts(
+        np.array(places, dtype=np.int64),
+        np.array([worth[place] for place in places], dtype=np.float64),
+        np.array(sorted(stops.intersection(places)), dtype=np.int64),
+    )
 
 
 def encodable(text: str) -> str:
@@ -163,7 +195,7 @@ def _is_soft_wrap(text: str, line_end: int, following: int) -> bool:
     return line_end >= width and not _LINE_END.search(text, line_end - width, line_end)
 
 
-def _overlay(text: str, outline: Outline, worth: dict[int, float], fits: Callable[[int, int], bool]) -> None:
+def _overlay(text: str, outline: Outline, worth: dict[int, float], fits: Fits) -> None:
     """Blocks and headings over the lines; nothing inside code and tables but lines, if they cannot stay whole."""
     places = sorted(worth)
     for start, end in outline.verbatim:

@@ -8,24 +8,27 @@ and cut again if it came out too long.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from pipeline.config import ChunkingSettings
-from pipeline.ingest.cutting.boundaries import HEADING, HEADING_STEP, Cuts, cuts_of, encodable, settle, weak_cut
+from pipeline.ingest.cutting.boundaries import Cuts, cuts_of, encodable
 from pipeline.ingest.cutting.context import ContextWriter, DocumentContext, title_of
 from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.ingest.cutting.markdown import HeadingPath, Outline, outline
+from pipeline.ingest.cutting.plan import Ints, Plan, Span, content_start
+from pipeline.ingest.cutting.tables import Tables
 from pipeline.records import Chunk, Document, Fingerprint, in_context
 
 CHUNKER_VERSION = 1
 """Part of the fingerprint: raise it with every change that moves a cut."""
+
+TABLES_VERSION = 1
+"""The same for how tables are cut and what is said of them, where that is done at all."""
 
 TOKEN_CHARS = 64
 """A stretch of this many characters counts as a token at least: a megabyte of base64 may be one unknown token."""
@@ -33,17 +36,8 @@ TOKEN_CHARS = 64
 EDGE_TOKENS = 16
 BLOCK_CHARS = 16_384
 BLOCKS_AT_ONCE = 64
-SMALL_TAIL = 0.2
-TAIL_COST = 0.5
-SECTION = HEADING - 6 * HEADING_STEP - 1e-9
-"""Worth of the least heading: no overlap is carried across it."""
 
 PROBE = "The 3.5 naïve cafés—검색 엔진이다。検索エンジン 检索 ÅÅ ﬁ 👩‍👩‍👧 don't\n\tUN-2024/xyz_1 สวัสดี"
-
-Span = tuple[int, int]
-Room = Callable[[int], int]
-"""Tokens that a chunk's own text may have, by the offset at which it begins."""
-Ints = npt.NDArray[np.int64]
 
 
 class Chunker:
@@ -68,7 +62,9 @@ class Chunker:
             overlap_tokens=self._overlap,
             tokenizer=_tokenizer_digest(tokenizer),
             **({"context": settings.context} if settings.context_template else {}),
+            **({"table_headers": TABLES_VERSION} if settings.table_headers else {}),
         )
+        self._table_headers = settings.table_headers
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -77,69 +73,83 @@ class Chunker:
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """The chunks in order, white space at their ends left out; none for a document without any text."""
-        text = document.text
-        shape = outline(text) if document.is_markdown else None
-        path = HeadingPath(text, shape.headings if shape else [])
-        context = DocumentContext(self._contexts, text, title_of(document.metadata), path)
-        return chunks_of(document, self._spans(text, shape, context, trim=True), path.at, context.at)
+        shape = outline(document.text) if document.is_markdown else None
+        context = self._context(document.text, shape, title_of(document.metadata))
+        return chunks_of(document, self._spans(shape, context, trim=True), context.headings_at, context.at)
 
     def spans(self, text: str, is_markdown: bool = False, trim: bool = True) -> list[Span]:
         """(start, end) of each chunk of `text`. Not trimmed and without overlap, they join to the whole text."""
         shape = outline(text) if is_markdown else None
-        path = HeadingPath(text, shape.headings if shape else [])
-        return self._spans(text, shape, DocumentContext(self._contexts, text, "", path), trim)
+        return self._spans(shape, self._context(text, shape), trim)
 
-    def _spans(self, text: str, shape: Outline | None, context: DocumentContext, trim: bool) -> list[Span]:
+    def _context(self, text: str, shape: Outline | None, title: str = "") -> DocumentContext:
+        path = HeadingPath(text, shape.headings if shape else [])
+        lines = shape.tables if shape and self._table_headers else []
+        tables = Tables(text, lines, self._contexts.sizes, self._contexts.most_of_table)
+        return DocumentContext(self._contexts, text, title, path, tables)
+
+    def _spans(self, shape: Outline | None, context: DocumentContext, trim: bool) -> list[Span]:
+        text = context.text
         if not text.strip():
             return []
         starts = self._token_starts(text)
-        if not context.tokens(_content_start(text, 0)) and len(starts) <= self._max:
+        if not context.tokens(content_start(text, 0)) and len(starts) <= self._max:
             spans = [(0, len(text))]
         else:
-            plan = _Plan(text, starts, shape, context.room(self._max), self._overlap)
-            spans = self._verified(text, starts, context, plan.spans())
+            room = context.room(self._max)
+
+            def fits(start: int, end: int) -> bool:
+                low, high = np.searchsorted(starts, (start, end))
+                return bool(high - low <= room(start))
+
+            cuts = cuts_of(text, shape, fits, context.tables.overlay)
+            plan = Plan(text, starts, cuts, room, self._overlap, context.tables.holds)
+            spans = self._verified(starts, cuts, context, plan.spans())
         return [_trimmed(text, span) for span in spans] if trim else spans
 
-    def _verified(self, text: str, starts: Ints, context: DocumentContext, spans: list[Span]) -> list[Span]:
+    def _verified(self, starts: Ints, cuts: Cuts, context: DocumentContext, spans: list[Span]) -> list[Span]:
         """`spans`, those that are too long when tokenised with their context cut again.
 
         Between white space a stretch keeps its tokens but for its first and last word, so only others and those
         that are nearly full are counted.
         """
+        text = context.text
         low, high = np.searchsorted(starts, np.array(spans)).T
-        taken = np.array([context.tokens(_content_start(text, start)) for start, _ in spans])
+        taken = np.array([context.tokens(content_start(text, start)) for start, _ in spans])
         roomy = (high - low + EDGE_TOKENS <= self._max - taken).tolist()
         doubtful = [i for i, span in enumerate(spans) if not (roomy[i] and _between_space(text, span))]
-        counts = dict(zip(doubtful, self._count(text, context, [spans[i] for i in doubtful]), strict=True))
+        counts = dict(zip(doubtful, self._count(context, [spans[i] for i in doubtful]), strict=True))
         done: list[Span] = []
         again = False
         for i, (start, end) in enumerate(spans):
             if again or (done and start <= done[-1][0]):  # no overlap with a chunk that was cut again
                 start = spans[i - 1][1]
-                counts[i] = self._count(text, context, [(start, end)])[0]
+                counts[i] = self._count(context, [(start, end)])[0]
             again = counts.get(i, 0) > self._max
             if again:
-                done += self._cut_again(text, context, (max(start, done[-1][1] if done else 0), end))
+                done += self._cut_again(cuts, context, (max(start, done[-1][1] if done else 0), end))
             else:
                 done.append((start, end))
         return done
 
-    def _cut_again(self, text: str, context: DocumentContext, span: Span) -> list[Span]:
+    def _cut_again(self, cuts: Cuts, context: DocumentContext, span: Span) -> list[Span]:
         begin, end = span
-        part = text[begin:end]
+        part = context.text[begin:end]
         starts = self._token_starts(part)
+        within_table = context.tables.holds(content_start(context.text, begin))
+        places = cuts.within(begin, end) if within_table else cuts_of(part, None)
         room = self._max
         while room > 0:
-            plan = _Plan(part, starts, None, context.room(room, begin), 0)
+            plan = Plan(part, starts, places, context.room(room, begin))
             pieces = [(begin + low, begin + high) for low, high in plan.spans()]
-            if max(self._count(text, context, pieces)) <= self._max:
+            if max(self._count(context, pieces)) <= self._max:
                 break
             room = room * 3 // 4
         return pieces
 
-    def _count(self, text: str, context: DocumentContext, spans: Sequence[Span]) -> list[int]:
+    def _count(self, context: DocumentContext, spans: Sequence[Span]) -> list[int]:
         """Tokens of each stretch with its context, without the white space at its ends."""
-        counts: list[int] = []
+        text, counts = context.text, list[int]()
         for low in range(0, len(spans), 256):
             trimmed = [_trimmed(text, span) for span in spans[low : low + 256]]
             batch = [encodable(in_context(context.at(start), text[start:end])) for start, end in trimmed]
@@ -162,85 +172,6 @@ class Chunker:
                 starts[i] = start + 1  # a token that carries the space before its word begins with the word
         found = np.maximum.accumulate(np.array([0, *starts], dtype=np.int64))[1:]
         return _fill_gaps(found, len(text))
-
-
-class _Plan:
-    """The cuts of one text, chosen from left to right."""
-
-    def __init__(self, text: str, starts: Ints, shape: Outline | None, room: Room, overlap: int) -> None:
-        self._text = text
-        self._starts = starts
-        self._room = room
-        self._overlap = overlap
-        self._text_end = len(text.rstrip())
-        self._cuts, self._worth = self._places(shape)
-        self._cut_tokens = np.searchsorted(starts, self._cuts)
-
-    def _places(self, shape: Outline | None) -> Cuts:
-        def fits(start: int, end: int) -> bool:
-            low, high = np.searchsorted(self._starts, (start, end))
-            return bool(high - low <= self._room(start))
-
-        return cuts_of(self._text, shape, fits)
-
-    def spans(self) -> list[Span]:
-        """(start, end) of each chunk, white space included."""
-        spans: list[Span] = []
-        start = end = 0
-        total = len(self._starts)
-        while True:
-            content = _content_start(self._text, start)
-            first = int(np.searchsorted(self._starts, content))
-            room = self._room(content)
-            if total - first <= room:
-                return [*spans, (start, len(self._text))]
-            cut, worth = self._choose(first, end, room)
-            if cut is None and start < end:
-                start = end  # nothing fits behind the overlap: do without it
-                continue
-            if cut is None:
-                cut, worth = weak_cut(self._text, content, int(self._starts[first + room])), 0.0
-            if cut >= self._text_end:
-                return [*spans, (start, len(self._text))]
-            spans.append((start, cut))
-            start, end = self._next_start(start, cut, worth), cut
-
-    def _choose(self, first: int, end: int, room: int) -> tuple[int | None, float]:
-        """The best cut beyond `end` for a chunk of at most `room` tokens that begins with token `first`."""
-        low = int(np.searchsorted(self._cuts, end, side="right"))
-        high = int(np.searchsorted(self._cut_tokens, first + room, side="right"))
-        tokens = self._cut_tokens[low:high]
-        low += int(np.searchsorted(tokens, first, side="right"))
-        if low >= high:
-            return None, 0.0
-        tokens = self._cut_tokens[low:high]
-        score = self._worth[low:high] + (tokens - first) / room
-        tail = (len(self._starts) - tokens) / (SMALL_TAIL * room)
-        score -= TAIL_COST * np.clip(1 - tail, 0, 1)
-        best = low + int(len(score) - 1 - np.argmax(score[::-1]))
-        return int(self._cuts[best]), float(self._worth[best])
-
-    def _next_start(self, start: int, cut: int, worth: float) -> int:
-        """`cut`, or an earlier place at most `overlap` tokens before it; never inside the section before."""
-        if not self._overlap or worth >= SECTION:
-            return cut
-        token = int(np.searchsorted(self._starts, cut))
-        low = int(np.searchsorted(self._cut_tokens, token - self._overlap))
-        for place, value in zip(self._cuts[low:], self._worth[low:], strict=True):
-            if place >= cut:
-                break
-            if place > start and value > -1:
-                return int(place)
-        if worth == 0.0:
-            begin = int(self._starts[max(0, token - self._overlap)])
-            space = _SPACE.search(self._text, begin, cut)
-            if space is not None and start < settle(self._text, space.start()) < cut:
-                return settle(self._text, space.start())
-        return cut
-
-
-_SPACE = re.compile(r"\s")
-_NOT_SPACE = re.compile(r"\S")
 
 
 def _block_edges(text: str) -> list[int]:
@@ -268,11 +199,6 @@ def _fill_gaps(starts: Ints, length: int) -> Ints:
 def _between_space(text: str, span: Span) -> bool:
     start, end = _trimmed(text, span)
     return (start == 0 or text[start - 1].isspace()) and (end == len(text) or text[end].isspace())
-
-
-def _content_start(text: str, start: int) -> int:
-    found = _NOT_SPACE.search(text, start)
-    return found.start() if found else len(text)
 
 
 def _trimmed(text: str, span: Span) -> Span:

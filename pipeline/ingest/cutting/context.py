@@ -1,20 +1,26 @@
-"""The context of a chunk: the title and the headings that are encoded before its text."""
+"""The context of a chunk: title, headings and the header of a table, which are encoded before its text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pipeline.ingest.cutting.boundaries import encodable
 from pipeline.ingest.cutting.markdown import HeadingPath
+from pipeline.ingest.cutting.tables import KEY_SHARE, TableContext, Tables
 from pipeline.records import Metadata, in_context
 
 MOST_SHARE = 4
 """A context takes at most the `MOST_SHARE`-th part of a chunk's tokens, …"""
 MOST_TOKENS = 128
 """… and no more than this however long chunks are."""
+TABLE_SHARE = 2
+"""The header of a table takes at most the `TABLE_SHARE`-th part besides, …"""
+TABLE_TOKENS = 512
+"""… and no more than this."""
 BETWEEN_HEADINGS = " > "
+KEPT_TABLES = 64
 
 
 def title_of(metadata: Metadata) -> str:
@@ -33,6 +39,7 @@ class ContextWriter:
         self._template = template
         self._tokenizer = tokenizer
         self._most = min(max_tokens // MOST_SHARE, MOST_TOKENS)
+        self.most_of_table = min(max_tokens // TABLE_SHARE, TABLE_TOKENS)
 
     def write(self, title: str, headings: Sequence[str]) -> tuple[str, int]:
         """The context, and its tokens with the empty line after it.
@@ -48,7 +55,19 @@ class ContextWriter:
             context = self._filled(title, headings[first:])
             if context and (tokens := self._tokens(context)) <= self._most:
                 return context, tokens
-        return self._shortened(self._filled(title, ()) or self._filled("", headings[-1:]))
+        return self._shortened(self._filled(title, ()) or self._filled("", headings[-1:]), self._most)
+
+    def write_table(self, context: str, table: TableContext) -> tuple[str, int]:
+        """A context with what is said of a table below it, and its tokens. What is too long loses its end."""
+        key, taken = self._shortened(table.key, self.most_of_table // KEY_SHARE)
+        header, _ = self._shortened(table.header, self.most_of_table - taken)
+        written = "\n".join(filter(None, (context, header, key)))
+        return written, self._tokens(written) if written else 0
+
+    def sizes(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text takes."""
+        encoded = self._tokenizer.encode_batch_fast(list(map(encodable, texts)), add_special_tokens=False)
+        return list(map(len, encoded))
 
     def _filled(self, title: str, headings: Sequence[str]) -> str:
         """The template's lines, without those whose title or headings are missing."""
@@ -60,11 +79,16 @@ class ContextWriter:
                 lines.append((line.format_map(values).strip(), bool(used)))
         return "\n".join(line for line, _ in lines).strip() if any(used for _, used in lines) else ""
 
-    def _shortened(self, context: str) -> tuple[str, int]:
+    def _shortened(self, context: str, most: int) -> tuple[str, int]:
+        """As much of the beginning as takes no more than `most` tokens, and its tokens."""
+        if not context:
+            return "", 0
+        if (tokens := self._tokens(context)) <= most:
+            return context, tokens
         offsets = self._tokenizer.encode(encodable(context), add_special_tokens=False).offsets
-        for kept in range(min(self._most, len(offsets) - 1), 0, -1):
+        for kept in range(min(most, len(offsets) - 1), 0, -1):
             short = context[: offsets[kept][0]].rstrip()
-            if short and (tokens := self._tokens(short)) <= self._most:
+            if short and (tokens := self._tokens(short)) <= most:
                 return short, tokens
         return "", 0
 
@@ -76,9 +100,11 @@ class ContextWriter:
 class DocumentContext:
     """The contexts of one document's chunks, by the offset at which a chunk's text begins."""
 
-    def __init__(self, writer: ContextWriter, text: str, title: str, path: HeadingPath) -> None:
-        self._text, self._title, self._path = text, title, path
+    def __init__(self, writer: ContextWriter, text: str, title: str, path: HeadingPath, tables: Tables) -> None:
+        self.text, self.tables, self.headings_at = text, tables, path.at
+        self._title = title
         self._write = cache(writer.write)
+        self._write_table = lru_cache(maxsize=KEPT_TABLES)(writer.write_table)
 
     def at(self, start: int) -> str:
         """The context of a chunk that begins at `start`, without the title if that is the chunk's first line."""
@@ -93,8 +119,10 @@ class DocumentContext:
         return lambda start: max(1, most - self.tokens(offset + start))
 
     def _found(self, start: int) -> tuple[str, int]:
-        line = self._text[start : start + 2 * len(self._title) + 1].partition("\n")[0]
-        return self._write("" if _same(self._title, line) else self._title, self._path.at(start))
+        line = self.text[start : start + 2 * len(self._title) + 1].partition("\n")[0]
+        context, tokens = self._write("" if _same(self._title, line) else self._title, self.headings_at(start))
+        table = self.tables.at(start)
+        return self._write_table(context, table) if table.header or table.key else (context, tokens)
 
 
 def _same(title: str, other: str) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pipeline.arguments import shown
 from pipeline.errors import ConfigError
 from pipeline.records import Chunk, Document, Fingerprint
+
+PAGE, LAST_PAGE = "page", "last_page"
+"""Metadata of a chunk whose document has pages."""
 
 
 class DocumentChunker(Protocol):
@@ -42,11 +46,18 @@ def chunks_of(
             end=end,
             text=document.text[start:end],
             headings=headings_at(start),
-            metadata=document.metadata,
+            metadata={**document.metadata, **pages_of(document.pages, start, end)},
             doc_hash=doc_hash,
             source=document.source,
             context=context_at(start),
         )
+
+
+def pages_of(pages: Sequence[int], start: int, end: int) -> dict[str, int]:
+    """The pages, counted from 1, on which a stretch of a text begins and ends; none of a text without pages."""
+    if not pages:
+        return {}
+    return {PAGE: bisect_right(pages, start) or 1, LAST_PAGE: bisect_left(pages, end) or 1}
 
 
 def checked_chunker(value: DocumentChunker) -> DocumentChunker:

@@ -30,16 +30,27 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
+class TableLines:
+    """A table: `text[start:end]` holds it. `rows`: where the line of each row begins, the header's first."""
+
+    start: int
+    end: int
+    rows: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Outline:
     """`headings` in order. `blocks`: offset where a block, list item or thematic break starts → nesting depth.
 
-    `rules`: offsets of thematic breaks. `verbatim`: (start, end) of code blocks, HTML blocks and tables.
+    `rules`: offsets of thematic breaks. `verbatim`: (start, end) of code blocks, HTML blocks and tables. `tables`:
+    the tables among them, in order.
     """
 
     headings: list[Heading] = field(default_factory=list)
     blocks: dict[int, int] = field(default_factory=dict)
     rules: set[int] = field(default_factory=set)
     verbatim: list[tuple[int, int]] = field(default_factory=list)
+    tables: list[TableLines] = field(default_factory=list)
 
 
 def outline(text: str) -> Outline:
@@ -63,6 +74,10 @@ def outline(text: str) -> Outline:
             found.blocks.setdefault(start, token.level)
             if token.type in LEAVES or token.type == "table_open":
                 found.verbatim.append((start, end))
+            if token.type == "table_open":
+                found.tables.append(TableLines(start, end))
+        elif token.type == "tr_open":
+            found.tables[-1].rows.append(start)
     return found
 
 

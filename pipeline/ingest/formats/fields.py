@@ -66,9 +66,12 @@ def build_document(
 def refuse_oversize(text: str, max_bytes: int) -> None:
     """Raise `UnreadableError` if `text` takes more than `max_bytes` as UTF-8."""
     if len(text) * 4 > max_bytes and len(text.encode("utf-8", "surrogatepass")) > max_bytes:
-        raise UnreadableError(
-            f"text is longer than {max_bytes / 1e6:g} MB; raise ingest.max_document_mb to read it"
-        )
+        raise oversize(max_bytes)
+
+
+def oversize(max_bytes: int) -> UnreadableError:
+    """What to raise for a text of more than `max_bytes`."""
+    return UnreadableError(f"text is longer than {max_bytes / 1e6:g} MB; raise ingest.max_document_mb to read it")
 
 
 def metadata_value(value: Any) -> MetadataValue:

@@ -6,14 +6,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError, choose_file_encoding
-from pipeline.ingest.formats.fields import Columns, build_document, first_line, typed_cell
+from pipeline.ingest.formats.fields import Columns, build_document, first_line, oversize, typed_cell
+from pipeline.ingest.formats.markup import table_as_markdown
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Found, refused
 from pipeline.ingest.sources import SourceFile
@@ -115,19 +116,18 @@ def read_csv(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     `.csv`: fields apart by the one of `,` `;` tab `|` that the header holds most of, quoted as RFC 4180 says.
     `.tsv`: apart by tabs and never quoted (the IANA format), so a stray `"` cannot swallow rows.
     """
+    if file.source.table:
+        yield Found(0, partial(_table, file, settings))
+        return
     limit = max_bytes(settings)
-    csv.field_size_limit(max(limit, csv.field_size_limit()))
     with _open(file.path, settings) as stream:
         lines = BoundedLines(stream, limit)
-        head = next(lines, "")
-        rows: Iterator[list[str]]
-        if file.suffix == ".tsv":
-            rows = csv.reader(_Replay(head, lines), delimiter="\t", quoting=csv.QUOTE_NONE)
-        else:
-            delimiter = max(",;\t|", key=head.count)
-            rows = csv.reader(_Replay(head, lines), delimiter=delimiter, strict=True)
+        rows = _rows(lines, file.suffix, limit)
         header = _header(rows)
-        columns = Columns.choose(header, file.source)
+        try:
+            columns = Columns.choose(header, file.source)
+        except UnreadableError as error:
+            raise UnreadableError(f"{error}; `table: true` reads the file as one table") from None
         while True:
             start = lines.line + 1
             try:
@@ -144,11 +144,51 @@ def read_csv(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
                 yield Found(start, partial(_of_row, row, header, columns, file, start, limit))
 
 
+def _rows(lines: BoundedLines, suffix: str, limit: int) -> Iterator[list[str]]:
+    csv.field_size_limit(max(limit, csv.field_size_limit()))
+    head = next(lines, "")
+    if suffix == ".tsv":
+        return csv.reader(_Replay(head, lines), delimiter="\t", quoting=csv.QUOTE_NONE)
+    delimiter = max(",;\t|", key=head.count)
+    return csv.reader(_Replay(head, lines), delimiter=delimiter, strict=True)
+
+
+def _table(file: SourceFile, settings: IngestSettings) -> Document:
+    """The whole file as one table. A row that cannot be read rejects it: a table with a hole would not show it."""
+    limit = max_bytes(settings)
+    with _open(file.path, settings) as stream:
+        lines = BoundedLines(stream, limit)
+        rows = _rows(lines, file.suffix, limit)
+        header = _header(rows)
+        kept, size = [header], 0
+        while True:
+            start = lines.line + 1
+            try:
+                row = next(rows, None)
+                if row and len(row) != len(header):
+                    raise _ragged(row, header)
+            except UnreadableError as error:
+                raise UnreadableError(f"line {start}: {error}") from None
+            except csv.Error as error:
+                raise UnreadableError(f"line {start}: {_csv_reason(error, lines.line - start)}") from None
+            if row is None:
+                return Document(file.name, table_as_markdown(kept), {}, is_markdown=True)
+            if any(cell.strip() for cell in row):
+                kept.append(row)
+                size += sum(len(cell.encode("utf-8", "surrogateescape")) for cell in row)
+                if size > limit:
+                    raise oversize(limit)
+
+
+def _ragged(row: Sequence[str], header: Sequence[str]) -> UnreadableError:
+    return UnreadableError(f"{len(row)} fields where the header has {len(header)}")
+
+
 def _of_row(
     row: list[str], header: list[str], columns: Columns, file: SourceFile, line: int, limit: int
 ) -> Document:
     if len(row) != len(header):
-        raise UnreadableError(f"{len(row)} fields where the header has {len(header)}")
+        raise _ragged(row, header)
     record = dict(zip(header, map(typed_cell, row), strict=True))
     record[columns.text] = row[header.index(columns.text)]
     for name in (columns.identity, columns.title):

@@ -1,6 +1,6 @@
-"""PDF, DOCX, PPTX, XLSX, HTML and EPUB → Markdown, by markitdown (the extra `docs`), imported only when needed.
+"""DOCX, PPTX, HTML and EPUB → Markdown, by markitdown (the extra `docs`), imported only when needed.
 
-The converter is chosen by suffix. markitdown's own guessing would turn a broken PDF into a page of its raw bytes.
+The converter is chosen by suffix. markitdown's own guessing would turn a broken file into a page of its raw bytes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue
 
 INSTALL_DOCS = "pip install 'hybrid-pipeline[docs]'"
-ZIPPED = frozenset({".docx", ".pptx", ".xlsx", ".epub"})
+ZIPPED = frozenset({".docx", ".pptx", ".epub"})
 HTML = frozenset({".html", ".htm"})
-TITLED = frozenset({".pdf", ".docx", ".pptx", ".xlsx"})
+TITLED = frozenset({".docx", ".pptx"})
 """Formats whose converter leaves the title among the document's properties."""
 EXPANSION = 20
 """A zipped format may unpack to this many times `max_document_mb`; more is a zip bomb or useless."""
@@ -43,10 +43,8 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
     except ImportError:
         raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
     known: dict[str, Any] = {
-        ".pdf": converters.PdfConverter,
         ".docx": converters.DocxConverter,
         ".pptx": converters.PptxConverter,
-        ".xlsx": converters.XlsxConverter,
         ".html": converters.HtmlConverter,
         ".htm": converters.HtmlConverter,
         ".epub": converters.EpubConverter,
@@ -55,7 +53,7 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
     if not data:
         raise UnreadableError("empty")
     if file.suffix in ZIPPED:
-        _refuse_zip_bomb(data, file.suffix, max_bytes(settings) * EXPANSION)
+        refuse_zip_bomb(data, file.suffix, max_bytes(settings) * EXPANSION)
     if file.suffix in HTML:
         data = decode(data, settings.encodings).encode()
     info = StreamInfo(extension=file.suffix, filename=file.path.name, charset="utf-8")
@@ -68,16 +66,17 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
     except (MemoryError, RecursionError):
         raise
-    except Exception as error:  # the border: six parsers, each with its own errors
+    except Exception as error:  # the border: four parsers, each with its own errors
         raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
     text = normalise_newlines(text.encode("utf-8", "replace").decode("utf-8"))
     refuse_oversize(text, max_bytes(settings))
-    title = title or (property_title(data, file.suffix) if file.suffix in TITLED else "")
+    title = title or (property_title(data) if file.suffix in TITLED else "")
     metadata: dict[str, MetadataValue] = {"title": title} if title else {}
     return Document(file.name, text, metadata, is_markdown=True)
 
 
-def _refuse_zip_bomb(data: bytes, suffix: str, limit: int) -> None:
+def refuse_zip_bomb(data: bytes, suffix: str, limit: int) -> None:
+    """Raise `UnreadableError` if a zipped file says that it unpacks to more than `limit` bytes, or is broken."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())

@@ -1,4 +1,4 @@
-"""The title among the properties of a PDF or an Office document."""
+"""The title among the properties of an Office document or a PDF."""
 
 from __future__ import annotations
 
@@ -17,29 +17,20 @@ _NO_TITLE = re.compile(
 """What programs write there by themselves: their own names, and those of files."""
 
 
-def property_title(data: bytes, suffix: str) -> str:
-    """The title that a file's properties name; empty if they name none or cannot be read: its text may be sound."""
+def property_title(data: bytes) -> str:
+    """The title that an Office file's properties name; empty if none or broken: its text may be sound."""
     try:
-        title = _pdf_title(data) if suffix == ".pdf" else _office_title(data)
+        return usable_title(_office_title(data))
     except (MemoryError, RecursionError):
         raise
     except Exception:  # the border: whatever parsers say to properties that nobody needs for the text
         return ""
+
+
+def usable_title(title: str) -> str:
+    """A title on one line; empty if a program wrote it there by itself."""
     title = " ".join(title.replace("\0", "").encode("utf-8", "replace").decode("utf-8").split())
     return "" if _NO_TITLE.fullmatch(title) else title
-
-
-def _pdf_title(data: bytes) -> str:
-    from pdfminer.pdfdocument import PDFDocument
-    from pdfminer.pdfparser import PDFParser
-    from pdfminer.pdftypes import resolve1
-    from pdfminer.utils import decode_text
-
-    for properties in PDFDocument(PDFParser(io.BytesIO(data))).info:
-        title = resolve1(properties.get("Title"))
-        if isinstance(title, bytes):
-            return decode_text(title)
-    return ""
 
 
 def _office_title(data: bytes) -> str:

@@ -31,6 +31,7 @@ class Bm25Encoder:
     dense_fingerprint: Fingerprint | None = None
     dimension: int | None = None
     runtime = Runtime("numpy", "cpu", "f32")
+    combines_queries = True
 
     def __init__(self, settings: Bm25Settings | None = None) -> None:
         settings = self._settings = settings or Bm25Settings()

@@ -10,7 +10,7 @@ from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
 from pipeline.models.choose.applicable import refuse_unused
 from pipeline.models.choose.kinds import resolve
-from pipeline.models.contract import Encoder, LexicalScoring, Runtime
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
 from pipeline.models.local.english import english_tokenizer
 from pipeline.records import Encoded, Fingerprint
 
@@ -40,6 +40,12 @@ class MixedEncoder:
     def gives_multivectors(self) -> bool:
         """Whether the dense encoder does."""
         return self.dense_encoder is not None and self.dense_encoder.gives_multivectors
+
+    @property
+    def combines_queries(self) -> bool:
+        """Whether both encoders do."""
+        sides = (self.dense_encoder, self.lexical_encoder)
+        return all(combines_queries(side) for side in sides if side is not None)
 
     @property
     def lexical_scoring(self) -> LexicalScoring:

@@ -10,7 +10,7 @@ from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.models.files import cache
 from pipeline.models.files.instructions import Instructions
 from pipeline.models.files.tokenizer import TokenIds
-from pipeline.models.runtime.batching import TokenBatch, token_batches
+from pipeline.models.runtime.batching import Cut, TokenBatch, padded, same_width, token_batches
 from pipeline.models.runtime.gather import Gather
 from pipeline.models.runtime.openvino import Mode, OpenVinoEncoder, Outputs, usable_precision
 from pipeline.names import DENSE
@@ -136,8 +136,13 @@ class TransformerEncoder:
         return self._encode(texts, self.spec.instructions.document, "throughput")
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
-        """Encode queries, one batch at a time on all cores."""
-        return self._encode(texts, self.spec.instructions.query, "latency")
+        """Encode queries, one batch at a time on all cores. What a query gets does not depend on the others."""
+        return self._encode(texts, self.spec.instructions.query, "latency", same_width)
+
+    @property
+    def combines_queries(self) -> bool:
+        """Whether a query gets the same bits in a batch: OpenVINO's rows do not depend on their number."""
+        return self.runtime.name == "openvino"
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """`{token id: token}` of a query that can carry a lexical weight; empty without a lexical head."""
@@ -153,16 +158,16 @@ class TransformerEncoder:
             self._tokenizer = self._loader.tokenizer()
         return self._tokenizer
 
-    def _encode(self, texts: Sequence[str], instruction: str, mode: Mode) -> Encoded:
+    def _encode(self, texts: Sequence[str], instruction: str, mode: Mode, cut: Cut = padded) -> Encoded:
         session = self.session(mode)
         if instruction:
             texts = [instruction + text for text in texts]
-        return self._gather(session.run(self.batches(texts)), len(texts))
+        return self._gather(session.run(self.batches(texts, cut)), len(texts))
 
-    def batches(self, texts: Sequence[str]) -> Iterator[TokenBatch]:
+    def batches(self, texts: Sequence[str], cut: Cut = padded) -> Iterator[TokenBatch]:
         """The texts as the model gets them, tokenized and cut into batches as they are drawn."""
         spec = self.spec
-        return token_batches(texts, self.tokenizer.encode, self._batch_tokens, spec.pad_id, spec.max_tokens)
+        return token_batches(texts, self.tokenizer.encode, self._batch_tokens, spec.pad_id, spec.max_tokens, cut)
 
     def session(self, mode: Mode) -> Session:
         """The loaded model."""

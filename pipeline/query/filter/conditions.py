@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.query.filter.allowed import DOCUMENTED, Limits, refusal
+from pipeline.query.filter.functions import CLOCKS
 from pipeline.query.fusion.methods import unknown
 
 TABLE, ROW = "chunks", "__row"
@@ -87,7 +88,7 @@ def objection(
     """
     if tree["error"]:
         return described(tree, condition, names)
-    where = _where(tree)
+    where = where_of(tree)
     for node in _nodes(where):
         kind, place, length = node.get("class"), node.get("query_location"), node.get("query_location_length", 0)
         if kind == "COLUMN_REF" and str(node["column_names"][-1]).casefold() == ROW:
@@ -106,6 +107,49 @@ def objection(
         return _placed(place, length, condition, refused.words)
     closing = _closes_nothing(condition)
     return None if closing is None else f"at character {closing + 1}, `)`: closes nothing"
+
+
+def where_of(tree: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The condition in a parsed statement, `None` if it is not one statement with a condition."""
+    statements = tree["statements"]
+    found: dict[str, Any] | None = statements[0]["node"].get("where_clause") if len(statements) == 1 else None
+    return found
+
+
+def with_where(tree: Mapping[str, Any], where: Mapping[str, Any]) -> dict[str, Any]:
+    """The parsed statement with another condition."""
+    (one,) = tree["statements"]
+    return {**tree, "statements": [{**one, "node": {**one["node"], "where_clause": where}}]}
+
+
+def mentioned(node: Mapping[str, Any]) -> set[str]:
+    """In lower case, every name in a parsed condition that may be a column's, or the table's for all of them.
+
+    In `lang.lower()`, `lang` is a schema to the parser; in `chunks.lang`, the table is no more than a prefix.
+    """
+    found: set[str] = set()
+    for inner in _nodes(node):
+        path = [str(name).lower() for name in inner.get("column_names", ())]
+        if inner.get("class") == "FUNCTION":
+            path = [str(inner[key]).lower() for key in ("catalog", "schema") if key in inner]
+            path += [str(name).lower() for name in inner.get("qualified_name", {}).get("path", ())[:-1]]
+        found.update(name for name in path[:-1] if name != TABLE)
+        found.update(path[-1:])
+    return found
+
+
+def is_timeless(node: Mapping[str, Any]) -> bool:
+    """Whether a parsed condition says the same of a chunk tomorrow."""
+    functions = {str(inner["function_name"]).casefold() for inner in _nodes(node) if "function_name" in inner}
+    return not CLOCKS & (functions | mentioned(node))
+
+
+_PLAIN = {"COMPARISON", "CONJUNCTION", "CONSTANT", "COLUMN_REF", "BETWEEN", "OPERATOR"}
+
+
+def is_plain(node: Mapping[str, Any]) -> bool:
+    """Whether a parsed condition only compares: that takes no time worth stopping, and makes no values."""
+    return all(inner.get("class", "COLUMN_REF") in _PLAIN for inner in _nodes(node))
 
 
 def described(detail: Mapping[str, Any], condition: str, names: Sequence[str]) -> str:
@@ -182,12 +226,6 @@ def _closes_nothing(condition: str) -> int | None:
 def _short(piece: str) -> str:
     folded = " ".join(piece.split())
     return folded if len(folded) <= _LONGEST_PIECE else folded[:_LONGEST_PIECE] + "…"
-
-
-def _where(tree: Mapping[str, Any]) -> dict[str, Any] | None:
-    statements = tree["statements"]
-    found: dict[str, Any] | None = statements[0]["node"].get("where_clause") if len(statements) == 1 else None
-    return found
 
 
 def _without_where(tree: Mapping[str, Any]) -> Any:

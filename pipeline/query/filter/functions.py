@@ -69,6 +69,12 @@ DATES = _names(
     weekofyear year yearweek
     """
 )
+CLOCKS = _names(
+    """
+    age current_date current_localtime current_localtimestamp current_time current_timestamp get_current_time
+    get_current_timestamp localtime localtimestamp now today transaction_timestamp
+    """
+)
 JSON = _names(
     """
     json_array_length json_contains json_exists json_extract json_extract_path json_extract_path_text

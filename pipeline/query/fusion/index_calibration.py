@@ -82,13 +82,13 @@ def sample(snapshot: Snapshot, count: int, seed: int) -> list[Sample]:
         for ordinal, chunk_id in _live(segment)
     )
     chosen = heapq.nsmallest(count, keys)
-    # Ascending numbers read each row group once; then back into the drawn order.
+    # Ascending numbers read a file in its order; then back into the drawn order.
     cut = {number: _cut(snapshot, number, seed) for number in sorted(number for _, number in chosen)}
     return [Sample(number, query) for _, number in chosen if (query := cut[number]) is not None]
 
 
 def _live(segment: Segment) -> Iterator[tuple[int, str]]:
-    for ordinal, chunk_id in enumerate(segment.store.chunk_ids):
+    for ordinal, chunk_id in enumerate(segment.store.column("chunk_id")):
         if segment.deleted is None or not segment.deleted[ordinal]:
             yield ordinal, str(chunk_id)
 

@@ -65,6 +65,10 @@ class Leg(ABC, Generic[Query]):
     def passage_score(self, query: Query, passages: Encoded, row: int) -> float:
         """Return what passage `row` would score if it stood in the index."""
 
+    def passages(self, ids: Ids) -> Encoded:
+        """Return what is stored of given chunks, in their order; nothing where passages cannot ask."""
+        return Encoded()
+
     def bound(self, query: Query) -> float:
         """Return the highest score that any text could have; 0 where none is known, or none is needed."""
         return 0.0

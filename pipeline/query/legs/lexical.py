@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from pipeline import names
 from pipeline.forking import shared_property
+from pipeline.index.components.rows import stacked
 from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import Saturation, SparseQuery
+from pipeline.index.schemas import table_to_sparse
 from pipeline.index.segment import Mask, Segment
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.snapshot import Float64, Ids, Ranking, Snapshot
-from pipeline.records import Encoded, Float32, TokenMatch
+from pipeline.records import Encoded, Float32, SparseRows, TokenMatch
 
 
 class LexicalLeg(Leg[SparseQuery]):
@@ -92,6 +94,16 @@ class LexicalLeg(Leg[SparseQuery]):
             norm = k1 * (1 - b + b * float(stored.sum(dtype=np.float64)) / self._mean_length)
             document = document * (k1 + 1) / (document + norm)
         return float(query.weights[in_query] @ document)
+
+    def passages(self, ids: Ids) -> Encoded:
+        """Return the stored weights of given chunks; term frequencies for BM25."""
+        tables, order = [], []
+        for number, inside, ordinals in self._snapshot.by_segment(ids):
+            tables.append(LEXICAL.rows.of_segment(self._snapshot.segments[number].place)(ordinals))
+            order.append(inside)
+        if not tables:
+            return Encoded(lexical=SparseRows.concatenate([]))
+        return Encoded(lexical=table_to_sparse(stacked(tables, np.argsort(np.concatenate(order)))))
 
     def bound(self, query: SparseQuery) -> float:
         """Return the score of a text with the largest contribution that every token could make."""

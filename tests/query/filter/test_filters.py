@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import QueryError
 from pipeline.job import build as builder
+from pipeline.query.filter import masks
+from pipeline.query.filter.allowed import Limits
+from pipeline.query.filter.engine import Database
 from pipeline.query.searcher import Index, open_index
 from tests.support.collection import config_for, write_documents
 
@@ -59,6 +64,40 @@ def test_exactly_what_satisfies_the_condition_is_ranked(
         assert {leg: s.score for leg, s in hit.legs.items()} == {
             leg: s.score for leg, s in unfiltered[hit.chunk_id].items()
         }
+
+
+def test_facets_are_of_live_chunks_that_satisfy_the_condition(index: Index) -> None:
+    lang, tags = index.facets(["lang", "tags"], limit=3)
+    assert [(one.value, one.documents) for one in lang.values] == [("en", 6), ("ko", 5)]
+    assert [(one.value, one.documents) for one in tags.values] == [("a", 11), ("t0", 1), ("t1", 1)]
+    assert (tags.distinct, tags.missing) == (12, 1)
+    (lang,) = index.facets("lang", where="year >= 2004")
+    assert [(one.value, one.documents) for one in lang.values] == [("en", 4), ("ko", 3)]
+    assert index.facets([]) == []
+    with pytest.raises(QueryError, match="unknown field 'langs'"):
+        index.facets(["langs"])
+    with pytest.raises(QueryError, match=r"^filter: "):
+        index.facets(["lang"], where="lang = ")
+    with pytest.raises(QueryError, match=r"^where=7: give an SQL condition"):
+        index.facets(["lang"], where=7)  # type: ignore[arg-type]
+
+
+def test_a_condition_is_evaluated_once_beside_the_encoding(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is wrong with it is told all the same."""
+    asked: list[tuple[str, bool]] = []
+    real = masks.database
+
+    def spy(condition: str, names: list[str], limits: Limits) -> AbstractContextManager[Database]:
+        asked.append((condition, threading.current_thread() is threading.main_thread()))
+        return real(condition, names, limits)
+
+    monkeypatch.setattr(masks, "database", spy)
+    for _ in range(2):
+        assert len(index.search("common", where="year = 2003 or year = 2004")) == 2
+    assert asked == [("year = 2003 or year = 2004", False)]
+    with pytest.raises(QueryError, match=r"^filter: .*unknown column 'yeer'"):
+        index.search("common", where="yeer = 2003")
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,47 +5,53 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipeline.errors import QueryError
-from pipeline.index.chunks import ChunkStore
-from pipeline.query.filter.allowed import Limits, refusal
+from pipeline.index.columns.derive import columns_of
+from pipeline.index.columns.reader import SegmentColumns
+from pipeline.query.filter.allowed import LIMITS, Limits, refusal
 from pipeline.query.filter.functions import FUNCTIONS
 from pipeline.query.filter.masks import ChunkFilter
+from pipeline.query.filter.table import ColumnTable
 
-PAGE = Path(__file__).parent.parent.parent / "docs/filters.md"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a filter asks of a store."""
-
-    count: int
-
-    def column(self, name: str) -> Any:
-        return np.array([self._value(name, row) for row in range(self.count)], dtype=object)
-
-    def _value(self, name: str, row: int) -> Any:
-        title, date = f"Some title {row}", f"2020-01-{row % 28 + 1:02}"
-        nested = {"team": {"name": f"n{row}"}}
-        metadata = {"lang": "ko" if row % 2 else "en", "year": 2000 + row, "tags": ["a", f"t{row}"]}
-        metadata |= {"title": title, "date": date, "meta": nested}
-        return {"ordinal": row, "metadata": json.dumps(metadata)}.get(name, f"{name}-{row}")
+PAGE = Path(__file__).parents[3] / "docs/filters.md"
 
 
-def filter_of(rows: int, limits: Limits | None = None) -> ChunkFilter:
-    stores = [cast(ChunkStore, Rows(rows))]
-    return ChunkFilter(stores, [rows]) if limits is None else ChunkFilter(stores, [rows], limits)
+def chunks(rows: int) -> pa.Table:
+    """Chunks with metadata of every kind."""
+    numbers = range(rows)
+    metadata = [
+        {
+            "lang": "ko" if row % 2 else "en",
+            "year": 2000 + row,
+            "tags": ["a", f"t{row}"],
+            "title": f"Some title {row}",
+            "date": f"2020-01-{row % 28 + 1:02}",
+            "meta": {"team": {"name": f"n{row}"}},
+        }
+        for row in numbers
+    ]
+    columns: dict[str, list[Any]] = {
+        name: [f"{name}-{row}" for row in numbers] for name in ("chunk_id", "doc_id", "source")
+    }
+    columns |= {"ordinal": list(numbers), "metadata": [json.dumps(one) for one in metadata]}
+    return pa.table(columns)
 
 
-def kept(chunks: ChunkFilter, condition: str) -> list[int]:
-    (mask,) = chunks.masks(condition)
+def filter_of(rows: int, limits: Limits = LIMITS) -> ChunkFilter:
+    columns = SegmentColumns(columns_of([chunks(rows)]), Path("columns"))
+    return ChunkFilter(ColumnTable([columns]), limits)
+
+
+def kept(conditions: ChunkFilter, condition: str) -> list[int]:
+    (mask,) = conditions.masks(condition)
     return np.flatnonzero(mask).tolist()
 
 

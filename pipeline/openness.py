@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pipeline.errors import QueryError
 from pipeline.forking import Lock, PerProcess
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Opened = TypeVar("Opened", bound="Closable")
+
+
+class Closable:
+    """What is open until it is closed: `_open` knows."""
+
+    _open: Openness
+
+
+def while_open(method: Callable[Concatenate[Opened, P], R]) -> Callable[Concatenate[Opened, P], R]:
+    """A method that a closed object refuses, and that ends well if others close the object meanwhile."""
+
+    @functools.wraps(method)
+    def entered(opened: Opened, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with opened._open:
+            return method(opened, *args, **kwargs)
+
+    return entered
 
 
 class Openness:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Bm25Settings
 from pipeline.models.bm25.encoder import Bm25Encoder
-from pipeline.query.snippet import snippet
+from pipeline.query.showing.snippet import snippet
 
 ENCODER = Bm25Encoder(Bm25Settings())
 FILLER = "nothing to see in this long stretch of filler words that goes on and on. " * 8

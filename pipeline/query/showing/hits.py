@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.query.context import surroundings
 from pipeline.query.ranked import Ranked, Reranked, Side
+from pipeline.query.showing.context import surroundings
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import Hit, LegScore, TokenMatch
 

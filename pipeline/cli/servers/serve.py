@@ -1,0 +1,40 @@
+"""The command that answers over HTTP: serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.common import Options
+from pipeline.cli.servers.named_indexes import opened_indexes
+
+if TYPE_CHECKING:
+    from pipeline.config import ServeSettings
+
+
+@click.command()
+@click.option(
+    "--index",
+    "named",
+    metavar="NAME=DIR",
+    multiple=True,
+    help="An index and the name to serve it by. Repeatable. Default: `index` of the configuration.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.pass_obj
+def serve(options: Options, named: tuple[str, ...], host: str, port: int) -> None:
+    """Answer searches over HTTP, until a signal ends it."""
+    from pipeline.serve.needed import check_installed
+
+    check_installed()
+    from pipeline.serve import server
+    from pipeline.serve.service import Service
+
+    settings: ServeSettings = options.config_or_defaults().serve
+    with opened_indexes(options, named) as indexes:
+        service = Service.of(indexes, settings)
+        server.serve(
+            service, host, port, lambda url: options.say(f"listening on {url}", event="listening", url=url)
+        )

@@ -1,0 +1,1 @@
+"""Metadata as typed columns beside a segment: what filters and facets read."""

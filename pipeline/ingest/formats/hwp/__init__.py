@@ -1,0 +1,1 @@
+"""HWP and HWPX, the files of the Korean word processor Hangul → Markdown."""

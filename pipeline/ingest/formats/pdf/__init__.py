@@ -1,0 +1,1 @@
+"""PDF → Markdown, by PDFium's text and positions."""

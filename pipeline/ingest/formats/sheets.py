@@ -1,0 +1,111 @@
+"""XLSX → Markdown: each sheet a section, each block of rows in it a table (openpyxl, of the extra `docs`)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from pipeline.config import IngestSettings
+from pipeline.ingest.formats.decoding import UnreadableError, normalise_newlines
+from pipeline.ingest.formats.fields import first_line, oversize
+from pipeline.ingest.formats.lines import max_bytes
+from pipeline.ingest.formats.markup import escaped, heading, table_as_markdown
+from pipeline.ingest.formats.office import EXPANSION, INSTALL_DOCS, refuse_zip_bomb
+from pipeline.ingest.formats.properties import property_title
+from pipeline.ingest.formats.text_files import read_bytes
+from pipeline.ingest.guard import Found
+from pipeline.ingest.sources import SourceFile
+from pipeline.records import Document, MetadataValue
+
+Row = list[str]
+
+
+def read_xlsx(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
+    """One document a workbook."""
+    yield Found(0, partial(_document, file, settings))
+
+
+def _document(file: SourceFile, settings: IngestSettings) -> Document:
+    try:
+        import openpyxl
+    except ImportError:
+        raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
+    data, limit = read_bytes(file.path, settings), max_bytes(settings)
+    if not data:
+        raise UnreadableError("empty")
+    refuse_zip_bomb(data, file.suffix, limit * EXPANSION)
+    parts: list[str] = []
+    length = 0
+    try:
+        workbook = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+        for part in chain.from_iterable(_parts(sheet) for sheet in workbook.worksheets):
+            parts.append(part)
+            length += len(part.encode("utf-8", "replace")) + 2
+            if length > limit:
+                raise oversize(limit)
+    except (UnreadableError, MemoryError, RecursionError):
+        raise
+    except Exception as error:  # the border: what a broken workbook makes openpyxl raise has no common base
+        raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
+    text = "\n\n".join(parts).encode("utf-8", "replace").decode("utf-8")
+    title = property_title(data)
+    metadata: dict[str, MetadataValue] = {"title": title} if title else {}
+    return Document(file.name, text, metadata, is_markdown=True)
+
+
+def _parts(sheet: Any) -> Iterator[str]:
+    """The name of a sheet as a heading, then its blocks; nothing for a sheet without a cell."""
+    sheet.reset_dimensions()  # what a file says of them may be wrong
+    blocks = _blocks([_shown(cell) for cell in row] for row in sheet.iter_rows())
+    first = next(blocks, None)
+    if first is None:
+        return
+    yield heading(2, str(sheet.title))
+    for block in chain([first], blocks):
+        yield from _block(block)
+
+
+def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows between empty ones, without the columns that are empty in all of a block."""
+    block: list[Row] = []
+    for row in chain(rows, [[]]):
+        if any(row):
+            block.append(row)
+        elif block:
+            width = max(map(len, block))
+            used = [i for i in range(width) if any(i < len(one) and one[i] for one in block)]
+            yield [[one[i] if i < len(one) else "" for i in used] for one in block]
+            block = []
+
+
+def _block(rows: list[Row]) -> Iterator[str]:
+    """Lines above a table, such as its title, then the table; lines alone if there is but one column."""
+    start = 0
+    while start < len(rows) and sum(map(bool, rows[start])) == 1 and (start == 0 or len(rows[start]) == 1):
+        yield escaped(" ".join("".join(rows[start]).split()))
+        start += 1
+    if table := rows[start:]:
+        yield table_as_markdown(table)
+
+
+def _shown(cell: Any) -> str:
+    """What a sheet shows in a cell, about."""
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, float | int):
+        percent = "%" in str(getattr(cell, "number_format", "") or "")
+        number = round(value * 100, 10) if percent else value
+        shown = str(int(number)) if number == number // 1 and abs(number) < 1e15 else f"{number:.12g}"
+        return f"{shown}%" if percent else shown
+    return normalise_newlines(str(value))

@@ -1,0 +1,94 @@
+"""A LangChain retriever and embeddings (extra `langchain`)."""
+
+from __future__ import annotations
+
+from typing import Any, Unpack
+
+from pydantic import Field, PrivateAttr, SecretStr
+
+from pipeline.integrations.extras import needs_extra
+from pipeline.integrations.metadata import hit_metadata
+from pipeline.integrations.parameters import CallOptions, SearchParameters
+from pipeline.integrations.source import IndexOrPath, Source, index_source, open_source, search_async
+from pipeline.query.request import Fusion, Rerank
+from pipeline.records import Hit
+
+with needs_extra("langchain"):
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+    from langchain_core.documents import Document
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.retrievers import BaseRetriever
+
+
+class HybridRetriever(BaseRetriever):
+    """Finds a query's best chunks as documents.
+
+    `index`: an open index, which stays the caller's to close, or its folder. `url`: a running service in its place,
+    one of whose indexes `index` may name; with `api_key` and `headers`. The other arguments are those of
+    `Index.search`; `invoke` and `ainvoke` take them too, for one call: `retriever.invoke("…", k=3)`.
+    Raises what `open_index` raises; a search raises what `Index.search` raises, and `ServiceError`.
+    """
+
+    index: IndexOrPath | None = None
+    url: str | None = None
+    api_key: SecretStr | None = None
+    headers: dict[str, str] | None = Field(default=None, repr=False)
+    k: int | None = None
+    mode: str | None = None
+    where: str | None = None
+    fusion: Fusion = None
+    rerank: Rerank = None
+    rerank_top: int | None = None
+    distinct: float | None = None
+    collapse: bool | None = None
+    context: int | None = None
+    explain: bool | None = None
+    _source: Source = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Open what the arguments name."""
+        super().model_post_init(context)
+        key = None if self.api_key is None else self.api_key.get_secret_value()
+        self._source = open_source(self.index, self.url, key, self.headers)
+
+    def refresh(self) -> None:
+        """Go on with the live generation."""
+        self._source.refresh()
+
+    def _parameters(self, options: CallOptions) -> SearchParameters:
+        made_with = {name: getattr(self, name) for name in CallOptions.__annotations__}
+        return SearchParameters(**made_with).changed(options)
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **options: Unpack[CallOptions]
+    ) -> list[Document]:
+        return [_document(hit) for hit in self._source.search(query, self._parameters(options))]
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **options: Unpack[CallOptions]
+    ) -> list[Document]:
+        hits = await search_async(self._source, query, self._parameters(options))
+        return [_document(hit) for hit in hits]
+
+
+class HybridEmbeddings(Embeddings):
+    """The dense vectors of an index's encoder, with its instructions for passages and for queries.
+
+    `index`: an open index, or its folder. Raises what `open_index` raises; a call raises `QueryError` where the
+    index has no dense leg.
+    """
+
+    def __init__(self, index: IndexOrPath) -> None:
+        self._source = index_source(index)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Passages as L2-normalised vectors."""
+        return self._source.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """A query as an L2-normalised vector."""
+        return self._source.embed_query(text)
+
+
+def _document(hit: Hit) -> Document:
+    return Document(id=hit.chunk_id, page_content=hit.text, metadata=hit_metadata(hit))

@@ -1,0 +1,51 @@
+"""What an adapter's search asks for: what it was made with, and what one call says otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from pipeline.query.request import Fusion, Rerank, refuse_unknown
+
+
+class CallOptions(TypedDict, total=False):
+    """What one call may say otherwise. `None` means: as the adapter was made."""
+
+    k: int | None
+    mode: str | None
+    where: str | None
+    fusion: Fusion
+    rerank: Rerank
+    rerank_top: int | None
+    distinct: float | None
+    collapse: bool | None
+    context: int | None
+    explain: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchParameters:
+    """The arguments of `Index.search`. `None`: what the index or the service is configured with."""
+
+    k: int | None = None
+    mode: str | None = None
+    where: str | None = None
+    fusion: Fusion = None
+    rerank: Rerank = None
+    rerank_top: int | None = None
+    distinct: float | None = None
+    collapse: bool | None = None
+    context: int | None = None
+    explain: bool | None = None
+
+    def changed(self, options: Mapping[str, Any]) -> SearchParameters:
+        """These, but for what a call says. Raises `TypeError` for a name that no search has."""
+        refuse_unknown(options, CallOptions)
+        return dataclasses.replace(self, **{name: value for name, value in options.items() if value is not None})
+
+    def said(self) -> dict[str, Any]:
+        """Those that are not left to the configuration."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,88 @@
+"""From requests to rankings: each for itself, or those that would wait for each other at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pipeline.combining import Combiner, HandOn
+from pipeline.forking import Lock, shared_property
+from pipeline.models.shared import MOST_TOGETHER, SharedEncoder
+from pipeline.query.fusion.calibration import Calibration
+from pipeline.query.fusion.resolve import calibration_of
+from pipeline.query.fusion.scripts import dominant_script
+from pipeline.query.legs.contract import EncodedQueries, Leg
+from pipeline.query.ranked import Ranked
+from pipeline.query.ranking import FirstStage
+from pipeline.query.request import SearchRequest
+from pipeline.query.rerank import SecondLook
+from pipeline.query.search_stages import rank_in_stages
+from pipeline.query.snapshot import Snapshot
+
+
+class Ranker:
+    """Encodes and ranks the requests of an open index. `legs`: all that it has."""
+
+    def __init__(
+        self, snapshot: Snapshot, encoder: SharedEncoder, second_look: SecondLook, legs: Mapping[str, Leg[Any]]
+    ) -> None:
+        self._snapshot, self._encoder, self._second_look, self._legs = snapshot, encoder, second_look, legs
+        self.turn = Lock()
+
+    @shared_property
+    def calibration(self) -> Calibration:
+        """How the index's legs are calibrated."""
+        return calibration_of(self._snapshot.manifest, tuple(self._legs))
+
+    @property
+    def encodes_together(self) -> bool:
+        """Whether a query is encoded the same among others."""
+        return self._encoder.combines_queries
+
+    def encode(self, texts: tuple[str, ...]) -> EncodedQueries:
+        """The texts' vectors and lexical weights."""
+        encoded = self._encoder.encode_queries(texts)
+        scripts = tuple(dominant_script(text) for text in texts)
+        return EncodedQueries(texts, encoded.dense, encoded.lexical, encoded.multivectors, scripts)
+
+    def rank(self, request: SearchRequest, queries: EncodedQueries) -> list[Ranked]:
+        """The best `request.k` of each query."""
+        legs = tuple(self._legs[leg] for leg in request.legs)
+        stage = FirstStage(legs, request.depth, request.fusion, self.calibration)
+        return rank_in_stages(self._snapshot, request, queries, stage, self._second_look)
+
+
+def combined(ranker: Ranker) -> Combiner[SearchRequest, list[Ranked]]:
+    """What encodes and ranks requests that `may_wait`, with others of their kind that come meanwhile.
+
+    While one batch is ranked, the next is encoded.
+    """
+    return Combiner(partial(_answered, ranker), most=MOST_TOGETHER, size=_size, kind=_kind)
+
+
+def may_wait(ranker: Ranker, request: SearchRequest) -> bool:
+    """Whether a request is ranked the same with others, and quickly enough for them to wait for it: one of few
+    texts, of which nothing is filtered, reranked or left out."""
+    plain = request.where is None and request.rerank is None and request.distinct is None and not request.collapse
+    return plain and 0 < len(request.texts) <= MOST_TOGETHER and ranker.encodes_together
+
+
+def _size(request: SearchRequest) -> int:
+    return len(request.texts)
+
+
+def _kind(request: SearchRequest) -> object:
+    return request.k, request.legs, request.depth, request.fusion
+
+
+def _answered(ranker: Ranker, requests: Sequence[SearchRequest], hand_on: HandOn) -> list[list[Ranked]]:
+    texts = tuple(text for request in requests for text in request.texts)
+    queries = ranker.encode(texts)
+    with ranker.turn:
+        hand_on()
+        ranked = ranker.rank(requests[0], queries)
+    ends = np.cumsum([len(request.texts) for request in requests]).tolist()
+    return [ranked[end - len(request.texts) : end] for end, request in zip(ends, requests, strict=True)]

@@ -1,0 +1,115 @@
+"""The application: addresses, what guards them, and how it starts and stops."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from pipeline.serve import metrics, openapi
+from pipeline.serve.docs_page import docs_page, plain_page
+from pipeline.serve.endpoint import Endpoint, respond
+from pipeline.serve.guard.headers import REQUEST_ID, Guard
+from pipeline.serve.problems import Problem, as_problem, method_not_allowed
+from pipeline.serve.routes import health, indexes, search
+from pipeline.serve.service import Service
+
+ENDPOINTS: tuple[Endpoint, ...] = (*search.ENDPOINTS, *indexes.ENDPOINTS, *health.ENDPOINTS)
+_HOME = (
+    "<h1>hybrid-pipeline</h1><p>This is a search service. <a href='/docs'>Its API</a>, "
+    "<a href='/v1/indexes'>its indexes</a>.</p>"
+)
+
+
+def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
+    """An ASGI application that answers from `service`, and closes it in the end.
+
+    `hosts`: names by which it may be called; without any, by all.
+    """
+    described = openapi.document(ENDPOINTS, service.settings.limits)
+    page, home = docs_page(described), plain_page("hybrid-pipeline", _HOME)
+
+    async def docs(request: Request) -> Response:
+        return HTMLResponse(page)
+
+    async def description(request: Request) -> Response:
+        return JSONResponse(described)
+
+    async def start_page(request: Request) -> Response:
+        return HTMLResponse(home)
+
+    async def numbers(request: Request) -> Response:
+        return Response(service.metrics.text(), media_type=metrics.MEDIA_TYPE)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            service.close()
+
+    async def problem(request: Request, error: Exception) -> Response:
+        service.metrics.requests.labels("other", request.method, _status(error)).inc()
+        return _told(service, request, error)
+
+    routes = [
+        Route("/", start_page, methods=["GET"]),
+        Route("/docs", docs, methods=["GET"]),
+        Route("/openapi.json", description, methods=["GET"]),
+        Route("/metrics", numbers, methods=["GET"]),
+        *(_routes(service)),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(Guard, hosts=hosts, refused=lambda: service.metrics.rejected.labels("host").inc()),
+        ],
+        exception_handlers={HTTPException: problem, Exception: problem},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _routes(service: Service) -> list[Route]:
+    """A route for each address, whatever methods it has: a wrong one is told all that are right."""
+    by_path: dict[str, list[Endpoint]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, []).append(endpoint)
+    return [
+        Route(path, _function(service, found), methods=[one.method for one in found])
+        for path, found in by_path.items()
+    ]
+
+
+def _function(service: Service, endpoints: list[Endpoint]) -> Callable[[Request], Awaitable[Response]]:
+    by_method = {endpoint.method: endpoint for endpoint in endpoints}
+
+    async def answer(request: Request) -> Response:
+        endpoint = by_method["GET" if request.method == "HEAD" else request.method]
+        return await respond(endpoint, service, request, request.scope["state"][REQUEST_ID])
+
+    return answer
+
+
+def _told(service: Service, request: Request, error: Exception) -> Response:
+    request_id = request.scope.get("state", {}).get(REQUEST_ID, "")
+    if isinstance(error, HTTPException):
+        allowed = (error.headers or {}).get("Allow", "")
+        known = {404: Problem(404, "there is nothing at this address; /docs lists what there is")}
+        found = known.get(error.status_code, Problem(error.status_code, "the request is malformed"))
+        if error.status_code == 405:
+            found = method_not_allowed(name.strip() for name in allowed.split(","))
+        return found.response(request_id)
+    return as_problem(error, service.folders, request_id).response(request_id)
+
+
+def _status(error: Exception) -> str:
+    return str(error.status_code) if isinstance(error, HTTPException) else "500"

@@ -1,0 +1,102 @@
+"""Errors as problem details (RFC 9457). What goes out names no folder, no secret and no line of code."""
+
+from __future__ import annotations
+
+import http
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from pipeline.errors import EncoderError, IndexStoreError, PipelineError, QueryError
+from pipeline.serve.schemas.base import ProblemAnswer, WrongValue
+
+MEDIA_TYPE = "application/problem+json"
+_MOST_ERRORS = 20
+_LONGEST = 600
+
+log = logging.getLogger(__name__)
+
+
+class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+    """An answer that is an error. `detail` is read by whoever asked."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[WrongValue] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.errors, self.headers = status, detail, tuple(errors), dict(headers or {})
+
+    def response(self, request_id: str) -> Response:
+        """The problem as an answer."""
+        body = ProblemAnswer(
+            type="about:blank",
+            title=http.HTTPStatus(self.status).phrase,
+            status=self.status,
+            detail=self.detail[:_LONGEST],
+            request_id=request_id,
+            errors=list(self.errors),
+        )
+        return Response(body.as_json(), self.status, headers=self.headers, media_type=MEDIA_TYPE)
+
+
+def wrong_values(error: ValidationError, name: str = "") -> Problem:
+    """422 for a body or a query string that is not what it should be. What was given is not repeated."""
+    found = [
+        WrongValue(field=".".join([name, *map(str, one["loc"])]).strip("."), message=one["msg"])
+        for one in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_ERRORS]
+    ]
+    first = f"{found[0].field}: {found[0].message}" if found else "malformed"
+    return Problem(422, first if len(found) == 1 else f"{first}; and {len(found) - 1} more", found)
+
+
+def as_problem(error: Exception, folders: Mapping[str, Path], request_id: str) -> Problem:
+    """What is told of an error. `folders`: of the indexes, by name; one that a message names becomes the name."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, QueryError):
+        return Problem(422, without_folders(str(error), folders))
+    if isinstance(error, EncoderError):
+        log.error("request %s: %s", request_id, error)
+        return Problem(503, "the model could not be used; the service's log says why")
+    if isinstance(error, IndexStoreError):
+        log.error("request %s: %s", request_id, error)
+        return Problem(503, "the index could not be read; the service's log says why")
+    if isinstance(error, PipelineError):
+        log.error("request %s: %s", request_id, error)
+    else:
+        log.error("request %s failed", request_id, exc_info=error)
+    return Problem(500, "something went wrong; the service's log says what")
+
+
+def without_folders(message: str, folders: Mapping[str, Path]) -> str:
+    """A message that speaks of indexes by their names."""
+    known: Iterable[tuple[str, str]] = (
+        (str(form), name) for name, path in folders.items() for form in (path, path.absolute(), path.resolve())
+    )
+    for form, name in sorted(known, key=lambda pair: -len(pair[0])):
+        message = message.replace(form, f"index {name}") if form != "." else message
+    return message
+
+
+def method_not_allowed(allowed: Iterable[str]) -> Problem:
+    """405, with what is allowed instead."""
+    names = ", ".join(sorted(allowed))
+    return Problem(405, f"this address answers {names}", headers={"Allow": names})
+
+
+def not_found(what: str) -> Problem:
+    """404."""
+    return Problem(404, what)
+
+
+def problem_schema() -> dict[str, Any]:
+    """How the OpenAPI document refers to a problem."""
+    return {"$ref": "#/components/schemas/ProblemAnswer"}

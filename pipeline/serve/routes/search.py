@@ -1,0 +1,145 @@
+"""Searches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from pipeline.config import ServeLimits
+from pipeline.config.search import RERANKER_WORDS
+from pipeline.query.request import SearchRequest
+from pipeline.query.searcher import Index
+from pipeline.serve.endpoint import Call, Endpoint
+from pipeline.serve.problems import Problem
+from pipeline.serve.routes.limits import at_most, checked_queries
+from pipeline.serve.schemas.hits import hit_answer
+from pipeline.serve.schemas.search import (
+    FacetAnswer,
+    FacetValueAnswer,
+    QueryAnswer,
+    SearchAnswer,
+    SearchBody,
+    SearchParameters,
+    TrustAnswer,
+)
+
+
+def search(call: Call) -> SearchAnswer:
+    """Search by all that a request may say."""
+    return answered(call, call.body_as(SearchBody))
+
+
+def search_by_link(call: Call) -> SearchAnswer:
+    """Search by a link."""
+    return answered(call, call.parameters_as(SearchParameters).as_body())
+
+
+def answered(call: Call, body: SearchBody) -> SearchAnswer:
+    """What a search finds. Raises `Problem`, `QueryError`, `EncoderError`."""
+    limits = call.service.settings.limits
+    _check(body, limits)
+    holder = call.service.holder(body.index)
+    with holder.lent() as index:
+        started = time.perf_counter()
+        request = as_request(index, body, limits)
+        found = index.answer(request)
+        trust = index.trust(request) if request.explain else [()] * len(found)
+        results = [
+            QueryAnswer(
+                query=text,
+                hits=[hit_answer(hit, text if body.highlights else None, index) for hit in hits],
+                trust=[TrustAnswer(leg=one.leg, weight=one.weight, words=one.words) for one in why],
+            )
+            for text, hits, why in zip(request.texts, found, trust, strict=True)
+        ]
+        facets = _counted(index, body)
+        call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
+        return SearchAnswer(
+            index=holder.name,
+            generation=index.manifest.generation,
+            mode=body.mode or index.settings.mode,
+            results=results,
+            facets=facets,
+        )
+
+
+def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchRequest:
+    """The request that the command line would make. Raises `QueryError`, and `Problem` for another reranker."""
+    _check_reranker(body.rerank, index)
+    request = SearchRequest.for_texts(
+        index,
+        body.queries,
+        body.k,
+        body.mode,
+        fusion=body.fusion,
+        where=body.filter,
+        rerank=body.rerank,
+        rerank_top=body.rerank_top,
+        distinct=body.distinct,
+        collapse=body.collapse,
+        context=body.context,
+        explain=body.explain,
+    )
+    at_most("k", request.k, limits.k)
+    return request
+
+
+def _counted(index: Index, body: SearchBody) -> list[FacetAnswer]:
+    fields = list(dict.fromkeys(body.facets))
+    found = index.facets(fields, body.filter, body.facet_limit) if fields else []
+    return [
+        FacetAnswer(
+            field=facet.field,
+            values=[
+                FacetValueAnswer(value=one.value, chunks=one.chunks, documents=one.documents)
+                for one in facet.values
+            ],
+            distinct=facet.distinct,
+            missing=facet.missing,
+        )
+        for facet in found
+    ]
+
+
+def _check(body: SearchBody, limits: ServeLimits) -> None:
+    checked_queries(body.queries, limits)
+    at_most("k", body.k, limits.k)
+    at_most("rerank_top", body.rerank_top, limits.rerank_top)
+    at_most("context", body.context, limits.context)
+    at_most("facets", len(body.facets), limits.facets)
+    at_most("facet_limit", body.facet_limit, limits.facet_values)
+
+
+def _check_reranker(name: str | None, index: Index) -> None:
+    """Any other name would be looked for on the service's disk, or fetched."""
+    known = tuple(dict.fromkeys((*RERANKER_WORDS, index.settings.rerank.model)))
+    if name is not None and name not in known:
+        raise Problem(422, f"rerank: this service has {_listed(known)}; its configuration may name another")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/search",
+        "Search an index for one query or several",
+        "search",
+        search,
+        SearchAnswer,
+        body=SearchBody,
+        problems=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/search",
+        "Search an index by a link",
+        "search",
+        search_by_link,
+        SearchAnswer,
+        parameters=SearchParameters,
+        problems=(404,),
+    ),
+)

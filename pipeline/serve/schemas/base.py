@@ -1,0 +1,61 @@
+"""What all requests and answers have in common, and the form of an error (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
+
+
+class Body(BaseModel):
+    """A request's JSON. A key that nobody knows is refused, and so is a value of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Parameters(BaseModel):
+    """A request's query string. Values arrive as text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Answer(BaseModel):
+    """An answer's JSON."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    def as_json(self) -> bytes:
+        """The answer as UTF-8; `null` stands for numbers that JSON does not have."""
+        try:
+            return self.__pydantic_serializer__.to_json(self, exclude_none=False, by_alias=True)
+        except PydanticSerializationError:  # half a character in a document's metadata
+            return json.dumps(self.model_dump(mode="python", by_alias=True)).encode()
+
+
+class WrongValue(Answer):
+    """One thing that is wrong with a request."""
+
+    field: str
+    """Where in the request, such as `query.0`."""
+    message: str
+
+
+class ProblemAnswer(Answer):
+    """Why a request was not answered (RFC 9457, `application/problem+json`)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    """Also in the header `X-Request-Id` and in the service's log."""
+    errors: list[WrongValue] = []
+
+
+class Empty(Parameters):
+    """A query string without parameters."""
+
+
+JsonObject = dict[str, Any]

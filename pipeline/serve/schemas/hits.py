@@ -1,0 +1,59 @@
+"""Hits as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.query.searcher import Index
+from pipeline.query.showing.snippet import snippet
+from pipeline.query.showing.source import shown_source
+from pipeline.records import Hit, LegScore
+from pipeline.serve.schemas.search import HighlightAnswer, HitAnswer, LegAnswer, MatchAnswer
+
+
+def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
+    """A hit as an answer has it. `query`: whose words to mark, if they are to be."""
+    tokens = None if query is None else index.encoder.describe_tokens(query)
+    return HitAnswer.model_construct(
+        rank=hit.rank,
+        score=hit.score,
+        chunk_id=hit.chunk_id,
+        doc_id=hit.doc_id,
+        ordinal=hit.ordinal,
+        start=hit.start,
+        end=hit.end,
+        text=hit.text,
+        headings=list(hit.headings),
+        metadata=dict(hit.metadata),
+        source=shown_source(hit.source),
+        legs={name: _leg(leg) for name, leg in hit.legs.items()},
+        matches=[
+            MatchAnswer.model_construct(
+                token=match.token,
+                query_weight=match.query_weight,
+                passage_weight=match.passage_weight,
+                contribution=match.contribution,
+            )
+            for match in hit.matches
+        ],
+        highlight=None if tokens is None else _highlight(hit.text, tokens, index),
+        before=hit.before,
+        after=hit.after,
+    )
+
+
+def _leg(leg: LegScore) -> LegAnswer:
+    return LegAnswer.model_construct(
+        score=leg.score,
+        rank=leg.rank,
+        normalized=leg.normalized,
+        weight=leg.weight,
+        contribution=leg.contribution,
+    )
+
+
+def _highlight(text: str, tokens: Mapping[int, str], index: Index) -> HighlightAnswer:
+    part = snippet(text, tokens, index.encoder.describe_tokens)
+    return HighlightAnswer(
+        text=part.text, marks=list(part.marks), cut_before=part.cut_before, cut_after=part.cut_after
+    )

@@ -1,0 +1,168 @@
+"""Searches: the same request as on the command line, and its hits with every leg's score."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from pipeline.config import FusionSettings
+from pipeline.names import Mode
+from pipeline.serve.schemas.base import Answer, Body, Parameters
+
+QueryText = Annotated[str, Field(min_length=1)]
+_INDEX = "Name of the index; the first one that the service has, unless it is said."
+_FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
+_FACETS = "Metadata fields whose values are counted, over all chunks or those that `filter` keeps."
+_RERANK = "`none`, `multivectors`, or the cross-encoder that the service is configured with, by its name."
+
+
+class SearchBody(Body):
+    """What is searched for. What is not said comes from the service's configuration."""
+
+    query: QueryText | Annotated[list[QueryText], Field(min_length=1)]
+    """One query or several."""
+    index: str | None = Field(default=None, description=_INDEX)
+    k: int | None = Field(default=None, ge=1, description="How many hits of each query.")
+    mode: Mode | None = Field(default=None, description="Which legs rank.")
+    fusion: str | FusionSettings | None = Field(default=None, description="A method, a preset, or settings.")
+    filter: str | None = Field(default=None, description=_FILTER)
+    rerank: str | None = Field(default=None, description=_RERANK)
+    rerank_top: int | None = Field(default=None, ge=1, description="How many of the best are reranked.")
+    distinct: float | None = Field(
+        default=None, gt=0, le=1, description="Leave out texts that share this much with a better hit."
+    )
+    collapse: bool = Field(default=False, description="Only the best chunk of each document.")
+    context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
+    explain: bool = Field(default=False, description="Say how each score came about.")
+    highlights: bool = Field(default=False, description="Show where the query's words stand.")
+    facets: list[str] = Field(default=[], description=_FACETS)
+    facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
+
+    @property
+    def queries(self) -> list[str]:
+        """The queries, in order."""
+        return [self.query] if isinstance(self.query, str) else list(self.query)
+
+
+class SearchParameters(Parameters):
+    """A search as a link: one query, and what is asked most."""
+
+    q: QueryText = Field(description="The query.")
+    index: str | None = Field(default=None, description=_INDEX)
+    k: int | None = Field(default=None, ge=1, description="How many hits.")
+    mode: Mode | None = Field(default=None, description="Which legs rank.")
+    fusion: str | None = Field(default=None, description="A method or a preset.")
+    filter: str | None = Field(default=None, description=_FILTER)
+    rerank: str | None = Field(default=None, description=_RERANK)
+    rerank_top: int | None = Field(default=None, ge=1, description="How many of the best are reranked.")
+    distinct: float | None = Field(default=None, gt=0, le=1)
+    collapse: bool = False
+    context: int = Field(default=0, ge=0)
+    explain: bool = False
+    highlights: bool = False
+    facets: str = Field(default="", description="Fields to count, with commas between them.")
+    facet_limit: int = Field(default=10, ge=1)
+
+    def as_body(self) -> SearchBody:
+        """The same search as JSON would ask for it."""
+        given = self.model_dump(exclude_unset=True)
+        if "facets" in given:
+            given["facets"] = [name for name in self.facets.split(",") if name]
+        return SearchBody(**{"query" if name == "q" else name: value for name, value in given.items()})
+
+
+class LegAnswer(Answer):
+    """A hit's score in one leg. The last three are there if an explanation was asked for."""
+
+    score: float
+    rank: int | None
+    """From 1; null: not among that leg's candidates."""
+    normalized: float | None = None
+    weight: float | None = None
+    contribution: float | None = None
+
+
+class MatchAnswer(Answer):
+    """A token that query and passage share."""
+
+    token: str
+    query_weight: float
+    passage_weight: float
+    contribution: float
+
+
+class HighlightAnswer(Answer):
+    """The part of the text where the query's words stand, white space folded."""
+
+    text: str
+    marks: list[tuple[int, int]]
+    """First character and the one after the last of each word that matches, in `text`."""
+    cut_before: bool
+    cut_after: bool
+
+
+class HitAnswer(Answer):
+    """A chunk that was found. `legs`: dense, lexical, …; a leg that was not computed is absent."""
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+    rank: int
+    score: float
+    chunk_id: str
+    doc_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    headings: list[str]
+    metadata: dict[str, Any]
+    source: str
+    legs: dict[str, LegAnswer]
+    matches: list[MatchAnswer] = Field(default=[])
+    highlight: HighlightAnswer | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+class TrustAnswer(Answer):
+    """How far a leg was trusted for a query, and why, in words."""
+
+    leg: str
+    weight: float
+    words: str
+
+
+class QueryAnswer(Answer):
+    """What was found for one query."""
+
+    query: str
+    hits: list[HitAnswer]
+    trust: list[TrustAnswer] = Field(default=[])
+
+
+class FacetValueAnswer(Answer):
+    """A value, and how many chunks and documents have it."""
+
+    value: str | int | float | bool | None
+    chunks: int
+    documents: int
+
+
+class FacetAnswer(Answer):
+    """A field's values, those of most chunks first. `distinct`: how many there are; `missing`: chunks without."""
+
+    field: str
+    values: list[FacetValueAnswer]
+    distinct: int
+    missing: int
+
+
+class SearchAnswer(Answer):
+    """What was found, in the order of the queries, all of it in one generation of one index."""
+
+    index: str
+    generation: int
+    mode: str
+    results: list[QueryAnswer]
+    facets: list[FacetAnswer] = Field(default=[])

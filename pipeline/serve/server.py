@@ -1,0 +1,105 @@
+"""The server around the application: a socket, signals, and an end that waits for what runs."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from pipeline.errors import ConfigError
+from pipeline.serve.app import make_app
+from pipeline.serve.guard.headers import LOOPBACK_NAMES
+from pipeline.serve.service import Service
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_BACKLOG = 512
+
+
+class Server(uvicorn.Server):
+    """A server that SIGINT, SIGTERM and SIGHUP end in peace; a second SIGINT does not wait."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to the signals while the server runs, and do not raise them again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+        def end(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+
+        try:
+            for number in _SIGNALS:
+                signal.signal(number, end)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def make_server(service: Service, host: str) -> Server:
+    """A server for the service; `host` is where it will listen."""
+    settings = service.settings
+    hosts = [*settings.hosts, *(LOOPBACK_NAMES if is_loopback(host) else ())]
+    if not is_loopback(host) and not settings.hosts:
+        hosts = []
+    config = uvicorn.Config(
+        make_app(service, hosts),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )
+    return Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one. Raises `ConfigError` if there is none to be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        found = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+            found.listen(_BACKLOG)
+        except OSError:
+            found.close()
+            raise
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{host}:{port}: cannot listen here: {why}; choose another --host or --port") from None
+    return found
+
+
+def serve(service: Service, host: str, port: int, started: Callable[[str], Any] = lambda url: None) -> None:
+    """Answer until a signal ends it. `started` is told the address. Raises `ConfigError`."""
+    try:
+        with listen(host, port) as listening:
+            name = f"[{host}]" if ":" in host else host
+            started(f"http://{name}:{listening.getsockname()[1]}")
+            make_server(service, host).run(sockets=[listening])
+    finally:
+        service.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,72 @@
+"""The command: it listens, says where, answers, and a signal ends it in peace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from pipeline.cli.common import EXIT_BAD_CONFIGURATION, EXIT_FAILED
+from tests.support.collection import write_documents
+from tests.support.command_line import refused, run
+
+CONFIG = "index: index\nsources: [{path: documents}]\nencoder: {model: none}\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration and its index, of the lexical leg alone."""
+    base = tmp_path_factory.mktemp("command")
+    write_documents(base / "documents")
+    (base / "config.yaml").write_text(CONFIG, "utf-8")
+    assert run(base, "build").exit_code == 0
+    return base
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command as a process, and the address that it tells."""
+    command = [sys.executable, "-m", "pipeline", "serve", "--port", "0", *arguments]
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on http://127.0.0.1:"), process.stderr and process.stderr.read()
+        yield process, line.split()[-1]
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_answers_until_a_signal_ends_it(folder: Path, number: signal.Signals) -> None:
+    with started(folder) as (process, url):
+        answer = httpx2.get(f"{url}/v1/search", params={"q": "rank fusion", "k": 1}).json()
+        assert (answer["index"], answer["results"][0]["hits"][0]["doc_id"]) == ("index", "en/fusion.md")
+        process.send_signal(number)
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_several_indexes_have_names(folder: Path) -> None:
+    with started(folder, "--index", "one=index", "--index", "two=index") as (_, url):
+        names = [one["name"] for one in httpx2.get(f"{url}/v1/indexes").json()["indexes"]]
+    assert names == ["one", "two"]
+
+
+def test_what_it_cannot_serve_it_refuses_in_one_line(folder: Path) -> None:
+    refused(folder, "serve", "--index", "folder", code=2, says="give NAME=DIR")
+    refused(folder, "serve", "--index", "a/b=index", code=2, says="letters, digits")
+    refused(folder, "serve", "--index", "a=index", "--index", "a=index", code=2, says="twice")
+    refused(folder, "serve", "--index", "a=nowhere", code=EXIT_FAILED, says="no index here")
+    refused(folder, "serve", "--host", "203.0.113.1", code=EXIT_BAD_CONFIGURATION, says="choose another --host")
