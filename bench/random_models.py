@@ -1,5 +1,7 @@
 """Models of random weights with the files that real ones have: sizes, names and a tokenizer.json of 250,002 pieces.
 
+Usage: python bench/random_models.py small|large FOLDER
+
 The pieces are those of multilingual-e5, which XLM-RoBERTa and BGE-M3 share; the normaliser is SentencePiece's own.
 """
 
@@ -9,6 +11,7 @@ import base64
 import io
 import json
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +129,7 @@ def _tokenizer(vocabulary: list[tuple[str, float]]) -> dict[str, Any]:
 def _charsmap() -> bytes:
     """SentencePiece's `nmt_nfkc`, which it writes into every model that it trains."""
     import sentencepiece
-    from sentencepiece import sentencepiece_model_pb2
+    from sentencepiece import sentencepiece_model_pb2 as described
 
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -137,7 +140,7 @@ def _charsmap() -> bytes:
         normalization_rule_name="nmt_nfkc",
         minloglevel=2,
     )
-    model = sentencepiece_model_pb2.ModelProto()
+    model: Any = described.ModelProto()  # type: ignore[attr-defined]
     model.ParseFromString(written.getvalue())
     return bytes(model.normalizer_spec.precompiled_charsmap)
 
@@ -188,3 +191,7 @@ def _write_weights(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
 
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
+
+
+if __name__ == "__main__":
+    {"small": save_sentence_model, "large": save_bge_m3}[sys.argv[1]](Path(sys.argv[2]))
