@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
-from pipeline import errors, interruption
+from pipeline import errors, interruption, own_process
 from pipeline.cli import logs
 from pipeline.wording import printable
 
@@ -119,7 +119,8 @@ class Options:
         self, index_path: str | None, generation: int | Literal["staged"] | None = None
     ) -> Iterator[Index]:
         """The configured index, with the configured encoder; or the one at `index_path`, with its own."""
-        from pipeline.query.searcher import open_index
+        with own_process.importing():
+            from pipeline.query.searcher import open_index
 
         if index_path is not None:
             opened = open_index(

@@ -118,6 +118,6 @@ def _open_tokenizer() -> E5Tokenizer:
 
 def _convert(folder: Path) -> None:
     data = E5Data(read_data(), str(data_path()))
-    graph = build_graph(E5Tensors(data), shape_of(data.header), Heads(dense="mean"), int8_layers=True)
+    graph = build_graph(E5Tensors(data), shape_of(data.header), Heads(dense="mean"), layers="int8")
     save_graph(graph, data.blocks("emb.word", data.header.hidden).view(np.uint8), folder)
     write_unigram(data.vocabulary, folder)

@@ -56,6 +56,11 @@ def usable_precision(precision: str | None) -> str:
     return precision or cpu_precision()
 
 
+def layers_in(precision: str | None) -> Literal["f32", "bf16"]:
+    """In what a graph should keep the matrices of its layers that is to compute in `precision`."""
+    return "bf16" if usable_precision(precision) == "bf16" else "f32"
+
+
 def refuse_precision(precision: str | None, key: str) -> None:
     """Raise `ConfigError` for f16 on a CPU without it, where OpenVINO would compute in bf16 or f32 instead."""
     if precision == "f16" and "FP16" not in cpu_capabilities():
