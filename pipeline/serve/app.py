@@ -13,17 +13,19 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.serve import metrics, openapi
-from pipeline.serve.docs_page import docs_page, plain_page
+from pipeline.serve.docs_page import docs_page
 from pipeline.serve.endpoint import Endpoint, respond
 from pipeline.serve.guard.headers import REQUEST_ID, Guard
+from pipeline.serve.page.routes import Site
 from pipeline.serve.problems import Problem, as_problem, method_not_allowed
-from pipeline.serve.routes import health, indexes, search
+from pipeline.serve.routes import health, indexes, search, similar
 from pipeline.serve.service import Service
 
-ENDPOINTS: tuple[Endpoint, ...] = (*search.ENDPOINTS, *indexes.ENDPOINTS, *health.ENDPOINTS)
-_HOME = (
-    "<h1>hybrid-pipeline</h1><p>This is a search service. <a href='/docs'>Its API</a>, "
-    "<a href='/v1/indexes'>its indexes</a>.</p>"
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *search.ENDPOINTS,
+    *similar.ENDPOINTS,
+    *indexes.ENDPOINTS,
+    *health.ENDPOINTS,
 )
 
 
@@ -33,16 +35,13 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
     `hosts`: names by which it may be called; without any, by all.
     """
     described = openapi.document(ENDPOINTS, service.settings.limits)
-    page, home = docs_page(described), plain_page("hybrid-pipeline", _HOME)
+    page, site = docs_page(described), Site(service)
 
     async def docs(request: Request) -> Response:
         return HTMLResponse(page)
 
     async def description(request: Request) -> Response:
         return JSONResponse(described)
-
-    async def start_page(request: Request) -> Response:
-        return HTMLResponse(home)
 
     async def numbers(request: Request) -> Response:
         return Response(service.metrics.text(), media_type=metrics.MEDIA_TYPE)
@@ -57,10 +56,10 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
 
     async def problem(request: Request, error: Exception) -> Response:
         service.metrics.requests.labels("other", request.method, _status(error)).inc()
-        return _told(service, request, error)
+        return site.failure(request, error) or _told(service, request, error)
 
     routes = [
-        Route("/", start_page, methods=["GET"]),
+        *site.routes(),
         Route("/docs", docs, methods=["GET"]),
         Route("/openapi.json", description, methods=["GET"]),
         Route("/metrics", numbers, methods=["GET"]),

@@ -55,6 +55,11 @@ def ensure_page(index: Path, record: BuildRecord) -> Path:
 
 def page(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
     """The whole page. `earlier`: records of generations before it, oldest first, for the plots."""
+    return _document(f"Build {record.generation}", [sections(record, earlier)])
+
+
+def sections(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
+    """What stands on the page, as HTML, for whoever has a page around it."""
     parts = [
         f"<h1>Generation {record.generation} {_status(record)}</h1>",
         f'<p class="lead">{escape(record.created_at)} · took {_seconds(record.seconds)}'
@@ -70,7 +75,7 @@ def page(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
         _rejections(record),
         _history([*earlier, record]),
     ]
-    return _document(f"Build {record.generation}", parts)
+    return "\n".join(part for part in parts if part)
 
 
 def failure_page(failed_at: str, seconds: float, reason: str, stages: Sequence[StageTime]) -> str:
