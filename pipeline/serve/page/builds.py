@@ -13,8 +13,8 @@ from pipeline.job.report.page import sections
 from pipeline.job.report.record import BuildRecord
 from pipeline.query.showing.source import shown_source
 from pipeline.serve.page.frame import BUILDS
-from pipeline.serve.page.links import day_of
 from pipeline.serve.page.state import PageState
+from pipeline.serve.page.text.links import day_of
 from pipeline.serve.page.views import BuildsView, Option
 from pipeline.serve.page.words import Words
 from pipeline.serve.problems import not_found, without_folders

@@ -103,7 +103,7 @@ class Site:
         state, words = visit.state, visit.words
         if state.like:
             results = searching.found_similar(self._service, state, words)
-            return self._page("search.html", visit, words.similar_title.format(state.like), results=results)
+            return self._page("search.html", visit, words.similar_title.format(results.similar_to), results=results)
         if not state.q:
             self._service.holder(state.index)
             return self._page("search.html", visit, words.search, results=None)

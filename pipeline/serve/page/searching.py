@@ -8,7 +8,7 @@ from pipeline.names import HYBRID
 from pipeline.serve.endpoint import Call
 from pipeline.serve.page.explaining import trusts
 from pipeline.serve.page.facets import LISTED, FacetFields, choice_views, condition, facet_views, wanted
-from pipeline.serve.page.showing import DOCUMENT, document_view, hit_views
+from pipeline.serve.page.showing import DOCUMENT, document_view, hit_views, title_of
 from pipeline.serve.page.state import STEP, PageState
 from pipeline.serve.page.views import DocumentView, Results
 from pipeline.serve.page.words import Words
@@ -30,6 +30,8 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
     """What a search finds. Raises `Problem`, `QueryError`, `EncoderError`."""
     holder, limits = service.holder(state.index), service.settings.limits
     with holder.lent() as index:
+        if not index.manifest.chunks:
+            return Results(words.nothing, (), (), choice_views(state), _cleared(state), None, (), ())
         counted = wanted(fields.of(holder.name, index), state, limits.facets)
         where, k = condition(state, index), _hits_wanted(service, state)
     try:
@@ -59,8 +61,6 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
         more=_more(state, len(hits), k, limits.k),
         trust=trusts(answer.results[0].trust, words),
         advice=() if hits else _advice(state, answer.mode, words),
-        similar_to="",
-        similar_link="",
     )
 
 
@@ -73,6 +73,7 @@ def found_similar(service: Service, state: PageState, words: Words) -> Results:
         asked = SimilarParameters.model_validate(parameters | {"context": min(1, service.settings.limits.context)})
     except ValidationError as error:
         raise wrong_values(error) from None
+    document = show_document(Call(service, {"doc_id": state.like}, None, DocumentParameters(index=state.index)))
     answer = similar(Call(service, {}, None, asked))
     hits = hit_views(answer.hits, state, words)
     return Results(
@@ -84,7 +85,7 @@ def found_similar(service: Service, state: PageState, words: Words) -> Results:
         more=_more(state, len(hits), k, service.settings.limits.k),
         trust=(),
         advice=(words.advice_filter,) if state.is_narrowed and not hits else (),
-        similar_to=state.like,
+        similar_to=title_of(document.metadata.get("title"), (), state.like),
         similar_link=state.elsewhere(DOCUMENT, id=state.like),
     )
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 
 from pipeline.serve.page.explaining import explanations
-from pipeline.serve.page.links import day_of, host_of, language_of, source_address
 from pipeline.serve.page.state import PageState
+from pipeline.serve.page.text.links import day_of, host_of, language_of, source_address
+from pipeline.serve.page.text.plain import is_markdown, without_signs
+from pipeline.serve.page.text.prose import rendered
 from pipeline.serve.page.views import Day, DocumentView, Explanation, HitView, PassageView, Piece
 from pipeline.serve.page.words import Words
-from pipeline.serve.schemas.indexes import ChunkAnswer, DocumentAnswer
+from pipeline.serve.schemas.indexes import DocumentAnswer
 from pipeline.serve.schemas.search import HighlightAnswer, HitAnswer
 
 DOCUMENT = "/document"
@@ -43,14 +45,14 @@ def document_view(
     shown = words.passages_of.format(f"{first + 1:,}", f"{last:,}", f"{len(chunks):,}")
     return DocumentView(
         doc_id=document.doc_id,
-        title=_title(metadata.get("title"), (), document.doc_id),
+        title=title_of(metadata.get("title"), (), document.doc_id),
         source=document.source,
         source_link=source_link,
         source_host=host_of(source_link) if source_link else "",
         day=_day(metadata, words),
         language=language_of(metadata),
         metadata=tuple((name, _value(value)) for name, value in metadata.items() if value not in (None, "", [])),
-        passages=_passages(chunks, first, last),
+        passages=_passages(document, first, last),
         place=shown if last - first < len(chunks) else "",
         earlier=page(first - PASSAGES) if first else None,
         later=page(last) if last < len(chunks) else None,
@@ -60,8 +62,10 @@ def document_view(
 
 
 def _hit(hit: HitAnswer, why: Explanation | None, state: PageState, words: Words) -> HitView:
-    title = _title(hit.metadata.get("title"), hit.headings, hit.doc_id)
-    highlight = without_heading(hit.highlight or _beginning(hit.text), hit.headings)
+    title = title_of(hit.metadata.get("title"), hit.headings, hit.doc_id)
+    highlight = hit.highlight or _beginning(hit.text)
+    if is_markdown(hit.source):
+        highlight = without_signs(without_heading(highlight, hit.headings))
     source_link = source_address(hit.metadata, hit.source)
     link = state.elsewhere(DOCUMENT, id=hit.doc_id, at=str(hit.ordinal))
     return HitView(
@@ -128,19 +132,23 @@ def _beginning(text: str) -> HighlightAnswer:
     return HighlightAnswer(text=folded[: cut if cut > 0 else _SHORT], marks=[], cut_before=False, cut_after=True)
 
 
-def _passages(chunks: Sequence[ChunkAnswer], first: int, last: int) -> tuple[PassageView, ...]:
-    found: list[PassageView] = []
-    edge, heading = (chunks[first - 1].end, chunks[first - 1].headings) if first else (0, [])
-    for place in range(first, last):
-        chunk = chunks[place]
-        fresh = chunk.text[max(edge - chunk.start, 0) :] if place else chunk.text
-        is_new = chunk.headings != heading and chunk.headings and not _HEADING.match(fresh.lstrip())
-        found.append(PassageView(chunk.ordinal, fresh.strip("\n"), " › ".join(chunk.headings) if is_new else ""))
-        edge, heading = max(edge, chunk.end), chunk.headings
-    return tuple(found)
+def _passages(document: DocumentAnswer, first: int, last: int) -> tuple[PassageView, ...]:
+    """The chunks from `first` to `last`, overlaps not repeated."""
+    chunks = document.chunks
+    edge = chunks[first - 1].end if first else chunks[first].start
+    texts = []
+    for chunk in chunks[first:last]:
+        gap = "\n\n" if chunk.start > edge else ""
+        texts.append(gap + chunk.text[max(edge - chunk.start, 0) :])
+        edge = max(edge, chunk.end)
+    prose = rendered(texts) if is_markdown(document.source) else None
+    return tuple(
+        PassageView(chunk.ordinal, text.strip("\n"), None if prose is None else prose[place])
+        for place, (chunk, text) in enumerate(zip(chunks[first:last], texts, strict=True))
+    )
 
 
-def _title(title: object, headings: Sequence[str], doc_id: str) -> str:
+def title_of(title: object, headings: Sequence[str], doc_id: str) -> str:
     """What to call a document: its title, else its first heading, else its id."""
     if isinstance(title, str) and title.strip():
         return title.strip()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from pipeline.serve.page.state import PageState
 from pipeline.serve.page.words import Words
 
@@ -182,17 +184,17 @@ class Results:
     more: str | None
     trust: tuple[TrustView, ...]
     advice: tuple[str, ...]
-    similar_to: str
-    similar_link: str
+    similar_to: str = ""
+    similar_link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PassageView:
-    """A chunk on its document's page, without what the one before it has said."""
+    """A chunk on its document's page, without what the one before it has said. `prose`: as HTML, if it is that."""
 
     ordinal: int
     text: str
-    heading: str
+    prose: Markup | None
 
 
 @dataclass(frozen=True, slots=True)

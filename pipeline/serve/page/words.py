@@ -31,6 +31,7 @@ class Words:
     similar_results: str
     result_title: str
     similar_title: str
+    similar_to: str
     more: str
     rank: str
     similar: str
@@ -126,6 +127,7 @@ ENGLISH = Words(
     similar_results="One similar document|{} similar documents",
     result_title="{} – Search",
     similar_title="Similar to {}",
+    similar_to="Similar to",
     more="More results",
     rank="Result {}",
     similar="Similar documents",
@@ -201,7 +203,8 @@ KOREAN = Words(
     results="가장 가까운 구절 {}개",
     similar_results="비슷한 문서 {}개",
     result_title="{} – 검색",
-    similar_title="‘{}’와(과) 비슷한 문서",
+    similar_title="비슷한 문서: {}",
+    similar_to="비슷한 문서:",
     more="결과 더 보기",
     rank="{}번째 결과",
     similar="비슷한 문서",
