@@ -121,7 +121,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: int) -> 
 
     def cells(tag: str, values: Sequence[str]) -> str:
         return "".join(
-            f"<{tag}{' class=n' if i >= first else ''}>{escape(value)}</{tag}>" for i, value in enumerate(values)
+            f"<{(kind := tag if value else 'td')}{' class=n' if i >= first else ''}>{escape(value)}</{kind}>"
+            for i, value in enumerate(values)
         )
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)

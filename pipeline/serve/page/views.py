@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from pipeline.serve.page.state import PageState
 from pipeline.serve.page.words import Words
 
@@ -190,11 +188,11 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class PassageView:
-    """A chunk on its document's page, without what the one before it has said. `prose`: as HTML, if it is that."""
+    """A chunk on its document's page, without what the one before it has said. `prose`: as HTML that is safe."""
 
     ordinal: int
     text: str
-    prose: Markup | None
+    prose: str | None
 
 
 @dataclass(frozen=True, slots=True)

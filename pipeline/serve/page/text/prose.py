@@ -7,7 +7,6 @@ from functools import cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from markupsafe import Markup
 
 from pipeline.serve.page.text.links import web_address
 
@@ -15,7 +14,7 @@ _MOST = 400_000
 """Characters up to which a text is rendered; a longer one is shown as it is."""
 
 
-def rendered(texts: Sequence[str]) -> list[Markup] | None:
+def rendered(texts: Sequence[str]) -> list[str] | None:
     """A text that is given in parts, as HTML for each of them; `None` if it is too long for that.
 
     A block that goes over the end of a part belongs to the last part that begins in it.
@@ -35,7 +34,7 @@ def rendered(texts: Sequence[str]) -> list[Markup] | None:
         while place + 1 < len(starts) and starts[place + 1] < lines[1]:
             place += 1
         parts[place].append(parser.renderer.render(block, parser.options, {}))
-    return [Markup("".join(part)) for part in parts]
+    return ["".join(part) for part in parts]
 
 
 @cache
