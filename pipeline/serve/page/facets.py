@@ -10,6 +10,7 @@ from pipeline.index.columns.kinds import CHUNK_COLUMNS, Kind
 from pipeline.query.searcher import Index
 from pipeline.serve.page.state import Choice, PageState
 from pipeline.serve.page.views import ChoiceView, FacetView, ValueView
+from pipeline.serve.page.words import Words
 from pipeline.serve.schemas.search import FacetAnswer
 
 SHOWN = 6
@@ -81,13 +82,14 @@ def facet_views(facets: Iterable[FacetAnswer], state: PageState) -> tuple[FacetV
     return tuple(views)
 
 
-def choice_views(state: PageState) -> tuple[ChoiceView, ...]:
+def choice_views(state: PageState, words: Words) -> tuple[ChoiceView, ...]:
     """Every condition, and the search without it."""
-    chosen = [
-        ChoiceView(f"{choice.field}: {choice.value}", state.without_choice(choice)) for choice in state.choices
-    ]
-    typed = [ChoiceView(state.filter, state.address(filter="", k=""))] if state.filter else []
-    return (*chosen, *typed)
+    found = [ChoiceView(f"{one.field}: {one.value}", state.without_choice(one)) for one in state.choices]
+    if state.filter:
+        found.append(ChoiceView(state.filter, state.address(filter="", k="")))
+    if state.collapse and not state.like:
+        found.append(ChoiceView(words.collapse, state.address(collapse=False, k="")))
+    return tuple(found)
 
 
 def as_text(value: str | int | float | bool) -> str:

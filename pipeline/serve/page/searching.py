@@ -31,7 +31,7 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
     holder, limits = service.holder(state.index), service.settings.limits
     with holder.lent() as index:
         if not index.manifest.chunks:
-            return Results(words.nothing, (), (), choice_views(state), _cleared(state), None, (), ())
+            return Results(words.nothing, (), (), choice_views(state, words), _cleared(state), None, (), ())
         counted = wanted(fields.of(holder.name, index), state, limits.facets)
         where, k = condition(state, index), _hits_wanted(service, state)
     try:
@@ -56,7 +56,7 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
         heading=words.count(words.results, len(hits)) if hits else words.nothing,
         hits=hits,
         facets=facet_views(answer.facets, state),
-        choices=choice_views(state),
+        choices=choice_views(state, words),
         clear=_cleared(state),
         more=_more(state, len(hits), k, limits.k),
         trust=trusts(answer.results[0].trust, words),
@@ -80,7 +80,7 @@ def found_similar(service: Service, state: PageState, words: Words) -> Results:
         heading=words.count(words.similar_results, len(hits)) if hits else words.nothing,
         hits=hits,
         facets=(),
-        choices=choice_views(state),
+        choices=choice_views(state, words),
         clear=_cleared(state),
         more=_more(state, len(hits), k, service.settings.limits.k),
         trust=(),
