@@ -75,15 +75,12 @@ class Site:
             Route("/static/{name}", self._file, methods=["GET"]),
         ]
 
-    def failure(self, request: Request, error: Exception) -> Response | None:
-        """The page for what no page has answered; `None` if a program asked."""
+    def failure(self, request: Request, error: HTTPException) -> Response | None:
+        """The page for an address that there is not; `None` if a program asked."""
         is_people = "text/html" in request.headers.get("accept", "")
         if not is_people or request.url.path.startswith(_PROGRAMS) or request.method not in ("GET", "HEAD"):
             return None
-        visit = Visit.of(request)
-        if isinstance(error, HTTPException):
-            return self._refused(visit, Problem(error.status_code, error.detail, headers=error.headers))
-        return self._refused(visit, as_problem(error, self._service.folders, visit.request_id))
+        return self._refused(Visit.of(request), Problem(error.status_code, error.detail, headers=error.headers))
 
     def _answering(self, route: str, page: Callable[[Visit], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.config import Config
+from pipeline.serve.guard.keys import Caller, Key, Keyring, Role, hash_of, new_key
+from tests.faults import stub
 from tests.support.html import Element, parsed
-from tests.support.live import Live
+from tests.support.live import Live, serving
 
 KOREAN = {"Accept-Language": "ko-KR,ko;q=0.9,en;q=0.8"}
 
@@ -254,3 +257,28 @@ def test_a_busy_service_says_so(live: Live, monkeypatch: pytest.MonkeyPatch) -> 
     answer = live.client.get("/?q=plums")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "3")
     assert "try again" in parsed(answer.text).one("div", "failure").text
+
+
+def test_the_page_is_behind_the_keys(built: Config) -> None:
+    reader, counter = new_key(), new_key()
+    keys = Keyring(
+        [
+            Key(hash_of(reader), Caller("reader", frozenset({Role.READ}))),
+            Key(hash_of(counter), Caller("counter", frozenset({Role.METRICS}))),
+        ]
+    )
+    with stub.open_index(built.index_path) as index, serving({"one": index}, keys=keys) as live:
+        for path in (
+            "/",
+            "/?q=plums",
+            "/document?id=003.txt",
+            "/builds",
+            "/static/page.css",
+            "/nothing",
+            "/v1/similar",
+        ):
+            answer = live.client.get(path, headers={"Accept": "text/html"})
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Basic")
+            assert live.client.get(path, headers={"Authorization": f"Bearer {counter}"}).status_code == 403
+        assert live.client.get("/?q=plums", auth=("anyone", reader)).status_code == 200
