@@ -49,6 +49,7 @@ ROOMS = {
     "starlette": {"serve", "integrations/mcp.py"},
     "uvicorn": {"serve/server.py"},
     "prometheus_client": {"serve/metrics.py"},
+    "jinja2": {"serve/page/templating.py"},
     "ir_measures": {"evaluate"},
     "kiwipiepy": {"models/bm25/korean_morphemes.py"},
     "py3langid": {"models/bm25/detection.py"},

@@ -14,26 +14,24 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.serve import metrics, openapi
-from pipeline.serve.docs_page import docs_page, plain_page
+from pipeline.serve.docs_page import docs_page
 from pipeline.serve.endpoint import Endpoint, respond
 from pipeline.serve.guard.gate import Gate
 from pipeline.serve.guard.headers import REQUEST_ID, Guard
+from pipeline.serve.page.routes import Site
 from pipeline.serve.problems import Problem, as_problem, method_not_allowed
-from pipeline.serve.routes import health, indexes, models, search, vector_stores
+from pipeline.serve.routes import health, indexes, models, search, similar, vector_stores
 from pipeline.serve.service import Service
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *search.ENDPOINTS,
+    *similar.ENDPOINTS,
     *vector_stores.ENDPOINTS,
     *models.ENDPOINTS,
     *indexes.ENDPOINTS,
     *health.ENDPOINTS,
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_HOME = (
-    "<h1>hybrid-pipeline</h1><p>This is a search service. <a href='/docs'>Its API</a>, "
-    "<a href='/v1/indexes'>its indexes</a>.</p>"
-)
 
 
 def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
@@ -42,16 +40,13 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
     `hosts`: names by which it may be called; without any, by all.
     """
     described = openapi.document(ENDPOINTS, service.settings.limits, bool(service.keys))
-    page, home = docs_page(described), plain_page("hybrid-pipeline", _HOME)
+    page, site = docs_page(described), Site(service)
 
     async def docs(request: Request) -> Response:
         return HTMLResponse(page)
 
     async def description(request: Request) -> Response:
         return JSONResponse(described)
-
-    async def start_page(request: Request) -> Response:
-        return HTMLResponse(home)
 
     async def numbers(request: Request) -> Response:
         return Response(service.metrics.text(), media_type=metrics.MEDIA_TYPE)
@@ -68,14 +63,14 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
         assert isinstance(error, HTTPException)
         method = request.method if request.method in _METHODS else "other"
         service.metrics.requests.labels("other", method, str(error.status_code)).inc()
-        return _told(error).response(request.scope["state"][REQUEST_ID])
+        return site.failure(request, error) or _told(error).response(request.scope["state"][REQUEST_ID])
 
     def failed(error: Exception, request_id: str) -> Problem:
         service.metrics.requests.labels("other", "other", "500").inc()
         return as_problem(error, service.folders, request_id)
 
     routes = [
-        Route("/", start_page, methods=["GET"]),
+        *site.routes(),
         Route("/docs", docs, methods=["GET"]),
         Route("/openapi.json", description, methods=["GET"]),
         Route("/metrics", numbers, methods=["GET"]),
