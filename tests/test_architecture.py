@@ -22,7 +22,7 @@ LAYERS = [
     {"config"},
     {"index", "models"},
     {"ingest", "encode", "query"},
-    {"evaluate"},
+    {"evaluate", "transfer"},
     {"job"},
     {"integrations"},
     {"render"},

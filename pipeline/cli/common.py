@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import functools
 import importlib
+import keyword
 import logging
 import os
 import sys
@@ -227,7 +228,8 @@ class Commands(click.Group):
         known = cmd_name in self._modules
         for name in (cmd_name,) if known else self._modules:  # all of them, to suggest one that reads like it
             if name not in self.commands:
-                self.add_command(getattr(importlib.import_module(self._modules[name]), name))
+                attribute = f"{name}_" if keyword.iskeyword(name) else name
+                self.add_command(getattr(importlib.import_module(self._modules[name]), attribute))
         return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import os
 import time
 from collections.abc import Iterator
@@ -52,8 +53,30 @@ def remove_unheld_folder(path: Path) -> bool:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def kept_from_sweeping(path: Path) -> Iterator[None]:
+    """Keep a temporary file or folder from `sweep_beside` while it is written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # no locks on this file system: there nothing is swept
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove what a killed writer of `path` left beside it under a temporary name."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError):  # of another user, or gone meanwhile
+            if left.is_dir():
+                remove_unheld_folder(left)
+            elif not is_held(left):
+                left.unlink()
+
+
 def is_held(path: Path) -> bool:
-    """Whether a reader holds this folder; `False` where there is none."""
+    """Whether a reader holds this folder (or a writer this temporary file); `False` where there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

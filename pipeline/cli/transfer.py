@@ -1,0 +1,67 @@
+"""Commands that carry an index to another machine: export, import."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options
+from pipeline.wording import counted, printable
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+@click.command()
+@click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
+@click.option("--generation", type=int, metavar="N", help="An earlier one. Default: the live one.")
+@_JSON
+@click.pass_obj
+def export(options: Options, target: Path, index_path: str | None, generation: int | None, as_json: bool) -> None:
+    """Write one generation to the folder DIR, or to an archive if it is named like index.tar.zst."""
+    from pipeline.transfer.exporting import export as write
+
+    report = write(options.index_folder(index_path), target, generation)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
+        return
+    options.say(
+        f"exported generation {report.generation} to {printable(report.target)}: "
+        f"{counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}, "
+        f"{counted(report.files, 'file')}, {report.written_bytes:,} bytes",
+        event="exported",
+        **dataclasses.asdict(report),
+    )
+
+
+@click.command(name="import")
+@click.argument("source", metavar="EXPORT", type=click.Path(path_type=Path))
+@click.argument("index", metavar="INDEX", type=click.Path(path_type=Path))
+@click.option("--new-encoder", is_flag=True, help="Go on with the export's encoder where the index has another.")
+@click.option("--retain", type=click.IntRange(min=1), help="Generations to keep. Default: `retain` (3).")
+@_JSON
+@click.pass_obj
+def import_(
+    options: Options, source: Path, index: Path, new_encoder: bool, retain: int | None, as_json: bool
+) -> None:
+    """Make the folder or archive EXPORT the live generation of INDEX, which may be new."""
+    from pipeline.transfer.importing import import_index
+
+    kept = options.config_or_defaults().retain if retain is None else retain
+    report = import_index(source, index, new_encoder=new_encoder, retain=kept)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
+    else:
+        what = "imported" if report.published else "nothing to do: the live generation has what was exported as"
+        options.say(
+            f"{what} generation {report.exported}; live in {printable(report.index)}: generation "
+            f"{report.generation}, {counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}",
+            event="imported",
+            **dataclasses.asdict(report),
+        )
+    if not report.published:
+        sys.exit(EXIT_NOTHING_TO_DO)
