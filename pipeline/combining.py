@@ -179,7 +179,6 @@ class _Desk(Generic[Query, Answer]):
             self._waiting.extendleft(reversed(unanswered))
             if call.in_charge:
                 call.in_charge, self.leader = False, None
-            call.party = ()  # it is one of them: what it holds would stay until garbage is looked for
             self._name_next()
 
     def _name_next(self) -> None:

@@ -301,8 +301,8 @@ def open_index(
     `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
     recorded fingerprints. It may be an object of the application's own (`pipeline.models.contract.Encoder`), which
     is used as it is; an index that was built with one needs it here. `base` is where a relative model folder
-    starts. `verify` compares every file's checksum with the manifest before it is used. `encoder` and `settings`
-    may be mappings of what stands in config.yaml.
+    starts. `verify` compares every file's checksum with the manifest before it is used, unless it was compared less
+    than a week ago and has not changed since. `encoder` and `settings` may be mappings as in config.yaml.
     Raises `ConfigError` for an argument that makes no sense, `IndexNotFoundError`, `CorruptIndexError`,
     `IncompatibleIndexError`, `EncoderError`.
     """

@@ -76,11 +76,15 @@ class Snapshot:
         """For each segment, which chunks satisfy an SQL condition (`ChunkFilter`). Raises `QueryError`."""
         return self._filter.masks(condition)
 
+    def has_masks(self, condition: str) -> bool:
+        """Whether it is known already which chunks satisfy a condition."""
+        known: ChunkFilter | None = self.__dict__.get("_filter")
+        return known is not None and known.has(condition)
+
     @contextmanager
     def filtering(self, condition: str | None) -> Iterator[None]:
         """Evaluate a condition beside what is done meanwhile, for `kept_by`. Raises what that does."""
-        known: ChunkFilter | None = self.__dict__.get("_filter")
-        if condition is None or (known is not None and known.has(condition)):
+        if condition is None or self.has_masks(condition):
             yield
             return
         pending = self.pool.submit(self.kept_by, condition)

@@ -42,6 +42,10 @@ class Ranker:
         """Whether a query is encoded the same among others."""
         return self._encoder.combines_queries
 
+    def has_filtered(self, where: str | None) -> bool:
+        """Whether nothing has to be evaluated to know which chunks may be found."""
+        return where is None or self._snapshot.has_masks(where)
+
     def encode(self, texts: tuple[str, ...]) -> EncodedQueries:
         """The texts' vectors and lexical weights."""
         encoded = self._encoder.encode_queries(texts)
@@ -65,9 +69,10 @@ def combined(ranker: Ranker) -> Combiner[SearchRequest, list[Ranked]]:
 
 def may_wait(ranker: Ranker, request: SearchRequest) -> bool:
     """Whether a request is ranked the same with others, and quickly enough for them to wait for it: one of few
-    texts, of which nothing is filtered, reranked or left out."""
-    plain = request.where is None and request.rerank is None and request.distinct is None and not request.collapse
-    return plain and 0 < len(request.texts) <= MOST_TOGETHER and ranker.encodes_together
+    texts, with a filter at most that has been evaluated, of which nothing is reranked or left out."""
+    plain = request.rerank is None and request.distinct is None and not request.collapse
+    few = 0 < len(request.texts) <= MOST_TOGETHER
+    return plain and few and ranker.encodes_together and ranker.has_filtered(request.where)
 
 
 def _size(request: SearchRequest) -> int:
@@ -75,7 +80,7 @@ def _size(request: SearchRequest) -> int:
 
 
 def _kind(request: SearchRequest) -> object:
-    return request.k, request.legs, request.depth, request.fusion
+    return request.k, request.legs, request.depth, request.where, request.fusion
 
 
 def _answered(ranker: Ranker, requests: Sequence[SearchRequest], hand_on: HandOn) -> list[list[Ranked]]:

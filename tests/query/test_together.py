@@ -144,9 +144,14 @@ def test_what_takes_long_or_looks_again_is_ranked_alone(index: Index) -> None:
         return together.may_wait(index._ranker, SearchRequest.for_texts(index, texts, **options))
 
     assert may_wait("figs")
-    for options in ({"collapse": True}, {"distinct": 0.9}, {"where": "doc_id > 'a'"}, {"rerank": "multivectors"}):
+    for options in ({"collapse": True}, {"distinct": 0.9}, {"rerank": "multivectors"}):
         assert not may_wait("figs", **options)
     assert not may_wait(*["figs"] * 17)
+    condition = "doc_id > '3'"
+    assert not may_wait("figs", where=condition), "others would wait until it is evaluated"
+    expected = index.search("figs", 5, where=condition)
+    assert may_wait("figs", where=condition)
+    assert index.search("figs", 5, where=condition) == expected != index.search("figs", 5)
     with stub.open_index(index.path) as apart:
         request = SearchRequest.for_texts(apart, ["figs"])
         assert not together.may_wait(apart._ranker, request), "its encoder does not say that queries may be joined"
