@@ -6,11 +6,15 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options
 from pipeline.wording import counted, printable
+
+if TYPE_CHECKING:
+    from pipeline.transfer.exporting import ExportReport
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
@@ -19,23 +23,43 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--generation", type=int, metavar="N", help="An earlier one. Default: the live one.")
+@click.option("--with-model", is_flag=True, help="Take the converted encoder along, to search without the model.")
 @_JSON
 @click.pass_obj
-def export(options: Options, target: Path, index_path: str | None, generation: int | None, as_json: bool) -> None:
+def export(
+    options: Options,
+    target: Path,
+    index_path: str | None,
+    generation: int | None,
+    with_model: bool,
+    as_json: bool,
+) -> None:
     """Write one generation to the folder DIR, or to an archive if it is named like index.tar.zst."""
+    from pipeline.transfer.exporting import ModelSource
     from pipeline.transfer.exporting import export as write
 
-    report = write(options.index_folder(index_path), target, generation)
+    model = None
+    if with_model and index_path is None:
+        model = ModelSource(options.config().encoder, options.config().base)
+    elif with_model:
+        model = ModelSource()
+    report = write(options.index_folder(index_path), target, generation, model)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
         return
     options.say(
         f"exported generation {report.generation} to {printable(report.target)}: "
         f"{counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}, "
-        f"{counted(report.files, 'file')}, {report.written_bytes:,} bytes",
+        f"{counted(report.files, 'file')}, {report.written_bytes:,} bytes{_model(report, with_model)}",
         event="exported",
         **dataclasses.asdict(report),
     )
+
+
+def _model(report: ExportReport, wanted: bool) -> str:
+    if report.with_model:
+        return ", its encoder included"
+    return "; its encoder is no model that could be taken along" if wanted else ""
 
 
 @click.command(name="import")

@@ -11,6 +11,7 @@ import fcntl
 import glob
 import os
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def hold_folder(path: Path) -> int | None:
             raise CorruptIndexError(f"{path}: is being collected as garbage; open a newer generation") from None
         return None
     return descriptor
+
+
+def hold_for(owner: object, path: Path) -> None:
+    """Keep a folder from being collected as garbage as long as `owner` lives. Raises `CorruptIndexError`."""
+    descriptor = hold_folder(path)
+    if descriptor is not None:
+        weakref.finalize(owner, os.close, descriptor)
 
 
 def remove_unheld_folder(path: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack
 from pipeline.arguments import file_path, flag, shown, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import QueryError
-from pipeline.index import candidate
+from pipeline.index import candidate, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
@@ -22,7 +22,7 @@ from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.openness import Closable, Openness, while_open
-from pipeline.query.compatibility import check_encoder
+from pipeline.query.compatibility import came_with, check_encoder
 from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
 from pipeline.query.fusion.trust import LegTrust, trust
 from pipeline.query.legs.contract import EncodedQueries, Leg
@@ -88,7 +88,10 @@ class Index(Closable):
         self._encoder_settings = None
         if self.encoder.own is None:
             self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
-        self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
+        bundled = came_with(path, manifest, self._encoder_settings)
+        if bundled is not None:
+            locks.hold_for(self, bundled)
+        self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base, bundled)
         self._ranker = Ranker(self.snapshot, self.encoder, self._second_look, self._legs)
         self._rank_together = combined(self._ranker)
 
@@ -319,7 +322,8 @@ def open_index(
         chosen = recorded if other is None else as_recorded(other, manifest.fingerprints)
         if other is not None and chosen.model != other.model:
             log.warning("%s", goes_on(folder, chosen.model))
-        loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
+        bundled = came_with(folder, manifest, chosen)
+        loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start, bundled=bundled))
         check_encoder(folder, manifest, loaded, from_index=chosen == recorded)
         return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
 

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import xxhash
 
+from pipeline.config import EncoderSettings
 from pipeline.errors import CorruptIndexError, IndexNotFoundError, IndexStoreError
 from pipeline.index import files, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import SEGMENTS, Segment
+from pipeline.models.choose.open_settings import as_recorded
+from pipeline.models.portable.writing import files_of, portable_encoder
+from pipeline.models.shared import SharedEncoder
+from pipeline.query.compatibility import check_encoder
 from pipeline.transfer.archive import BLOCK, SUFFIX, ArchiveWriter
 from pipeline.transfer.contents import (
     RECORD,
@@ -47,18 +52,33 @@ class _Piece:
     origin: Path | bytes
 
 
-def export(index: Path, target: Path, generation: int | None = None) -> ExportReport:
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where the encoder that an export takes along is found.
+
+    `settings`: as for `open_index`; by default as the index records. `base`: where a relative folder starts.
+    """
+
+    settings: EncoderSettings | None = None
+    base: Path = Path()
+
+
+def export(
+    index: Path, target: Path, generation: int | None = None, model: ModelSource | None = None
+) -> ExportReport:
     """Write a generation, by default the live one: an archive if `target` is named `*.tar.zst`, else a folder.
 
+    `model`: take the converted encoder along, to search without the model's own files and libraries.
     `target` appears whole or not at all. Raises `IndexStoreError` if something is there already,
-    `IndexNotFoundError`, `CorruptIndexError` for an index that is damaged, `IncompatibleIndexError`.
+    `IndexNotFoundError`, `CorruptIndexError` for an index that is damaged, `IncompatibleIndexError`, and
+    `EncoderError` for a model that cannot be loaded here or cannot travel.
     """
     if os.path.lexists(target):
         raise IndexStoreError(f"{target}: is there already; name another target, or remove it")
 
     def use(manifest: Manifest) -> ExportReport:
         held = [Segment(index, entry, verify=False) for entry in manifest.segments]  # not collected meanwhile
-        pieces = _pieces(index, manifest)
+        pieces = _pieces(index, manifest, model)
         contents = Contents(manifest.generation, manifest.created_at, tuple(piece.file for piece in pieces))
         locks.sweep_beside(target)
         try:
@@ -85,7 +105,7 @@ def export(index: Path, target: Path, generation: int | None = None) -> ExportRe
     return manifests.with_live(index, use) if generation is None else use(manifests.load(index, generation))
 
 
-def _pieces(index: Path, manifest: Manifest) -> list[_Piece]:
+def _pieces(index: Path, manifest: Manifest, model: ModelSource | None) -> list[_Piece]:
     record = manifests.manifest_path(index, manifest.generation)
     try:
         pieces = [_in_memory(record.name, record.read_bytes())]
@@ -97,12 +117,31 @@ def _pieces(index: Path, manifest: Manifest) -> list[_Piece]:
             _Piece(ExportedFile(f"{folder}/{file.name}", file.size, file.checksum), index / folder / file.name)
             for file in segment_files(entry)
         ]
+    if model is not None:
+        pieces += _model_pieces(index, manifest, model)
     for piece in pieces:
         if not is_exportable(piece.file.path):
             raise IndexStoreError(
                 f"{index}: {piece.file.path} has a name that cannot be exported; `pipeline compact`"
             )
     return pieces
+
+
+def _model_pieces(index: Path, manifest: Manifest, model: ModelSource) -> list[_Piece]:
+    """The files of the encoder; none where it needs none (BM25, a server)."""
+    folder = manifests.model_folder(index, manifest)
+    found = files_of(folder)
+    if found is None:
+        settings = model.settings or EncoderSettings.model_validate(manifest.encoder)
+        encoder, found = portable_encoder(as_recorded(settings, manifest.fingerprints), model.base)
+        check_encoder(index, manifest, SharedEncoder(lambda: encoder), from_index=model.settings is None)
+    start = folder.relative_to(index).as_posix()
+    return [
+        _in_memory(f"{start}/{name}", origin)
+        if isinstance(origin, bytes)
+        else _Piece(ExportedFile(f"{start}/{name}", origin.stat().st_size, files.checksum(origin)), origin)
+        for name, origin in sorted(found.items())
+    ]
 
 
 def _in_memory(path: str, data: bytes) -> _Piece:

