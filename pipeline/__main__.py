@@ -3,15 +3,21 @@
 import sys
 
 from pipeline import interruption
+from pipeline.errors import MissingDependencyError
+from pipeline.installed import told_what_to_install
 
 
 def main() -> None:
     """Run the command line. A signal ends it quietly even while its modules are still being imported."""
     try:
         interruption.listen()
-        from pipeline.cli import main as run
+        with told_what_to_install():
+            from pipeline.cli import main as run
 
         run()
+    except MissingDependencyError as error:  # click itself; all else is told by the commands
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"{interruption.word(stop)}\n")
         sys.exit(interruption.exit_code(stop))

@@ -20,6 +20,7 @@ import click
 
 from pipeline import errors, interruption
 from pipeline.cli import logs
+from pipeline.installed import told_what_to_install
 from pipeline.wording import printable
 
 if TYPE_CHECKING:
@@ -238,7 +239,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with told_what_to_install():
+                return super().invoke(ctx)
         except errors.PipelineError as error:
             _fail(ctx, f"error: {error}", _exit_code(error))
         except OSError as error:

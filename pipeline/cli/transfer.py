@@ -24,6 +24,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--generation", type=int, metavar="N", help="An earlier one. Default: the live one.")
 @click.option("--with-model", is_flag=True, help="Take the converted encoder along, to search without the model.")
+@click.option(
+    "--extra", "extras", multiple=True, metavar="NAME", help="Also list what this extra needs: serve, … Repeatable."
+)
 @_JSON
 @click.pass_obj
 def export(
@@ -32,6 +35,7 @@ def export(
     index_path: str | None,
     generation: int | None,
     with_model: bool,
+    extras: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Write one generation to the folder DIR, or to an archive if it is named like index.tar.zst."""
@@ -43,7 +47,7 @@ def export(
         model = ModelSource(options.config().encoder, options.config().base)
     elif with_model:
         model = ModelSource()
-    report = write(options.index_folder(index_path), target, generation, model)
+    report = write(options.index_folder(index_path), target, generation, model=model, extras=extras)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
         return

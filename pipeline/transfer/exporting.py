@@ -16,18 +16,20 @@ from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import SEGMENTS, Segment
 from pipeline.models.choose.open_settings import as_recorded
-from pipeline.models.portable.writing import files_of, portable_encoder
+from pipeline.models.portable.writing import Files, files_of, portable_encoder, tokenizer_forms
 from pipeline.models.shared import SharedEncoder
 from pipeline.query.compatibility import check_encoder
 from pipeline.transfer.archive import BLOCK, SUFFIX, ArchiveWriter
 from pipeline.transfer.contents import (
     RECORD,
+    REQUIREMENTS,
     Contents,
     ExportedFile,
     is_exportable,
     segment_files,
     to_bytes,
 )
+from pipeline.transfer.requirements import requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,17 @@ class ModelSource:
 
 
 def export(
-    index: Path, target: Path, generation: int | None = None, model: ModelSource | None = None
+    index: Path,
+    target: Path,
+    generation: int | None = None,
+    *,
+    model: ModelSource | None = None,
+    extras: Sequence[str] = (),
 ) -> ExportReport:
     """Write a generation, by default the live one: an archive if `target` is named `*.tar.zst`, else a folder.
 
     `model`: take the converted encoder along, to search without the model's own files and libraries.
+    `extras`: of this package, whose packages are to be installed where it is searched, such as `serve`.
     `target` appears whole or not at all. Raises `IndexStoreError` if something is there already,
     `IndexNotFoundError`, `CorruptIndexError` for an index that is damaged, `IncompatibleIndexError`, and
     `EncoderError` for a model that cannot be loaded here or cannot travel.
@@ -78,7 +86,7 @@ def export(
 
     def use(manifest: Manifest) -> ExportReport:
         held = [Segment(index, entry, verify=False) for entry in manifest.segments]  # not collected meanwhile
-        pieces = _pieces(index, manifest, model)
+        pieces = _pieces(index, manifest, model, extras)
         contents = Contents(manifest.generation, manifest.created_at, tuple(piece.file for piece in pieces))
         locks.sweep_beside(target)
         try:
@@ -105,10 +113,12 @@ def export(
     return manifests.with_live(index, use) if generation is None else use(manifests.load(index, generation))
 
 
-def _pieces(index: Path, manifest: Manifest, model: ModelSource | None) -> list[_Piece]:
+def _pieces(index: Path, manifest: Manifest, model: ModelSource | None, extras: Sequence[str]) -> list[_Piece]:
     record = manifests.manifest_path(index, manifest.generation)
+    brought = _model_files(index, manifest, model) if model is not None else {}
+    needed = requirements(manifest, tokenizer_forms(brought), extras)
     try:
-        pieces = [_in_memory(record.name, record.read_bytes())]
+        pieces = [_in_memory(REQUIREMENTS, needed), _in_memory(record.name, record.read_bytes())]
     except FileNotFoundError:
         raise IndexNotFoundError(f"{record}: was collected as garbage; export the live generation") from None
     for entry in manifest.segments:
@@ -117,8 +127,13 @@ def _pieces(index: Path, manifest: Manifest, model: ModelSource | None) -> list[
             _Piece(ExportedFile(f"{folder}/{file.name}", file.size, file.checksum), index / folder / file.name)
             for file in segment_files(entry)
         ]
-    if model is not None:
-        pieces += _model_pieces(index, manifest, model)
+    start = manifests.model_folder(index, manifest).relative_to(index).as_posix()
+    for name, origin in sorted(brought.items()):
+        path = f"{start}/{name}"
+        if isinstance(origin, bytes):
+            pieces.append(_in_memory(path, origin))
+        else:
+            pieces.append(_Piece(ExportedFile(path, origin.stat().st_size, files.checksum(origin)), origin))
     for piece in pieces:
         if not is_exportable(piece.file.path):
             raise IndexStoreError(
@@ -127,21 +142,14 @@ def _pieces(index: Path, manifest: Manifest, model: ModelSource | None) -> list[
     return pieces
 
 
-def _model_pieces(index: Path, manifest: Manifest, model: ModelSource) -> list[_Piece]:
+def _model_files(index: Path, manifest: Manifest, model: ModelSource) -> Files:
     """The files of the encoder; none where it needs none (BM25, a server)."""
-    folder = manifests.model_folder(index, manifest)
-    found = files_of(folder)
+    found = files_of(manifests.model_folder(index, manifest))
     if found is None:
         settings = model.settings or EncoderSettings.model_validate(manifest.encoder)
         encoder, found = portable_encoder(as_recorded(settings, manifest.fingerprints), model.base)
         check_encoder(index, manifest, SharedEncoder(lambda: encoder), from_index=model.settings is None)
-    start = folder.relative_to(index).as_posix()
-    return [
-        _in_memory(f"{start}/{name}", origin)
-        if isinstance(origin, bytes)
-        else _Piece(ExportedFile(f"{start}/{name}", origin.stat().st_size, files.checksum(origin)), origin)
-        for name, origin in sorted(found.items())
-    ]
+    return found
 
 
 def _in_memory(path: str, data: bytes) -> _Piece:

@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 
 import xxhash
 
-from pipeline.errors import EncoderError
+from pipeline.errors import EncoderError, MissingDependencyError
 
 MANIFEST = "artifact.json"
 _BLOCK = 1 << 22
@@ -88,6 +88,8 @@ def loaded(artifact: Artifact, load: Callable[[Path], T], *, checksums: bool = F
     folder = artifact(checksums=checksums, rebuild=False)
     try:
         return load(folder)
+    except MissingDependencyError:
+        raise
     except EncoderError:
         return load(artifact(checksums=True, rebuild=True))
 

@@ -13,8 +13,9 @@ from pipeline.models.choose.encoder import MixedEncoder, load_encoder
 from pipeline.models.choose.kind import Kind
 from pipeline.models.choose.kinds import resolve
 from pipeline.models.contract import Encoder
+from pipeline.models.e5.unigram import SETTINGS_FILE
 from pipeline.models.files import cache
-from pipeline.models.local.transformer import OpenVinoLoader, TransformerEncoder
+from pipeline.models.local.transformer import OpenVinoLoader, TokenizerForm, TransformerEncoder
 from pipeline.models.portable.record import RECORD_FILE, PortableRecord, to_bytes
 from pipeline.names import DENSE, LEXICAL
 from pipeline.records import Fingerprint
@@ -54,6 +55,12 @@ def files_of(folder: Path) -> Files | None:
         for side in sides
         for name in [*cache.file_names(folder / side), cache.MANIFEST]
     }
+
+
+def tokenizer_forms(files: Files) -> dict[str, TokenizerForm]:
+    """By leg that has a model among these files, the form of its tokenizer."""
+    sides = {name.partition("/")[0] for name in files}
+    return {side: "unigram" if f"{side}/{SETTINGS_FILE}" in files else "stored" for side in sides}
 
 
 def _side(side: str, kind: Kind, model: str, encoder: Encoder) -> dict[str, Path | bytes]:
