@@ -43,4 +43,7 @@ def make(folder: Path, requirements: str) -> Path:
         for entry, path in top_level(name).items():
             (packages / entry).symlink_to(path)
     (packages / "pipeline").symlink_to(ROOT / "pipeline")
+    record = packages / "hybrid_pipeline-0.1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: hybrid-pipeline\nVersion: 0.1.0\n")
     return folder / "bin/python"
