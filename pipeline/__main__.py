@@ -3,6 +3,8 @@
 import sys
 
 from pipeline import interruption, own_process
+from pipeline.errors import MissingDependencyError
+from pipeline.installed import told_what_to_install
 
 
 def main() -> None:
@@ -10,10 +12,13 @@ def main() -> None:
     departure = own_process.begin()
     try:
         interruption.listen()
-        with own_process.importing():
+        with told_what_to_install(), own_process.importing():
             from pipeline.cli import main as run
 
         run()
+    except MissingDependencyError as error:  # click itself; all else is told by the commands
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
     except KeyboardInterrupt as stop:
         sys.stderr.write(f"{interruption.word(stop)}\n")
         sys.exit(interruption.exit_code(stop))

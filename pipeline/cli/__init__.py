@@ -22,6 +22,7 @@ _MODULES = {
     "report": ("report",),
     "maintain": ("verify", "repair", "compact"),
     "models": ("models",),
+    "transfer": ("export", "import"),
 }
 
 

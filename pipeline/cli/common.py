@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import functools
 import importlib
+import keyword
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ import click
 
 from pipeline import errors, interruption, own_process
 from pipeline.cli import logs
+from pipeline.installed import told_what_to_install
 from pipeline.wording import printable
 
 if TYPE_CHECKING:
@@ -228,7 +230,8 @@ class Commands(click.Group):
         known = cmd_name in self._modules
         for name in (cmd_name,) if known else self._modules:  # all of them, to suggest one that reads like it
             if name not in self.commands:
-                self.add_command(getattr(importlib.import_module(self._modules[name]), name))
+                attribute = f"{name}_" if keyword.iskeyword(name) else name
+                self.add_command(getattr(importlib.import_module(self._modules[name]), attribute))
         return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
@@ -237,7 +240,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with told_what_to_install():
+                return super().invoke(ctx)
         except errors.PipelineError as error:
             _fail(ctx, f"error: {error}", _exit_code(error))
         except OSError as error:

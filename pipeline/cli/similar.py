@@ -27,19 +27,23 @@ class ExampleArguments:
 
     def examples(self, options: Options) -> Examples:
         """Return them, files read."""
-        from pipeline.job.passages import passages_of
         from pipeline.query.similar import Examples
 
         if not (self.doc_ids or self.files or self.texts):
             raise click.UsageError("give a DOC_ID, --file FILE or --text TEXT that hits should be like")
-        config = options.config_or_defaults()
-        read = [text for name in self.files for text in passages_of(Path(name), config, options.chunker)]
+        read = self._passages(options) if self.files else []
         return Examples(
             documents=self.doc_ids,
             texts=(*self.texts, *read),
             unlike_documents=self.unlike,
             unlike_texts=self.unlike_texts,
         )
+
+    def _passages(self, options: Options) -> list[str]:
+        from pipeline.job.passages import passages_of  # a search without files needs no parser
+
+        config = options.config_or_defaults()
+        return [text for name in self.files for text in passages_of(Path(name), config, options.chunker)]
 
     @property
     def title(self) -> str:

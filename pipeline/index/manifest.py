@@ -17,9 +17,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexNotFoundError
 from pipeline.index import files
 from pipeline.index.statistics import Statistics
+from pipeline.names import DENSE, LEXICAL
 from pipeline.records import Fingerprint
 
 FORMAT_VERSION = 1
+MODELS = "models"
 _MOST_CHUNKS = 2**31 - 1
 _NAME = re.compile(r"manifest-(\d{8})\.json")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[a-z]{1,12})?")
@@ -148,6 +150,12 @@ def _adapter() -> TypeAdapter[Manifest]:
 def manifest_path(index: Path, generation: int) -> Path:
     """Where the manifest of a generation stands."""
     return index / f"manifest-{generation:08d}.json"
+
+
+def model_folder(index: Path, manifest: Manifest) -> Path:
+    """Where the encoder stands that came with a generation, if one did; named after its fingerprints."""
+    fingerprints: dict[str, Any] = {leg: manifest.fingerprints.get(leg) for leg in (DENSE, LEXICAL)}
+    return index / MODELS / digest(fingerprints)
 
 
 def generations(index: Path) -> list[int]:

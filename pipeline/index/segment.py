@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import weakref
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,9 +73,7 @@ class Segment:
         self.entry = entry
         self.folder = index / SEGMENTS / entry.segment_id
         self._verified = verify
-        held = locks.hold_folder(self.folder)
-        if held is not None:
-            weakref.finalize(self, os.close, held)
+        locks.hold_for(self, self.folder)
         named = [*entry.files, *([entry.deletes] if entry.deletes else [])]
         paths = [files.regular_file(self.folder / file.name, file.size) for file in named]
         if verify and verified is not None:

@@ -133,11 +133,19 @@ def reorder(snapshot: Snapshot, ranked: Ranked, reranked: Reranked) -> Ranked:
 class SecondLook:
     """The rerankers of an open index, loaded when they are first used, and kept. Safe for several threads."""
 
-    def __init__(self, snapshot: Snapshot, encoder: Encoder, settings: EncoderSettings | None, base: Path) -> None:
-        """`settings`: the encoder's, `None` if an application passed it as an object."""
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        encoder: Encoder,
+        settings: EncoderSettings | None,
+        base: Path,
+        bundled: Path | None = None,
+    ) -> None:
+        """`settings`: the encoder's, `None` if an application passed it as an object. `bundled`: as for
+        `load_encoder`."""
         self._snapshot, self._base = snapshot, base
         self._rerankers: PerProcess[dict[str, Reranker]] = PerProcess(dict)
-        self._multivector_encoder = PerProcess(lambda: _with_multivectors(encoder, settings, base))
+        self._multivector_encoder = PerProcess(lambda: _with_multivectors(encoder, settings, base, bundled))
         self._lock = Lock()
 
     def scores(self, settings: RerankSettings, text: str, vectors: Float32 | None, ids: Ids) -> Float64:
@@ -178,7 +186,9 @@ class SecondLook:
         return late_interaction(vectors, _known(passages))
 
 
-def _with_multivectors(encoder: Encoder, settings: EncoderSettings | None, base: Path) -> Encoder:
+def _with_multivectors(
+    encoder: Encoder, settings: EncoderSettings | None, base: Path, bundled: Path | None
+) -> Encoder:
     """The encoder itself, or one of the same model that gives multi-vectors. Raises `EncoderError`."""
     if encoder.gives_multivectors:
         return encoder
@@ -186,7 +196,8 @@ def _with_multivectors(encoder: Encoder, settings: EncoderSettings | None, base:
 
     try:
         if settings is not None and settings.endpoint is None:
-            return load_encoder(settings.model_copy(update={"multivectors": True, "lexical": "bm25"}), base=base)
+            wanted = settings.model_copy(update={"multivectors": True, "lexical": "bm25"})
+            return load_encoder(wanted, base=base, bundled=bundled)
     except EncoderError as error:
         if "multivectors" not in str(error):
             raise

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pipeline.arguments import file_path, flag, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
-from pipeline.index import candidate
+from pipeline.index import candidate, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
@@ -20,7 +20,7 @@ from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
 from pipeline.openness import while_open
-from pipeline.query.compatibility import check_encoder
+from pipeline.query.compatibility import came_with, check_encoder
 from pipeline.query.rerank import SecondLook
 from pipeline.query.searches import Searches
 from pipeline.query.snapshot import Snapshot
@@ -55,13 +55,15 @@ class Index(Searches):
         self._encoder_settings = None
         if shared.own is None:
             self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
+        bundled = came_with(path, manifest, self._encoder_settings)
         snapshot = Snapshot(path, manifest, verify)
-        super().__init__(
-            path, snapshot, shared, settings, SecondLook(snapshot, shared, self._encoder_settings, base)
-        )
+        second_look = SecondLook(snapshot, shared, self._encoder_settings, base, bundled)
+        super().__init__(path, snapshot, shared, settings, second_look)
         self._verify = verify
         self._staged = staged
         self._base = base
+        if bundled is not None:
+            locks.hold_for(self, bundled)
 
     @while_open
     def __enter__(self) -> Index:
@@ -146,7 +148,8 @@ def open_index(
         chosen = recorded if other is None else as_recorded(other, manifest.fingerprints)
         if other is not None and chosen.model != other.model:
             log.warning("%s", goes_on(folder, chosen.model))
-        loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
+        bundled = came_with(folder, manifest, chosen)
+        loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start, bundled=bundled))
         check_encoder(folder, manifest, loaded, from_index=chosen == recorded)
         return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
 

@@ -14,12 +14,18 @@ import numpy as np
 from pipeline.models.e5.data_file import E5Data, Header
 from pipeline.models.e5.origin import DATA_SHA256, data_path, read_data
 from pipeline.models.e5.tokenizer import ChunkTokenizer, E5Tokenizer
-from pipeline.models.e5.unigram import write_unigram
+from pipeline.models.e5.unigram import UNIGRAM_FILES, write_unigram
 from pipeline.models.files import cache
 from pipeline.models.files.instructions import Instructions
 from pipeline.models.files.weights import Array
 from pipeline.models.local.fingerprints import dense_fingerprint
-from pipeline.models.local.transformer import BATCH_TOKENS, OpenVinoLoader, TransformerEncoder, TransformerSpec
+from pipeline.models.local.transformer import (
+    BATCH_TOKENS,
+    OpenVinoLoader,
+    Parts,
+    TransformerEncoder,
+    TransformerSpec,
+)
 from pipeline.models.runtime.four_bits import dequantised
 from pipeline.models.runtime.graph import Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import refuse_precision, save_graph
@@ -63,7 +69,7 @@ def e5_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -
     refuse_precision(precision, "encoder.precision")
     revision = f"sha256:{DATA_SHA256[:16]}"
     fingerprint = dense_fingerprint(MODEL_ID, revision, "mean", _SPEC, PRECISION_CLASS)
-    loader = OpenVinoLoader(e5_artifact, _SPEC.outputs, _open_tokenizer, precision)
+    loader = OpenVinoLoader(e5_artifact, _SPEC.outputs, _open_tokenizer, precision, _tokenizer_parts)
     return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)
 
 
@@ -114,6 +120,11 @@ def shape_of(header: Header) -> TransformerShape:
 
 def _open_tokenizer() -> E5Tokenizer:
     return cache.loaded(e5_artifact, lambda folder: E5Tokenizer(folder, MAX_TOKENS))
+
+
+def _tokenizer_parts() -> Parts:
+    folder = e5_artifact(checksums=True, rebuild=False)
+    return Parts({name: folder / name for name in UNIGRAM_FILES}, "unigram")
 
 
 def _convert(folder: Path) -> None:

@@ -19,6 +19,7 @@ from pipeline.models.files.weights import load_linear, load_tensors, strip_prefi
 from pipeline.models.local.fingerprints import dense_fingerprint, lexical_fingerprint
 from pipeline.models.local.transformer import (
     OpenVinoLoader,
+    Parts,
     Session,
     Tokenizer,
     TransformerEncoder,
@@ -28,7 +29,7 @@ from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, Layers, Transfor
 from pipeline.models.runtime.openvino import Mode, layers_in, refuse_precision, save_graph
 from pipeline.models.runtime.quiet import quiet_libraries
 from pipeline.models.runtime.torch import TorchEncoder, default_precision
-from pipeline.models.tokens.stored import StoredTokenizer, stored_tokenizer
+from pipeline.models.tokens.stored import StoredTokenizer, stored_files, stored_tokenizer
 from pipeline.names import DENSE
 
 BATCH_TOKENS = 8192
@@ -169,7 +170,10 @@ def _loader(
             rebuild=rebuild,
         )
 
-    return OpenVinoLoader(artifact, spec.outputs, open_tokenizer, options.precision)
+    def tokenizer_parts() -> Parts:
+        return Parts(stored_files(model.slug, lambda: tokenizer_path(model)), "stored", multivectors=heads)
+
+    return OpenVinoLoader(artifact, spec.outputs, open_tokenizer, options.precision, tokenizer_parts)
 
 
 def _spec(

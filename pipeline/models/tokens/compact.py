@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline import arrays
 from pipeline.errors import EncoderError
+from pipeline.installed import told_what_to_install
 from pipeline.models.files import cache
 from pipeline.models.files.tokenizer import TextTokenizer, TokenIds, encodable
 from pipeline.models.tokens.segmentation import Remembered, UnigramSegmentation, WordPieceSegmentation
@@ -143,7 +144,8 @@ def _segmentation(
 
 
 def _bare(path: Path) -> Any:
-    from tokenizers import Tokenizer
+    with told_what_to_install():
+        from tokenizers import Tokenizer
 
     try:
         return Tokenizer.from_file(str(path))
