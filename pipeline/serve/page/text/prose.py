@@ -25,7 +25,7 @@ def rendered(texts: Sequence[str]) -> list[str] | None:
         return None
     starts, line = [], 0
     for part in texts:
-        starts.append(line)
+        starts.append(line + len(part) - len(part.lstrip("\n")))
         line += part.count("\n")
     parser = _parser()
     parts: list[list[str]] = [[] for _ in texts]

@@ -91,6 +91,9 @@ def test_markdown_becomes_html_part_by_part() -> None:
     assert found is not None
     assert [parsed(part).text for part in found] == ["One first words", "second", "code goes on", "last"]
     assert found[0].startswith("<h2>One</h2>")
+    gaps = rendered(["# One\n\nfirst", "\n\n## Two\n\nsecond", "\n\n", "\n\nthird"])
+    assert gaps is not None
+    assert [parsed(part).text for part in gaps] == ["One first", "Two second", "", "third"]
     assert rendered(["x" * 500_000]) is None
     assert rendered(["a paragraph that ", "goes ", "on"]) == ["", "", "<p>a paragraph that goes on</p>\n"]
 
