@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -48,9 +49,9 @@ class Visit:
 
     @property
     def here(self) -> str:
-        """The address of the page, without the host."""
-        query = self.request.url.query
-        return f"{self.request.url.path}?{query}" if query else self.request.url.path
+        """The address of the page, without the host; never one that a browser could take for another host's."""
+        path, query = "/" + quote(self.request.scope["path"].lstrip("/")), self.request.url.query
+        return f"{path}?{query}" if query else path
 
     def parameter(self, name: str) -> str:
         """A value of the query string that is no part of a search."""

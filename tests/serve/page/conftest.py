@@ -72,6 +72,30 @@ HOSTILE: list[dict[str, Any]] = [
         "note": "other",
     },
 ]
+GUIDE = f"""---
+title: A guide to apples
+lang: en
+---
+
+Apples, `code`, **bold** and {SCRIPT} <b onclick="x">text</b>.
+
+#### Too deep a heading
+
+| | right |
+|---|---:|
+| [run](javascript:alert(1)) | ![picture](http://elsewhere.example/p.png) |
+
+## Another
+
+1. [elsewhere](https://www.example.org/guide)
+2. [beside](../beside.md)
+
+```js" onload="x
+{SCRIPT} and a long line {"of code " * 40}
+```
+
+<iframe src="https://elsewhere.example"></iframe>
+"""
 
 
 def hostile_config(base: Path) -> Config:
@@ -80,6 +104,7 @@ def hostile_config(base: Path) -> Config:
     folder.mkdir()
     lines = [json.dumps(record, ensure_ascii=False) for record in HOSTILE]
     (folder / "hostile.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    (folder / "guide.md").write_text(GUIDE)
     config = config_for(base)
     stub.build(config, encoder=stub.encoder())
     return config

@@ -25,6 +25,7 @@ PAGES = [
     ("/document?id=good&at=0", 200),
     (f"/document?id={EVIL}", 200),
     ("/document?id=long", 200),
+    ("/document?id=guide.md&at=0", 200),
     ("/builds", 200),
     ("/nothing", 404),
 ]

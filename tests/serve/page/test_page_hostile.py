@@ -32,6 +32,7 @@ PAGES = [
     f"/?like={quote(SCRIPT)}",
     f"/document?id={quote('evil/' + SCRIPT)}",
     f"/document?id={quote(SCRIPT)}",
+    "/document?id=guide.md",
     f"/builds?generation={quote(SCRIPT)}",
     f"/{quote(SCRIPT)}",
     f"/static/{quote(SCRIPT)}",
@@ -60,10 +61,21 @@ def test_nothing_of_it_becomes_markup(evil: Live, path: str) -> None:
     safe(parsed(answer.text))
 
 
+@pytest.mark.parametrize(
+    "path", ["//elsewhere.example/", "/\\\\elsewhere.example/x", "///elsewhere.example", "/%2F/elsewhere.example"]
+)
+def test_no_address_makes_a_link_to_another_host(evil: Live, path: str) -> None:
+    answer = evil.client.get(evil.url + path, headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    safe(parsed(answer.text))
+    (language,) = (one for one in parsed(answer.text).all("a") if "hreflang" in one.attributes)
+    assert not language.attributes["href"].startswith(("//", "/\\"))
+
+
 def test_it_is_shown_as_it_is(evil: Live) -> None:
     found = parsed(evil.client.get("/?q=apples&k=20").text)
     shown = {next(next(hit.all("p", "path")).all("bdi")).raw: hit for hit in found.all("li", "hit")}
-    assert shown.keys() == {record["_id"] for record in HOSTILE}
+    assert shown.keys() == {record["_id"] for record in HOSTILE} | {"guide.md"}
     for record in HOSTILE:
         hit = shown[record["_id"]]
         assert next(hit.one("h2").all("bdi")).raw == record.get("title", record["_id"]).strip()

@@ -17,14 +17,15 @@ _MOST = 400_000
 def rendered(texts: Sequence[str]) -> list[str] | None:
     """A text that is given in parts, as HTML for each of them; `None` if it is too long for that.
 
-    A block that goes over the end of a part belongs to the last part that begins in it.
+    A block that goes over the end of a part belongs to the last part that begins in it. Headings are renumbered, as
+    they stand below a page's own and none may be left out between two.
     """
     text = "".join(texts)
     if len(text) > _MOST:
         return None
     starts, line = [], 0
     for part in texts:
-        starts.append(line)
+        starts.append(line + len(part) - len(part.lstrip("\n")))
         line += part.count("\n")
     parser = _parser()
     parts: list[list[str]] = [[] for _ in texts]
@@ -45,8 +46,14 @@ def _parser() -> MarkdownIt:
 def _blocks(tokens: Sequence[Token]) -> Iterator[list[Token]]:
     """The outermost blocks, made harmless."""
     block: list[Token] = []
+    levels: list[str] = []
     depth = 0
-    for token in tokens:
+    for place, token in enumerate(tokens):
+        if token.type == "heading_open":
+            levels = [*(level for level in levels if level < token.tag), token.tag]
+            token.tag = tokens[place + 2].tag = f"h{min(len(levels) + 1, 6)}"
+        if token.type == "th_open" and not tokens[place + 1].content:
+            token.tag = tokens[place + 2].tag = "td"
         _tamed(token)
         block.append(token)
         depth += token.nesting
@@ -58,8 +65,6 @@ def _blocks(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 def _tamed(token: Token) -> None:
     """Take out what a page may not have of a document."""
     token.attrs.pop("style", None)
-    if token.type in ("heading_open", "heading_close"):
-        token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
     if token.type == "link_open":
         href = web_address(str(token.attrs.pop("href", "")))
         token.attrs.clear()

@@ -91,8 +91,38 @@ def test_markdown_becomes_html_part_by_part() -> None:
     assert found is not None
     assert [parsed(part).text for part in found] == ["One first words", "second", "code goes on", "last"]
     assert found[0].startswith("<h2>One</h2>")
+    gaps = rendered(["# One\n\nfirst", "\n\n## Two\n\nsecond", "\n\n", "\n\nthird"])
+    assert gaps is not None
+    assert [parsed(part).text for part in gaps] == ["One first", "Two second", "", "third"]
     assert rendered(["x" * 500_000]) is None
     assert rendered(["a paragraph that ", "goes ", "on"]) == ["", "", "<p>a paragraph that goes on</p>\n"]
+
+
+def test_headings_begin_below_the_title_and_leave_no_level_out() -> None:
+    found = rendered(["### a\n\n##### b\n\n", "###### c\n\n### d\n\n# e\n\n", "### f\n\n##### g\n\n#### h\n"])
+    assert found is not None
+    tags = [(one.tag, one.text) for part in found for one in parsed(part).all()]
+    assert tags == [
+        ("h2", "a"), ("h3", "b"), ("h4", "c"), ("h2", "d"), ("h2", "e"), ("h3", "f"), ("h4", "g"), ("h4", "h"),
+    ]  # fmt: skip
+
+
+@given(st.lists(st.integers(1, 6), max_size=12))
+def test_no_heading_is_more_than_one_below_the_one_before(levels: list[int]) -> None:
+    found = rendered(["".join(f"{'#' * level} x\n\n" for level in levels)])
+    assert found is not None
+    shown = [int(one.tag[1]) for one in parsed(found[0]).all()]
+    assert len(shown) == len(levels)
+    assert all(2 <= level <= before + 1 for before, level in zip([1, *shown], shown, strict=False))
+
+
+def test_cells_without_words_are_no_headers() -> None:
+    found = rendered(["| | a |\n|---|--:|\n| b | c |\n"])
+    assert found is not None
+    assert [one.tag for one in parsed(found[0]).one("thead").one("tr").children if not isinstance(one, str)] == [
+        "td",
+        "th",
+    ]
 
 
 HOSTILE = [
