@@ -193,6 +193,32 @@ def test_a_target_that_is_there_is_left_alone(tmp_path: Path, origin: Path) -> N
     assert (tmp_path / "archive.tar.zst").read_text() == "mine"
 
 
+def test_a_target_in_the_index_is_refused(tmp_path: Path, origin: Path) -> None:
+    (tmp_path / "link").symlink_to(origin)
+    for target in (origin / "out", tmp_path / "link/segments/out.tar.zst"):
+        with pytest.raises(IndexStoreError, match="is in the index that is exported"):
+            export(origin, target)
+        assert not target.exists()
+
+
+def test_only_what_an_export_of_the_same_name_left_is_swept(tmp_path: Path, origin: Path) -> None:
+    digits = "0123456789abcdef" * 2
+    stays = [
+        ".out.tmp",
+        f".out.{digits}.txt",
+        f".other.{digits}.tmp",
+        f".out.tar.zst.{digits}.tmp",
+        ".out.mine.tmp",
+    ]
+    goes = [f".out.{digits}.tmp", f".out.{digits[::-1]}.tmp"]
+    for name in (*stays, goes[0]):
+        (tmp_path / name).write_text("half")
+    (tmp_path / goes[1]).mkdir()
+    (tmp_path / goes[1] / "file").write_text("half")
+    export(origin, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {*stays, "out"}
+
+
 def test_a_damaged_index_is_not_exported(tmp_path: Path, origin: Path) -> None:
     shutil.copytree(origin, tmp_path / "index")
     for name in ("dense.faiss", "rows.bin"):
@@ -209,7 +235,7 @@ def test_a_damaged_index_is_not_exported(tmp_path: Path, origin: Path) -> None:
 
 def test_what_is_not_there(tmp_path: Path, origin: Path) -> None:
     with pytest.raises(IndexNotFoundError, match="no index here"):
-        export(tmp_path, tmp_path / "out")
+        export(tmp_path / "none", tmp_path / "out")
     with pytest.raises(IndexNotFoundError, match="no generation 9; there are: 1, 2"):
         export(origin, tmp_path / "out", 9)
     with pytest.raises(IndexNotFoundError, match="no archive that can be read"):
