@@ -38,7 +38,7 @@ from pipeline.query.showing.document import document_chunks
 from pipeline.query.showing.hits import to_hits
 from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
-from pipeline.query.together import Ranker, combined, may_wait
+from pipeline.query.together import Asked, Ranker, combined, may_wait
 from pipeline.records import Chunk, Facet, Hit
 
 
@@ -61,7 +61,7 @@ class Searches(Closable):
         self._open = Openness(f"{path}: this index was closed; open it again with `open_index`", snapshot.close)
         self._second_look = second_look
         self._ranker = Ranker(snapshot, encoder, second_look, self._legs)
-        self._rank_together = combined(self._ranker)
+        self._answer_together = combined(self._ranker)
 
     @property
     def manifest(self) -> Manifest:
@@ -113,11 +113,10 @@ class Searches(Closable):
     @while_open
     def answer(self, request: SearchRequest) -> list[list[Hit]]:
         """The hits of each of a request's texts. See `search_many`."""
-        ranked = self.rank_request(request)
-        names = [self.encoder.describe_tokens(text) if request.explain else None for text in request.texts]
-        return [
-            to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
-        ]
+        self._check_request(request)
+        if request.texts and may_wait(self._ranker, request):
+            return self._answer_together(Asked(request, with_hits=True)).hits
+        return self._ranker.hits(request, self._rank_alone(request))
 
     @while_open
     def similar(
@@ -205,19 +204,26 @@ class Searches(Closable):
 
         Raises `QueryError` for a leg that this index has not, or if `queries` are of other texts.
         """
-        if not isinstance(request, SearchRequest):
-            raise QueryError(f"request={shown(request)}: give a SearchRequest")
-        known_legs(self.path, self.legs, request.legs)
+        self._check_request(request)
         if queries is None:
-            if not request.texts:
-                return []
-            if may_wait(self._ranker, request):
-                return self._rank_together(request)
-            with self.snapshot.filtering(request.where):
-                queries = self._ranker.encode(request.texts)
+            if request.texts and may_wait(self._ranker, request):
+                return self._answer_together(Asked(request, with_hits=False)).ranked
+            return self._rank_alone(request)
         _check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
+        return self._ranker.rank(request, queries)
+
+    def _check_request(self, request: SearchRequest) -> None:
+        if not isinstance(request, SearchRequest):
+            raise QueryError(f"request={shown(request)}: give a SearchRequest")
+        known_legs(self.path, self.legs, request.legs)
+
+    def _rank_alone(self, request: SearchRequest) -> list[Ranked]:
+        if not request.texts:
+            return []
+        with self.snapshot.filtering(request.where):
+            queries = self._ranker.encode(request.texts)
         return self._ranker.rank(request, queries)
 
 
