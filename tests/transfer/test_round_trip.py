@@ -118,6 +118,21 @@ def test_an_import_into_an_index_is_its_next_generation(tmp_path: Path, origin: 
         assert verify(index, number, deep=True).ok
 
 
+def test_a_folder_that_is_there_is_used_as_it_is(tmp_path: Path, origin: Path) -> None:
+    """An empty one may be a volume that is mounted there, which no rename could replace."""
+    export(origin, tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    inode = (tmp_path / "empty").stat().st_ino
+    (tmp_path / "link").symlink_to("empty")
+    assert import_index(tmp_path / "out", tmp_path / "link").generation == 2
+    assert (tmp_path / "empty").stat().st_ino == inode
+    assert stub.answers(tmp_path / "empty") == stub.answers(origin)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises((IndexStoreError, OSError)):
+        import_index(tmp_path / "out", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_what_is_live_is_not_imported_again(tmp_path: Path, origin: Path) -> None:
     export(origin, tmp_path / "out")
     import_index(tmp_path / "out", tmp_path / "index")
