@@ -32,6 +32,16 @@ with pipeline.open_index(sys.argv[1]) as index:
         print(json.dumps([[hit.chunk_id, hit.score] for hit in index.search(query, 10)]))
 """
 
+OPENED = """
+import os, sys, pipeline
+with pipeline.open_index(sys.argv[1]) as index:
+    index.search("how do I roll back a bad build?", where=sys.argv[2] or None)
+mapped = {line.split()[-1] for line in open("/proc/self/maps") if "site-packages" in line}
+imported = {getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
+print(sum(os.path.getsize(path) for path in mapped | {path for path in imported if "site-packages" in path}))
+"""
+"""Bytes of what a search maps and imports (Linux)."""
+
 
 def run(command: Sequence[str | Path], folder: Path, environment: dict[str, str]) -> tuple[float, float, float]:
     """Wall seconds, CPU seconds and peak MB of one process."""
@@ -172,6 +182,10 @@ def main() -> None:
             "query host": ([python, "-m", "pipeline", "query", QUERY, "--index", "imported"], bare),
             "whole distribution": ([*builder, "query", QUERY, "--index", "index"], here),
         }
+        opened_mb = [
+            round(int(checked([python, "-c", OPENED, "imported", where], folder, bare)) / 1e6)
+            for where in ("", "source != ''")
+        ]
         measured: dict[str, list[tuple[float, float, float]]] = {label: [] for label in commands}
         for round_ in range(options.runs + 1):
             for label, (command, environment) in commands.items():
@@ -180,6 +194,7 @@ def main() -> None:
                     measured[label].append(result)
         installed_mb = table("installed on the query host", package_bytes(place))
         whole_mb = table("the whole distribution", whole_distribution())
+        print(f"of it a search opens {opened_mb[0]} MB, with a filter {opened_mb[1]} MB")
         archive_mb = round((folder / "index.tar.zst").stat().st_size / 1e6)
     print(f"archive with its model: {archive_mb} MB, imported in {imported[0]:.2f} s")
     print(f"{'one query, cold process':24} {'wall s':>8} {'CPU s':>8} {'peak MB':>8}")
@@ -192,6 +207,7 @@ def main() -> None:
         json.dumps(
             {
                 "installed_mb": installed_mb,
+                "opened_mb": opened_mb,
                 "goal_mb": GOAL_MB,
                 "whole_mb": whole_mb,
                 "archive_mb": archive_mb,

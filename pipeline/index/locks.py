@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import glob
 import os
+import re
 import time
 import weakref
 from collections.abc import Iterator
@@ -75,7 +75,10 @@ def kept_from_sweeping(path: Path) -> Iterator[None]:
 
 def sweep_beside(path: Path) -> None:
     """Remove what a killed writer of `path` left beside it under a temporary name."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.tmp")
+    for left in path.parent.glob(".*.tmp"):
+        if name.fullmatch(left.name) is None:
+            continue
         with contextlib.suppress(OSError):  # of another user, or gone meanwhile
             if left.is_dir():
                 remove_unheld_folder(left)

@@ -83,6 +83,8 @@ def export(
     """
     if os.path.lexists(target):
         raise IndexStoreError(f"{target}: is there already; name another target, or remove it")
+    if target.absolute().resolve().is_relative_to(index.absolute().resolve()):
+        raise IndexStoreError(f"{target}: is in the index that is exported; name a target outside {index}")
 
     def use(manifest: Manifest) -> ExportReport:
         held = [Segment(index, entry, verify=False) for entry in manifest.segments]  # not collected meanwhile

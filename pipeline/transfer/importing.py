@@ -43,9 +43,9 @@ def import_index(source: Path, index: Path, *, new_encoder: bool = False, retain
     An index that is there stays as it is until the new generation is published; `new_encoder` lets it go on with
     another encoder or chunker. `retain`: how many generations to keep. Raises `IndexNotFoundError` for an export
     that is not there, `CorruptIndexError` for a damaged one, `IncompatibleIndexError`, `IndexLockedError`, and
-    `IndexStoreError` where the disk has too little room. After any of them `index` is as it was.
+    `IndexStoreError` where the disk has too little room. After any of them `index` is as it was, or not there.
     """
-    if index.is_dir() and any(index.iterdir()):
+    if index.is_dir():
         return _into_existing(source, index, new_encoder, retain)
     locks.sweep_beside(index)
     try:

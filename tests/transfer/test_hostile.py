@@ -87,6 +87,8 @@ def signed_raw(found: list[Member], change: Callable[[dict[str, Any]], None]) ->
 
 
 LAST = "manifest-00000002.json"
+AT = 2
+"""Where the manifest stands: after the record and the requirements."""
 HOSTILE: dict[str, tuple[Callable[[list[Member]], list[Member]], str]] = {
     "a path upward": (lambda m: listed(m, "../evil"), "unacceptable file '../evil'"),
     "an absolute path": (lambda m: listed(m, "/tmp/evil"), "unacceptable file"),
@@ -98,20 +100,20 @@ HOSTILE: dict[str, tuple[Callable[[list[Member]], list[Member]], str]] = {
     "a segment that no manifest names": (lambda m: listed(m, "segments/a/b"), "do not agree on segments/a/b"),
     "a model of another index": (lambda m: listed(m, "models/a/b/c"), "models/a/b/c belongs to another index"),
     "a second manifest": (lambda m: listed(m, "manifest-00000003.json"), f"another manifest than {LAST}"),
-    "a file twice": (lambda m: listed(m, "requirements.txt", "requirements.txt"), "names a file twice"),
+    "a file twice": (lambda m: listed(m, "requirements.txt"), "names a file twice"),
     "another generation": (lambda m: listed(m, generation=7), "another manifest than manifest-00000007.json"),
     "a member beside the record": (lambda m: [*m, member("evil", b"x")], "more than its record names"),
     "a member too few": (lambda m: m[:-1], "is no archive, or ends, where"),
-    "a member in another place": (lambda m: [m[0], m[2], m[1], *m[3:]], f"where {LAST} should be"),
+    "a member in another place": (lambda m: [*m[:AT], m[AT + 1], m[AT], *m[AT + 2 :]], f"where {LAST} should be"),
     "no record": (lambda m: m[1:], "where export.json should be"),
     "nothing": (lambda m: [], "where export.json should begin"),
-    "a link for a file": (lambda m: replaced(m, 1, member(LAST, b"", tarfile.SYMTYPE, "/etc/passwd")), "a link"),
-    "a hard link": (lambda m: replaced(m, 1, member(LAST, b"", tarfile.LNKTYPE, "export.json")), "a link"),
-    "a device": (lambda m: replaced(m, 1, member(LAST, b"", tarfile.CHRTYPE)), "no plain file"),
-    "a folder": (lambda m: replaced(m, 1, member(LAST, b"", tarfile.DIRTYPE)), "no plain file|where"),
-    "a longer file": (lambda m: replaced(m, 1, member(LAST, m[1][1] + b"x")), "bytes where its record says"),
-    "a shorter file": (lambda m: replaced(m, 1, member(LAST, m[1][1][:-1])), "bytes where its record says"),
-    "other bytes": (lambda m: replaced(m, 1, member(LAST, m[1][1][::-1])), f"checksum of {LAST} does not match"),
+    "a link for a file": (lambda m: replaced(m, AT, member(LAST, b"", tarfile.SYMTYPE, "/etc/passwd")), "a link"),
+    "a hard link": (lambda m: replaced(m, AT, member(LAST, b"", tarfile.LNKTYPE, "export.json")), "a link"),
+    "a device": (lambda m: replaced(m, AT, member(LAST, b"", tarfile.CHRTYPE)), "no plain file"),
+    "a folder": (lambda m: replaced(m, AT, member(LAST, b"", tarfile.DIRTYPE)), "no plain file|where"),
+    "a longer file": (lambda m: replaced(m, AT, member(LAST, m[AT][1] + b"x")), "bytes where its record says"),
+    "a shorter file": (lambda m: replaced(m, AT, member(LAST, m[AT][1][:-1])), "bytes where its record says"),
+    "other bytes": (lambda m: replaced(m, AT, member(LAST, m[AT][1][::-1])), f"checksum of {LAST} does not match"),
     "a record that was edited": (
         lambda m: replaced(m, 0, member("export.json", m[0][1].replace(b'"generation": 2', b'"generation": 1'))),
         "checksum of export.json does not match",

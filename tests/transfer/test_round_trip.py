@@ -118,6 +118,21 @@ def test_an_import_into_an_index_is_its_next_generation(tmp_path: Path, origin: 
         assert verify(index, number, deep=True).ok
 
 
+def test_a_folder_that_is_there_is_used_as_it_is(tmp_path: Path, origin: Path) -> None:
+    """An empty one may be a volume that is mounted there, which no rename could replace."""
+    export(origin, tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    inode = (tmp_path / "empty").stat().st_ino
+    (tmp_path / "link").symlink_to("empty")
+    assert import_index(tmp_path / "out", tmp_path / "link").generation == 2
+    assert (tmp_path / "empty").stat().st_ino == inode
+    assert stub.answers(tmp_path / "empty") == stub.answers(origin)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises((IndexStoreError, OSError)):
+        import_index(tmp_path / "out", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_what_is_live_is_not_imported_again(tmp_path: Path, origin: Path) -> None:
     export(origin, tmp_path / "out")
     import_index(tmp_path / "out", tmp_path / "index")
@@ -193,6 +208,32 @@ def test_a_target_that_is_there_is_left_alone(tmp_path: Path, origin: Path) -> N
     assert (tmp_path / "archive.tar.zst").read_text() == "mine"
 
 
+def test_a_target_in_the_index_is_refused(tmp_path: Path, origin: Path) -> None:
+    (tmp_path / "link").symlink_to(origin)
+    for target in (origin / "out", tmp_path / "link/segments/out.tar.zst"):
+        with pytest.raises(IndexStoreError, match="is in the index that is exported"):
+            export(origin, target)
+        assert not target.exists()
+
+
+def test_only_what_an_export_of_the_same_name_left_is_swept(tmp_path: Path, origin: Path) -> None:
+    digits = "0123456789abcdef" * 2
+    stays = [
+        ".out.tmp",
+        f".out.{digits}.txt",
+        f".other.{digits}.tmp",
+        f".out.tar.zst.{digits}.tmp",
+        ".out.mine.tmp",
+    ]
+    goes = [f".out.{digits}.tmp", f".out.{digits[::-1]}.tmp"]
+    for name in (*stays, goes[0]):
+        (tmp_path / name).write_text("half")
+    (tmp_path / goes[1]).mkdir()
+    (tmp_path / goes[1] / "file").write_text("half")
+    export(origin, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {*stays, "out"}
+
+
 def test_a_damaged_index_is_not_exported(tmp_path: Path, origin: Path) -> None:
     shutil.copytree(origin, tmp_path / "index")
     for name in ("dense.faiss", "rows.bin"):
@@ -209,7 +250,7 @@ def test_a_damaged_index_is_not_exported(tmp_path: Path, origin: Path) -> None:
 
 def test_what_is_not_there(tmp_path: Path, origin: Path) -> None:
     with pytest.raises(IndexNotFoundError, match="no index here"):
-        export(tmp_path, tmp_path / "out")
+        export(tmp_path / "none", tmp_path / "out")
     with pytest.raises(IndexNotFoundError, match="no generation 9; there are: 1, 2"):
         export(origin, tmp_path / "out", 9)
     with pytest.raises(IndexNotFoundError, match="no archive that can be read"):

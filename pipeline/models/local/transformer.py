@@ -79,7 +79,7 @@ class Parts:
     multivectors: bool = False
 
 
-def _none() -> Parts:
+def _cannot_travel() -> Parts:
     raise EncoderError("this encoder's tokenizer cannot be taken elsewhere; export the index that it came with")
 
 
@@ -94,7 +94,7 @@ class OpenVinoLoader:
     outputs: frozenset[str]
     open_tokenizer: Callable[[], Tokenizer]
     precision: str | None = None
-    tokenizer_parts: Callable[[], Parts] = _none
+    tokenizer_parts: Callable[[], Parts] = _cannot_travel
 
     @property
     def runtime(self) -> Runtime:
