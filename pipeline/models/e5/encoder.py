@@ -20,6 +20,7 @@ from pipeline.models.files.instructions import Instructions
 from pipeline.models.files.weights import Array
 from pipeline.models.local.fingerprints import dense_fingerprint
 from pipeline.models.local.transformer import BATCH_TOKENS, OpenVinoLoader, TransformerEncoder, TransformerSpec
+from pipeline.models.runtime.embeddings import Embeddings
 from pipeline.models.runtime.four_bits import dequantised
 from pipeline.models.runtime.graph import Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import refuse_precision, save_graph
@@ -30,7 +31,7 @@ QUERY, PASSAGE = "query: ", "passage: "
 PRECISION_CLASS = "4-bit"
 """Of the weights, in the fingerprint: vectors of the float weights are others (cosine .98)."""
 
-_ARTIFACT_VERSION = 1
+_ARTIFACT_VERSION = 2
 _SPEC = TransformerSpec(
     max_tokens=MAX_TOKENS, pad_id=1, dimension=384, instructions=Instructions(query=QUERY, document=PASSAGE)
 )
@@ -118,6 +119,8 @@ def _open_tokenizer() -> E5Tokenizer:
 
 def _convert(folder: Path) -> None:
     data = E5Data(read_data(), str(data_path()))
-    graph = build_graph(E5Tensors(data), shape_of(data.header), Heads(dense="mean"), layers="int8")
-    save_graph(graph, data.blocks("emb.word", data.header.hidden).view(np.uint8), folder)
+    tensors, shape = E5Tensors(data), shape_of(data.header)
+    words = data.blocks("emb.word", data.header.hidden).view(np.uint8)
+    graph = build_graph(tensors, shape, Heads(dense="mean"), layers="int8")
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset, words), folder)
     write_unigram(data.vocabulary, folder)
