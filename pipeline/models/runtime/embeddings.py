@@ -26,8 +26,10 @@ _TYPES = "embeddings.token_type_embeddings.weight"
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """`words`: a row a token, of numbers, or in 4 bits as uint8 (`four_bits.float_rows`). `positions`: float32 rows,
-    the first token's first."""
+    """`words`: a row a token, of numbers, or in 4 bits as uint8 (`four_bits.float_rows`).
+
+    `positions`: float32, a row a position, the first token's first.
+    """
 
     words: Array
     positions: Float32
