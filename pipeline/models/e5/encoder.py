@@ -26,6 +26,7 @@ from pipeline.models.local.transformer import (
     TransformerEncoder,
     TransformerSpec,
 )
+from pipeline.models.runtime.embeddings import Embeddings
 from pipeline.models.runtime.four_bits import dequantised
 from pipeline.models.runtime.graph import Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import refuse_precision, save_graph
@@ -36,7 +37,7 @@ QUERY, PASSAGE = "query: ", "passage: "
 PRECISION_CLASS = "4-bit"
 """Of the weights, in the fingerprint: vectors of the float weights are others (cosine .98)."""
 
-_ARTIFACT_VERSION = 1
+_ARTIFACT_VERSION = 2
 _SPEC = TransformerSpec(
     max_tokens=MAX_TOKENS, pad_id=1, dimension=384, instructions=Instructions(query=QUERY, document=PASSAGE)
 )
@@ -129,6 +130,8 @@ def _tokenizer_parts() -> Parts:
 
 def _convert(folder: Path) -> None:
     data = E5Data(read_data(), str(data_path()))
-    graph = build_graph(E5Tensors(data), shape_of(data.header), Heads(dense="mean"), layers="int8")
-    save_graph(graph, data.blocks("emb.word", data.header.hidden).view(np.uint8), folder)
+    tensors, shape = E5Tensors(data), shape_of(data.header)
+    words = data.blocks("emb.word", data.header.hidden).view(np.uint8)
+    graph = build_graph(tensors, shape, Heads(dense="mean"), layers="int8")
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset, words), folder)
     write_unigram(data.vocabulary, folder)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.contract import Runtime
 from pipeline.models.files import cache
@@ -25,6 +23,7 @@ from pipeline.models.local.transformer import (
     TransformerEncoder,
     TransformerSpec,
 )
+from pipeline.models.runtime.embeddings import Embeddings
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, Layers, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import Mode, layers_in, refuse_precision, save_graph
 from pipeline.models.runtime.quiet import quiet_libraries
@@ -213,7 +212,7 @@ def _convert(model: LocalModel, pooling: str, heads: bool, layers: Layers, folde
         )
     shape = TransformerShape.from_config(model.json("config.json"), str(model.folder))
     graph = build_graph(tensors, shape, wanted, layers=layers)
-    save_graph(graph, np.asarray(tensors["embeddings.word_embeddings.weight"]), folder)
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset), folder)
 
 
 def _convert_tokenizer(model: LocalModel, folder: Path) -> None:

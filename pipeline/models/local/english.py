@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.files import cache
 from pipeline.models.files.tokenizer import TOKENIZER_FILE, load_tokenizer
@@ -24,6 +22,7 @@ from pipeline.models.local.transformer import (
     TransformerEncoder,
     TransformerSpec,
 )
+from pipeline.models.runtime.embeddings import Embeddings
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, Layers, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import layers_in, refuse_precision, save_graph
 from pipeline.models.tokens.stored import StoredTokenizer, stored_files, stored_tokenizer
@@ -102,8 +101,9 @@ def _tokenizer_source(artifact: cache.Artifact) -> Path:
 def _convert(folder: Path, layers: Layers) -> None:
     config = json.loads(_verified("config.json").read_text("utf-8"))
     tensors = SafeTensors(_verified("model.safetensors"))
-    graph = build_graph(tensors, TransformerShape.from_config(config, MODEL_ID), Heads(dense="mean"), layers=layers)
-    save_graph(graph, np.asarray(tensors["embeddings.word_embeddings.weight"]), folder)
+    shape = TransformerShape.from_config(config, MODEL_ID)
+    graph = build_graph(tensors, shape, Heads(dense="mean"), layers=layers)
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset), folder)
     shutil.copyfile(_verified("tokenizer.json"), folder / TOKENIZER_FILE)
 
 

@@ -13,9 +13,9 @@ from pipeline.models.files import cache
 from pipeline.models.files.instructions import Instructions
 from pipeline.models.files.tokenizer import TokenIds
 from pipeline.models.runtime.batching import Cut, TokenBatch, padded, same_width, token_batches
+from pipeline.models.runtime.embeddings import POSITIONS_FILE, WORDS_FILE
 from pipeline.models.runtime.gather import Gather
 from pipeline.models.runtime.openvino import (
-    EMBEDDINGS_FILE,
     MODEL_FILE,
     WEIGHTS_FILE,
     Mode,
@@ -109,7 +109,7 @@ class OpenVinoLoader:
         """The files that the model and its tokenizer consist of, checked. Raises `EncoderError`."""
         folder = self.artifact(checksums=True, rebuild=False)
         tokenizer = self.tokenizer_parts()
-        model = {name: folder / name for name in (MODEL_FILE, WEIGHTS_FILE, EMBEDDINGS_FILE)}
+        model = {name: folder / name for name in (MODEL_FILE, WEIGHTS_FILE, WORDS_FILE, POSITIONS_FILE)}
         return Parts(model | dict(tokenizer.files), tokenizer.tokenizer, tokenizer.multivectors)
 
     def session(self, mode: Mode) -> Session:

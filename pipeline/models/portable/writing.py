@@ -23,8 +23,9 @@ from pipeline.records import Fingerprint
 Files = Mapping[str, Path | bytes]
 """Files by their path, `/` in it, and what each is made of."""
 
-_ON_ANY_CPU = {"runtime": "auto", "device": "cpu", "precision": "f32"}
-"""Matrices in f32 serve every precision; those in bf16 would have lost what f32 computes with."""
+_ON_A_CPU = {"runtime": "auto", "device": "cpu"}
+_PRECISIONS = ("auto", "f32", "bf16")
+"""Those that a CPU may have. The matrices travel as this one keeps them for its own searches."""
 
 
 def portable_encoder(settings: EncoderSettings, base: Path = Path()) -> tuple[Encoder, Files]:
@@ -33,7 +34,8 @@ def portable_encoder(settings: EncoderSettings, base: Path = Path()) -> tuple[En
     No files where it needs none: BM25, a server. Raises `EncoderError` for a model that only its own library runs,
     and what `load_encoder` raises.
     """
-    encoder = load_encoder(settings.model_copy(update=_ON_ANY_CPU), base=base)
+    precision = settings.precision if settings.precision in _PRECISIONS else "auto"
+    encoder = load_encoder(settings.model_copy(update={**_ON_A_CPU, "precision": precision}), base=base)
     choice = resolve(settings)
     dense, lexical = encoder, None
     if isinstance(encoder, MixedEncoder):

@@ -1,7 +1,6 @@
 """The BERT family (BERT, RoBERTa, XLM-RoBERTa) as an OpenVINO graph, built from arrays without torch.
 
-Word embeddings stay outside: the caller looks them up in a memory-mapped table, so that a query touches a few rows
-of it instead of loading all of it (1 GB in XLM-R-large).
+Embeddings stay outside: the caller looks them up in memory-mapped tables (`embeddings.Embeddings`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pipeline.models.runtime.bf16 import bf16_bits
 from pipeline.models.runtime.openvino_import import openvino
 from pipeline.names import DENSE
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 Layers = Literal["f32", "bf16", "int8"]
 """In what the matrices of the layers are kept."""
 _MASKED = -65504.0
@@ -107,7 +106,7 @@ class _Builder:
         mask = self.input("mask", [-1, -1])
         attention_mask = op.multiply(op.subtract(self.constant(1.0), mask), self.constant(_MASKED))
         attention_mask = op.unsqueeze(attention_mask, self.axes(1, 2))
-        hidden = self.embed(embeddings)
+        hidden = self.norm(embeddings, "embeddings.LayerNorm")
         for layer in range(self.shape.layers):
             hidden = self.layer(hidden, attention_mask, f"encoder.layer.{layer}.")
         results = []
@@ -124,18 +123,6 @@ class _Builder:
             inner = op.tanh(self.affine(self.pool(hidden, mask, "cls"), *first))
             results.append(self.named("score", self.affine(inner, *last)))
         return self.ov.Model(results, [embeddings, mask], "encoder")
-
-    def embed(self, words: Any) -> Any:
-        op = self.op
-        first = self.shape.position_offset
-        positions = np.asarray(self.tensors["embeddings.position_embeddings.weight"], np.float32)
-        # Every token has type 0, so its embedding is added to the positions once, here.
-        table = positions[first:] + np.asarray(
-            self.tensors["embeddings.token_type_embeddings.weight"][0], np.float32
-        )
-        length = op.gather(op.shape_of(words, "i64"), self.axes(1), self.index(0))
-        positioned = op.add(words, op.slice(self.constant(table), self.axes(0), length, self.axes(1), self.axes(0)))
-        return self.norm(positioned, "embeddings.LayerNorm")
 
     def layer(self, hidden: Any, attention_mask: Any, prefix: str) -> Any:
         op, shape = self.op, self.shape
