@@ -219,8 +219,12 @@ def query(
 
 
 def _import_tables() -> None:
-    """Import what prints tables, while another thread waits for the encoder to be loaded."""
-    import pipeline.render.hit_tables  # noqa: F401
+    """Import what prints tables, while another thread waits for the encoder to be loaded.
+
+    What is missing is told by that thread, when it needs it.
+    """
+    with contextlib.suppress(ImportError):
+        import pipeline.render.hit_tables  # noqa: F401
 
 
 def _answer(index: Index, request: SearchRequest, queries: Sequence[Query], sinks: Sequence[Sink]) -> None:
