@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import Generation, Options, collected, console
+from pipeline.cli.groups import ReaderArguments, reader_options
 from pipeline.names import MODES
 from pipeline.wording import counted
 
@@ -171,6 +172,7 @@ class OutputArguments:
     output=OutputArguments,
     facets=FacetArguments,
 )
+@reader_options
 @click.pass_obj
 def query(
     options: Options,
@@ -179,13 +181,16 @@ def query(
     source: IndexArguments,
     output: OutputArguments,
     facets: FacetArguments,
+    reader: ReaderArguments,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
     output.check()
     facets.check(output)
     queries = questions.read()
     named = questions.batch is not None
-    with options.open_index(source.index_path, source.generation) as index, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        index = stack.enter_context(options.open_index(source.index_path, source.generation, reader.chosen))
+        reader.warn(options, index)
         arguments.check(index.settings)
         used = arguments.mode or index.settings.mode
         request = arguments.request(index, [one.text for one in queries])
