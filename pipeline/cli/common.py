@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pipeline.ingest.cutting.contract import DocumentChunker
     from pipeline.models.contract import Encoder
     from pipeline.progress import Progress, ProgressFactory
+    from pipeline.query.access import Groups
     from pipeline.query.searcher import Index
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED, EXIT_REFUSED = range(7)
@@ -118,9 +119,15 @@ class Options:
 
     @contextlib.contextmanager
     def open_index(
-        self, index_path: str | None, generation: int | Literal["staged"] | None = None
+        self,
+        index_path: str | None,
+        generation: int | Literal["staged"] | None = None,
+        groups: Groups = frozenset(),
     ) -> Iterator[Index]:
-        """The configured index, with the configured encoder; or the one at `index_path`, with its own."""
+        """The configured index, with the configured encoder; or the one at `index_path`, with its own.
+
+        `groups`: for whom it is opened.
+        """
         with own_process.importing():
             from pipeline.query.searcher import open_index
 
@@ -130,6 +137,7 @@ class Options:
                 generation=generation,
                 encoder=self.encoder,
                 settings=self.config_or_defaults().query,
+                groups=groups,
             )
         else:
             config = self.config()
@@ -139,6 +147,7 @@ class Options:
                 encoder=self.encoder or config.encoder,
                 base=config.base,
                 settings=config.query,
+                groups=groups,
             )
         with opened:
             yield opened

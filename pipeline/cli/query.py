@@ -17,6 +17,7 @@ import click
 
 from pipeline import own_process
 from pipeline.cli.common import Generation, Options, collected, console
+from pipeline.cli.groups import ReaderArguments, reader_options
 from pipeline.names import MODES
 from pipeline.wording import counted
 
@@ -176,6 +177,7 @@ class OutputArguments:
     output=OutputArguments,
     facets=FacetArguments,
 )
+@reader_options
 @click.pass_obj
 def query(
     options: Options,
@@ -184,6 +186,7 @@ def query(
     source: IndexArguments,
     output: OutputArguments,
     facets: FacetArguments,
+    reader: ReaderArguments,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
     with own_process.importing():
@@ -192,7 +195,9 @@ def query(
     facets.check(output)
     queries = questions.read()
     named = questions.batch is not None
-    with options.open_index(source.index_path, source.generation) as index, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        index = stack.enter_context(options.open_index(source.index_path, source.generation, reader.chosen))
+        reader.warn(options, index)
         arguments.check(index.settings)
         used = arguments.mode or index.settings.mode
         request = arguments.request(index, [one.text for one in queries])

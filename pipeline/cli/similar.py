@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import Generation, Options, collected, console
+from pipeline.cli.groups import ReaderArguments, reader_options
 from pipeline.names import MODES
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class NarrowingArguments:
 @click.option("--show", multiple=True, metavar="FIELD", help="A metadata field to show as a column. Repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @collected(arguments=ExampleArguments, narrowing=NarrowingArguments)
+@reader_options
 @click.pass_obj
 def similar(
     options: Options,
@@ -93,12 +95,14 @@ def similar(
     narrowing: NarrowingArguments,
     index_path: str | None,
     generation: int | Literal["staged"] | None,
+    reader: ReaderArguments,
 ) -> None:
     """Find documents that are like those with DOC_ID, like files or like texts."""
     from pipeline.render import hit_tables
 
     examples = arguments.examples(options)
-    with options.open_index(index_path, generation) as index:
+    with options.open_index(index_path, generation, reader.chosen) as index:
+        reader.warn(options, index)
         hits = index.similar(
             examples,
             narrowing.k,

@@ -32,6 +32,7 @@ class ServeSettings(Settings):
     `threads`: how many requests are answered at once; `queue`: how many more may wait, others are told to come
     again. `refresh_seconds`: how often it looks for a new generation. `drain_seconds`: how long a service that is
     told to stop goes on with what it has begun. `hosts`: names that clients may call it by.
+    `groups_header`: the header in which a trusted server in front names the groups of who asks.
     `cors_origins`: origins such as `https://example.org`, whose pages may call it.
     """
 
@@ -41,4 +42,5 @@ class ServeSettings(Settings):
     drain_seconds: int = Field(default=30, ge=0)
     hosts: list[str] = Field(default=[])
     cors_origins: list[Origin] = Field(default=[])
+    groups_header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
     limits: ServeLimits = ServeLimits()

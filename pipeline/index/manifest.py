@@ -120,7 +120,10 @@ class LexicalParameters:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything a reader needs to know about a generation. `documents` and `chunks` count live ones."""
+    """Everything a reader needs to know about a generation. `documents` and `chunks` count live ones.
+
+    `access_field`: the metadata key that names the groups who may see a document; `None`: everybody may.
+    """
 
     generation: int
     created_at: str
@@ -134,6 +137,7 @@ class Manifest:
     statistics: Statistics
     note: str = ""
     format_version: int = FORMAT_VERSION
+    access_field: str | None = None
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def fingerprint(self, part: str) -> Fingerprint | None:
@@ -197,6 +201,8 @@ def with_live(index: Path, use: Callable[[Manifest], Opened]) -> Opened:
 def publish(index: Path, manifest: Manifest) -> None:
     """Make `manifest` the live generation in one atomic step. Raises `FileExistsError` if its number is taken."""
     body = _adapter().dump_python(manifest, mode="json")
+    if manifest.access_field is None:
+        del body["access_field"]  # readers that know of no such field refuse those that have one, and no others
     payload = {**body, "checksum": digest(body)}
     text = json.dumps(payload, ensure_ascii=False, indent=1) + "\n"
     files.write_new_file(manifest_path(index, manifest.generation), text.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 from pathlib import Path
@@ -80,10 +81,18 @@ class Segment:
             verified.check(self.folder, named)
         elif verify:
             compare(list(zip(paths, named, strict=True)))
+        self._whole: Segment | None = None  # whose hold on the folder a part of it needs
         self._opened: dict[str, Any] = {}
         self._opening = Lock()
         self.deleted = self._read_deleted()
         """True where a chunk is gone; `None` if none is. Read at once: no later generation may name the file."""
+
+    def only(self, kept: Mask) -> Segment:
+        """The same segment, opened once, for those to whom all chunks but these are as good as deleted."""
+        seen = copy.copy(self)
+        seen._whole = self
+        seen.deleted = ~kept if self.deleted is None else ~kept | self.deleted
+        return seen
 
     @property
     def chunks(self) -> int:

@@ -128,8 +128,16 @@ def rollback(index: Path, target: int | None = None) -> Manifest:
         old = manifests.load(index, number)
         for entry in old.segments:
             Segment(index, entry)
+        try:
+            shown_by = manifests.load(index, live).access_field  # who may see what is not rolled back
+        except IndexStoreError:
+            shown_by = old.access_field
         restored = dataclasses.replace(
-            old, generation=live + 1, created_at=now(), note=f"rollback to generation {number}"
+            old,
+            generation=live + 1,
+            created_at=now(),
+            note=f"rollback to generation {number}",
+            access_field=shown_by,
         )
         manifests.publish(index, restored)
         return restored

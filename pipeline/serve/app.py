@@ -83,7 +83,12 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
                 Guard, hosts=hosts, refused=lambda: service.metrics.rejected.labels("host").inc(), failed=failed
             ),
             *_cors(service),
-            Middleware(Gate, keys=service.keys, refused=lambda: service.metrics.rejected.labels("key").inc()),
+            Middleware(
+                Gate,
+                keys=service.keys,
+                groups_header=service.settings.groups_header,
+                refused=lambda: service.metrics.rejected.labels("key").inc(),
+            ),
         ],
         exception_handlers={HTTPException: problem},
         lifespan=lifespan,

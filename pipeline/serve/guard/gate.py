@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,8 +28,8 @@ CALLER: ContextVar[Caller] = ContextVar("caller", default=NOBODY)
 class Gate:
     """Asks for a key on the way to all but `OPEN`, if there are any keys."""
 
-    def __init__(self, app: ASGIApp, keys: Keyring, refused: Callable[[], None]) -> None:
-        self._app, self._keys, self._refused = app, keys, refused
+    def __init__(self, app: ASGIApp, keys: Keyring, groups_header: str | None, refused: Callable[[], None]) -> None:
+        self._app, self._keys, self._header, self._refused = app, keys, groups_header, refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -43,7 +44,10 @@ class Gate:
             self._refused()
             await problem.response(scope["state"][REQUEST_ID])(scope, receive, send)
             return
-        token = CALLER.set(caller or NOBODY)
+        caller = caller or NOBODY
+        if caller.by_header and self._header is not None:
+            caller = dataclasses.replace(caller, groups=header_groups(headers.getlist(self._header)))
+        token = CALLER.set(caller)
         try:
             await self._app(scope, receive, send)
         finally:
@@ -58,9 +62,15 @@ def presented(headers: Headers) -> str | None:
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[2] or None
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, or no UTF-8
             return None
     return headers.get("x-api-key") or None
+
+
+def header_groups(values: Sequence[str]) -> frozenset[str]:
+    """The groups in a header: commas between them, what is not ASCII or a comma as UTF-8 behind percent signs."""
+    names = (unquote(name.strip()) for value in values for name in value.split(","))
+    return frozenset(filter(None, names))
 
 
 def _refusal(caller: Caller | None, path: str, headers: Headers) -> Problem | None:

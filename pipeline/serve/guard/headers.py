@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Collection
 
@@ -21,6 +22,13 @@ _ALWAYS = {
     "form-action 'self'; base-uri 'none'",
     "Cache-Control": "no-store",
 }
+
+
+log = logging.getLogger(__name__)
+
+
+class _Gone(Exception):  # noqa: N818
+    """The connection takes no answer any more."""
 
 
 class Guard:
@@ -60,7 +68,10 @@ class Guard:
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
-            await send(message)
+            try:
+                await send(message)
+            except Exception as error:
+                raise _Gone from error
 
         if self._hosts and without_port(Headers(scope=scope).get("host", "")) not in self._hosts:
             self._refused()
@@ -69,6 +80,8 @@ class Guard:
             return
         try:
             await self._app(scope, receive, with_headers)
+        except _Gone as gone:  # it has broken the rules of HTTP, and been told so by the server
+            log.info("request %s: nobody is there to be answered: %s", request_id, gone.__cause__)
         except Exception as error:
             if begun:
                 raise

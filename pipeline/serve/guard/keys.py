@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import secrets
@@ -17,6 +18,7 @@ from pydantic import Field, ValidationError
 from pipeline.config.problems import in_words, load_yaml
 from pipeline.config.search import Settings
 from pipeline.errors import ConfigError
+from pipeline.query.access import ALL_GROUPS, NO_GROUPS, Groups
 
 VARIABLE = "PIPELINE_API_KEYS"
 SHORTEST = 20
@@ -36,10 +38,12 @@ EVERY_ROLE = frozenset(Role)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `name`: of the key, for the log."""
+    """Who asks. `name`: of the key. `by_header`: the groups of each request stand in `serve.groups_header`."""
 
     name: str
     roles: frozenset[Role]
+    groups: Groups = NO_GROUPS
+    by_header: bool = False
 
 
 ANYBODY = Caller("anybody", EVERY_ROLE)
@@ -54,6 +58,7 @@ class KeyEntry(Settings):
     name: str = Field(min_length=1)
     hash: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     roles: list[Literal["read", "metrics"]] = Field(default=["read"], min_length=1)
+    groups: list[str] | Literal["all", "header"] = Field(default=[])
 
 
 class KeyFile(Settings):
@@ -73,8 +78,9 @@ class Key:
 class Keyring:
     """The keys of a service; without any, everybody may do everything."""
 
-    def __init__(self, keys: Sequence[Key] = ()) -> None:
-        self._keys = tuple(keys)
+    def __init__(self, keys: Sequence[Key] = (), anybody: Caller = ANYBODY) -> None:
+        """`anybody`: who asks where there are no keys."""
+        self._keys, self._anybody = tuple(keys), anybody
 
     def __bool__(self) -> bool:
         """Whether there are keys."""
@@ -83,7 +89,7 @@ class Keyring:
     def caller(self, presented: str | None) -> Caller | None:
         """Whose key this is, `None` if it is nobody's. Takes as long for a wrong key as for any right one."""
         if not self._keys:
-            return ANYBODY
+            return self._anybody
         found = None
         hashed = hash_of(presented or "").encode()
         for key in self._keys:
@@ -105,15 +111,28 @@ def hash_of(key: str) -> str:
     return _PREFIX + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def load_keys(file: Path | None, environment: Mapping[str, str]) -> Keyring:
-    """The keys of a file and of `PIPELINE_API_KEYS`. Raises `ConfigError`."""
+def load_keys(
+    file: Path | None,
+    environment: Mapping[str, str],
+    groups_header: str | None = None,
+    groups: Groups = NO_GROUPS,
+) -> Keyring:
+    """The keys of a file and of `PIPELINE_API_KEYS`. Raises `ConfigError`.
+
+    `groups_header`: in which header some callers name their groups. `groups`: of those without a key, if there are
+    no keys.
+    """
     keys = [*([] if file is None else _of_file(file)), *_of_variable(environment.get(VARIABLE, ""))]
     seen: dict[str, str] = {}
     for key in keys:
         if key.hash in seen:
             raise ConfigError(f"the keys {seen[key.hash]} and {key.caller.name} are the same; remove one")
         seen[key.hash] = key.caller.name
-    return Keyring(keys)
+    trusting = [key.caller.name for key in keys if key.caller.by_header]
+    if trusting and groups_header is None:
+        raise ConfigError(f"the key {trusting[0]} has `groups: header`; name the header as serve.groups_header")
+    by_header = groups_header is not None and not groups
+    return Keyring(keys, dataclasses.replace(ANYBODY, groups=groups, by_header=by_header))
 
 
 def _of_file(file: Path) -> list[Key]:
@@ -133,7 +152,14 @@ def _of_file(file: Path) -> list[Key]:
         found = KeyFile.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(in_words(error, str(file), KeyFile)) from None
-    return [Key(entry.hash, Caller(entry.name, _roles(entry.roles))) for entry in found.keys]
+    return [Key(entry.hash, _caller(entry)) for entry in found.keys]
+
+
+def _caller(entry: KeyEntry) -> Caller:
+    roles = _roles(entry.roles)
+    if isinstance(entry.groups, list):
+        return Caller(entry.name, roles, frozenset(entry.groups))
+    return Caller(entry.name, roles, ALL_GROUPS if entry.groups == "all" else NO_GROUPS, entry.groups == "header")
 
 
 def _of_variable(text: str) -> list[Key]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.query.access import ALL_GROUPS, NO_GROUPS
 from pipeline.serve.guard.keys import (
     ANYBODY,
     NO_KEYS,
@@ -105,6 +106,21 @@ def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, says:
     with pytest.raises(ConfigError, match=says) as refusal:
         load_keys(path, {})
     assert "\n" not in str(refusal.value)
+
+
+def test_a_key_has_groups(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    entries = {"a": "[hr, staff]", "b": "all", "c": "header", "d": "[]"}
+    lines = [f"- {{name: {name}, hash: '{hash_of(name)}', groups: {groups}}}\n" for name, groups in entries.items()]
+    path.write_text("keys:\n" + "".join(lines))
+    with pytest.raises(ConfigError, match="the key c has `groups: header`; name the header"):
+        load_keys(path, {})
+    keys = load_keys(path, {}, "X-Groups")
+    found = [(one.groups, one.by_header) for name in entries if (one := keys.caller(name)) is not None]
+    assert found == [({"hr", "staff"}, False), (ALL_GROUPS, False), (NO_GROUPS, True), (NO_GROUPS, False)]
+    anybody = load_keys(None, {}, None, frozenset({"x"})).caller(None)
+    assert anybody is not None
+    assert anybody.groups == {"x"}
 
 
 def test_what_is_wrong_with_the_environment_is_told_without_the_key(tmp_path: Path) -> None:
