@@ -50,7 +50,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
     import importlib
 
-    from pipeline.installed import told_what_to_install
+    from pipeline.startup.installed import told_what_to_install
 
     with told_what_to_install():
         value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -2,9 +2,10 @@
 
 import sys
 
-from pipeline import interruption, own_process
+from pipeline import interruption
 from pipeline.errors import MissingDependencyError
-from pipeline.installed import told_what_to_install
+from pipeline.startup import own_process
+from pipeline.startup.installed import told_what_to_install
 
 
 def main() -> None:

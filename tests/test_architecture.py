@@ -17,7 +17,7 @@ ROOT = Path(pipeline.__file__).parent
 LAYERS = [
     {"names"},
     {"records", "errors", "interruption", "progress", "wording", "__init__", "__main__"},
-    {"arguments", "arrays", "forking", "installed", "own_process"},
+    {"arguments", "arrays", "forking", "startup"},
     {"combining", "openness"},
     {"config"},
     {"index", "models"},

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 
-from pipeline import errors, interruption, own_process
+from pipeline import errors, interruption
 from pipeline.cli import logs
-from pipeline.installed import told_what_to_install
+from pipeline.startup import own_process
+from pipeline.startup.installed import told_what_to_install
 from pipeline.wording import printable
 
 if TYPE_CHECKING:

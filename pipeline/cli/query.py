@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from pipeline import own_process
 from pipeline.cli.common import Generation, Options, collected, console
 from pipeline.cli.groups import ReaderArguments, reader_options
 from pipeline.names import MODES
+from pipeline.startup import own_process
 from pipeline.wording import counted
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from pipeline.index import files
 from pipeline.index.dense import layout as dense_layout
 from pipeline.index.dense.proposals import NOTHING, Proposed, joined, least, residual_error, summing_error
 from pipeline.index.manifest import DenseParameters
-from pipeline.installed import told_what_to_install
 from pipeline.records import Float32
+from pipeline.startup.installed import told_what_to_install
 
 INDEX_FILE = "dense.faiss"
 ROWS_FILE = "dense-rows.npy"

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import xxhash
 
 from pipeline.errors import ConfigError
-from pipeline.installed import told_what_to_install
 from pipeline.records import SparseRows
+from pipeline.startup.installed import told_what_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable

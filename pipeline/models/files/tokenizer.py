@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EncoderError
-from pipeline.installed import told_what_to_install
+from pipeline.startup.installed import told_what_to_install
 
 TOKENIZER_FILE = "tokenizer.json"
 TokenIds = npt.NDArray[np.int32]

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EncoderError
-from pipeline.installed import told_what_to_install
 from pipeline.models.runtime.quiet import reason
+from pipeline.startup.installed import told_what_to_install
 
 Array = npt.NDArray[np.generic]
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from pipeline import arrays
 from pipeline.errors import EncoderError
-from pipeline.installed import told_what_to_install
 from pipeline.models.files import cache
 from pipeline.models.files.tokenizer import TextTokenizer, TokenIds, encodable
 from pipeline.models.tokens.segmentation import Remembered, UnigramSegmentation, WordPieceSegmentation
 from pipeline.models.tokens.trie import Trie
+from pipeline.startup.installed import told_what_to_install
 
 BARE_FILE, SETTINGS_FILE = "bare.json", "tokens.json"
 SCORES_FILE, NODES_FILE = "trie-scores.npy", "nodes.npy"

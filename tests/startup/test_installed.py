@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from pipeline.errors import MissingDependencyError
-from pipeline.installed import missing, told_what_to_install
+from pipeline.startup.installed import missing, told_what_to_install
 
 
 @pytest.mark.parametrize(

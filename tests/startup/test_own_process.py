@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import own_process
-from pipeline.own_process import Departure
+from pipeline.startup import own_process
+from pipeline.startup.own_process import Departure
 
 ENDING = """
 import atexit, sys, weakref
-from pipeline import own_process
+from pipeline.startup import own_process
 
 class Thing: pass
 
@@ -43,7 +43,7 @@ def test_what_the_user_has_set_stays() -> None:
     script = (
         "import os\n"
         "os.environ.pop('PYDANTIC_DISABLE_PLUGINS', None)\n"
-        "from pipeline import own_process\n"
+        "from pipeline.startup import own_process\n"
         "own_process.begin()\n"
         "print(os.environ['OPENBLAS_THREAD_TIMEOUT'], os.environ['PYDANTIC_DISABLE_PLUGINS'])\n"
     )
@@ -53,7 +53,7 @@ def test_what_the_user_has_set_stays() -> None:
 def test_imports_are_not_collected() -> None:
     script = (
         "import gc\n"
-        "from pipeline import own_process\n"
+        "from pipeline.startup import own_process\n"
         "own_process.begin()\n"
         "before = gc.get_freeze_count()\n"
         "with own_process.importing():\n"
