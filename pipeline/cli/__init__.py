@@ -15,6 +15,7 @@ _MODULES = {
     "similar": ("similar",),
     "servers.serve": ("serve",),
     "servers.mcp": ("mcp",),
+    "servers.key": ("key",),
     "evaluate": ("evaluate",),
     "tune": ("tune",),
     "generations": ("status", "generations", "rollback", "gc"),

@@ -7,7 +7,7 @@ however many hits are asked for, so that the first hits do not depend on k; the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,6 +149,16 @@ class SecondLook:
             if settings.model == MULTIVECTORS:
                 return self._late_interaction(text, vectors, ids).astype(np.float64)
             return self._cross_encoder(settings).score(text, self._snapshot.encoded_texts(ids)).astype(np.float64)
+
+    def scores_of_texts(self, settings: RerankSettings, text: str, passages: Sequence[str]) -> Float64:
+        """The reranker's score of passages that need not be in the index. Raises `EncoderError`."""
+        with self._lock:
+            if settings.model == MULTIVECTORS:
+                encoder = self._multivector_encoder.get()
+                query = _known(encoder.encode_queries([text]).multivectors).vectors
+                found = late_interaction(query, _known(encoder.encode_documents(passages).multivectors))
+                return found.astype(np.float64)
+            return self._cross_encoder(settings).score(text, passages).astype(np.float64)
 
     def _cross_encoder(self, settings: RerankSettings) -> Reranker:
         from pipeline.models.choose.reranker import load_reranker

@@ -210,14 +210,15 @@ class Snapshot:
         for key in keys:
             column = key[order]
             tied[1:-1] &= column[1:] == column[:-1]
-        edges = np.flatnonzero(tied[1:] != tied[:-1])
-        for start, end in zip(edges[::2].tolist(), (edges[1::2] + 1).tolist(), strict=True):
-            group = order[start:end]
-            order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
+        places = np.flatnonzero(tied[1:] | tied[:-1])
+        if len(places):
+            runs = np.cumsum(~tied[:-1])[places].tolist()
+            named = zip(runs, self._chunk_ids(ids[order[places]]), order[places].tolist(), strict=True)
+            order[places] = [position for _, _, position in sorted(named)]
         return order
 
-    def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:
+    def _chunk_ids(self, ids: Ids) -> list[str]:
         found = np.empty(len(ids), object)
         for number, inside, ordinals in self.by_segment(ids):
             found[inside] = self.segments[number].open(ROWS).chunk_ids(ordinals.tolist())
-        return found.astype(np.str_)
+        return found.tolist()

@@ -30,8 +30,15 @@ class Guard:
     that name.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], refused: Callable[[], None]) -> None:
-        self._app, self._refused = app, refused
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str],
+        refused: Callable[[], None],
+        failed: Callable[[Exception, str], Problem],
+    ) -> None:
+        """`failed`: what to answer for an error that nobody else has made a problem of."""
+        self._app, self._refused, self._failed = app, refused, failed
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,8 +50,12 @@ class Guard:
         request_id = uuid.uuid4().hex
         scope.setdefault("state", {})[REQUEST_ID] = request_id
 
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
@@ -56,7 +67,12 @@ class Guard:
             problem = Problem(421, "the service is not called by this name; its setting serve.hosts lists more")
             await problem.response(request_id)(scope, receive, with_headers)
             return
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception as error:
+            if begun:
+                raise
+            await self._failed(error, request_id).response(request_id)(scope, receive, with_headers)
 
 
 def without_port(host: str) -> str:
