@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -166,7 +167,12 @@ def serve_lancedb(folder: Path, port: int) -> None:
 
 def transform(texts: Sequence[str]) -> Any:
     """Vectors for txtai, which calls this by its name."""
-    return made_up.Vectors(DIMENSION).encode_documents(list(texts)).dense
+    return _vectors().encode_documents(list(texts)).dense
+
+
+@functools.cache
+def _vectors() -> made_up.Vectors:
+    return made_up.Vectors(DIMENSION)
 
 
 def serve_txtai(folder: Path, port: int) -> None:
