@@ -43,6 +43,7 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),
         ("growth.py", "--chunks 300 600 --dimension 32", {"sizes", "exponents"}),
         ("hits.py", "--chunks 400 --rounds 5", {"parquet_vs_rows", "bytes_a_chunk"}),
+        ("serve.py", "--documents 100 --seconds 1 --clients 1 --rivals", {"overhead_ms", "pipeline", "left_out"}),
         ("stemming.py", "xx", set()),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
