@@ -153,18 +153,21 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
     return server
 
 
-def http_app(server: MCPServer, hosts: Sequence[str] | None = None) -> Starlette:
+def http_app(server: MCPServer, hosts: Sequence[str] | None = None, most_bytes: int = 1 << 20) -> Starlette:
     """The server as an ASGI application that answers at `/mcp`, without sessions, to any number of clients.
 
     `hosts`: names by which it may be called, with `:*` for any port; `None`: this machine's; none: any, for a
-    service that checks them itself. Its lifespan must run, or `server.session_manager.run()`, where it is mounted.
+    service that checks them itself. `most_bytes`: how large a request may be. Its
+    lifespan must run, or `server.session_manager.run()`, where it is mounted.
     """
     security = None
     if hosts is not None:
         security = TransportSecuritySettings(
             enable_dns_rebinding_protection=bool(hosts), allowed_hosts=list(hosts), allowed_origins=[]
         )
-    return server.streamable_http_app(stateless_http=True, json_response=True, transport_security=security)
+    return server.streamable_http_app(
+        stateless_http=True, json_response=True, max_request_body_size=most_bytes, transport_security=security
+    )
 
 
 class _Lenders:

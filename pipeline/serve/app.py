@@ -21,6 +21,7 @@ from pipeline.serve.guard.headers import REQUEST_ID, Guard
 from pipeline.serve.page.routes import Site
 from pipeline.serve.problems import Problem, as_problem, method_not_allowed
 from pipeline.serve.routes import health, indexes, models, search, similar, vector_stores
+from pipeline.serve.routes.agents import Agents
 from pipeline.serve.service import Service
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -40,7 +41,7 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
     `hosts`: names by which it may be called; without any, by all.
     """
     described = openapi.document(ENDPOINTS, service.settings.limits, bool(service.keys))
-    page, site = docs_page(described), Site(service)
+    page, site, agents = docs_page(described), Site(service), Agents(service)
 
     async def docs(request: Request) -> Response:
         return HTMLResponse(page)
@@ -55,7 +56,8 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         service.start()
         try:
-            yield
+            async with agents.running():
+                yield
         finally:
             service.close()
 
@@ -71,6 +73,7 @@ def make_app(service: Service, hosts: Collection[str] = ()) -> Starlette:
 
     routes = [
         *site.routes(),
+        agents.route(),
         Route("/docs", docs, methods=["GET"]),
         Route("/openapi.json", description, methods=["GET"]),
         Route("/metrics", numbers, methods=["GET"]),

@@ -11,6 +11,7 @@ from pipeline.errors import CorruptIndexError, IndexNotFoundError
 from pipeline.job.report import failure, record
 from pipeline.job.report.page import sections
 from pipeline.job.report.record import BuildRecord
+from pipeline.query.access import ALL_GROUPS
 from pipeline.query.showing.source import shown_source
 from pipeline.serve.page.frame import BUILDS
 from pipeline.serve.page.state import PageState
@@ -25,8 +26,15 @@ _FOLDERS = re.compile(r"(?<![\w.:/])(?:~|\.\.)?/(?:[^\s/:'\"`,;()<>]+/)*(?=[^\s/
 
 
 def builds(service: Service, generation: str, state: PageState, words: Words) -> BuildsView:
-    """The report of a generation, or of the last build. Raises `Problem`: 404."""
-    path = service.holder(state.index).path
+    """The report of a generation, or of the last build. Raises `Problem`: 404.
+
+    Where documents are shown by groups, only who may see all of them is told of builds, which name documents.
+    """
+    holder = service.holder(state.index)
+    path = holder.path
+    with holder.lent() as index:
+        if index.manifest.access_field is not None and index.groups is not ALL_GROUPS:
+            raise not_found(words.no_report)
     known = record.numbers(path)
     number = int(generation) if re.fullmatch("[0-9]{1,8}", generation) else None
     if generation and number not in known:
