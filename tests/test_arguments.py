@@ -83,6 +83,7 @@ def lookups(index: Index) -> dict[str, Call]:
         "document": (index.document, {"doc_id": "en/bm25.md"}),
         "facets": (index.facets, {"fields": ["source"]}),
         "similar": (index.similar, {"examples": Examples(texts=(QUESTION,))}),
+        "for_groups": (index.for_groups, {"groups": ["staff"]}),
         "encode": (index.encode, {"texts": [QUESTION]}),
         "rank_encoded": (index.rank_encoded, {"queries": index.encode([QUESTION])}),
     }

@@ -40,7 +40,9 @@ def chosen_groups(groups: object) -> Groups:
         return NO_GROUPS
     if isinstance(groups, AllGroups):
         return groups
-    listed = None if isinstance(groups, str | bytes) or not isinstance(groups, Iterable) else list(groups)
+    listed = None
+    if isinstance(groups, Iterable) and not isinstance(groups, str | bytes) and getattr(groups, "ndim", 1) == 1:
+        listed = list(groups)
     if listed is None or not all(isinstance(group, str) for group in listed):
         raise QueryError(f"groups={shown(groups)}: give a list of groups, or pipeline.query.access.ALL_GROUPS")
     return frozenset(map(str, listed))
