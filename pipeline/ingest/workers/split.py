@@ -1,0 +1,80 @@
+"""A file of JSON lines as stretches of whole lines, so that several processes can read one file.
+
+A stretch read by itself must give what it gives within its file. So a file is split only where its encoding has no
+state, and a line end is a byte of its own: UTF-8, and encodings of one byte a character.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pipeline.ingest.formats.decoding import SINGLE_BYTE
+
+STRETCH_BYTES = 1 << 18
+_READ_BYTES = 1 << 18
+_MOST_BYTES_A_CHARACTER = 4
+_SPLITTABLE = frozenset({"utf-8", "utf-8-sig", "ascii", "latin-1", *SINGLE_BYTE})
+_CANONICAL = frozenset(codecs.lookup(name).name for name in _SPLITTABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some lines. `before`: how many stand before them. `encoding`: what these are to be decoded with."""
+
+    before: int
+    data: bytes
+    encoding: str
+
+
+def is_splittable(encoding: str) -> bool:
+    """Whether lines of this encoding can be told apart by their bytes."""
+    return codecs.lookup(encoding).name in _CANONICAL
+
+
+def stretches(stream: BinaryIO, encoding: str, max_chars: int, wanted: int = STRETCH_BYTES) -> Iterator[Stretch]:
+    """The lines of a file in stretches of about `wanted` bytes, which end where a line does.
+
+    Of a line that is too long to be read whatever it holds, only as much is given as shows it. Memory: a stretch,
+    or the longest line that may be read.
+    """
+    before, pending, searched = 0, bytearray(), 0
+    most = _MOST_BYTES_A_CHARACTER * (max_chars + 1)
+    while block := stream.read(_READ_BYTES):
+        pending += block
+        if len(pending) < wanted:
+            continue
+        end = _last_line_end(pending, searched)
+        if not end and len(pending) > most:
+            pending[most:] = _from_line_end(stream)
+            end = _last_line_end(pending, most)
+        searched = len(pending) - 1
+        if end:
+            yield Stretch(before, bytes(pending[:end]), encoding)
+            before += line_ends(pending[:end])
+            encoding = "utf-8" if encoding == "utf-8-sig" else encoding
+            del pending[:end]
+            searched = 0
+    if pending:
+        yield Stretch(before, bytes(pending), encoding)
+
+
+def line_ends(data: bytes | bytearray) -> int:
+    """How many lines end in `data`: by a line feed, a carriage return, or both."""
+    return data.count(b"\n") + (data.count(b"\r") - data.count(b"\r\n") if b"\r" in data else 0)
+
+
+def _last_line_end(data: bytearray, start: int) -> int:
+    """The offset behind the last line that surely ends in `data`, 0 if none does from `start` on."""
+    return max(data.rfind(b"\n", start), data.rfind(b"\r", start, max(start, len(data) - 1))) + 1
+
+
+def _from_line_end(stream: BinaryIO) -> bytes:
+    """What follows in the block in which the line ends that the stream is in; nothing if it never does."""
+    while block := stream.read(_READ_BYTES):
+        ends = [place for place in (block.find(b"\n"), block.find(b"\r")) if place >= 0]
+        if ends:
+            return block[min(ends) :]
+    return b""
