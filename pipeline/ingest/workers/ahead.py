@@ -191,7 +191,7 @@ class ReadAhead:
                 yield encoding
                 return
             stream.seek(0)
-            yield from stretches(stream, encoding, max_bytes(self._settings))
+            yield from stretches(stream, encoding, max_bytes(self._settings), STRETCH_BYTES)
 
     def _read_already(self, file: SourceFile) -> Iterator[_Step]:
         """The documents of a file that is read here."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedIOBase
 
-from pipeline.ingest.formats.decoding import SINGLE_BYTE
+from pipeline.ingest.formats.decoding import SINGLE_BYTE, UnreadableError
 
 STRETCH_BYTES = 1 << 18
 _READ_BYTES = 1 << 18
@@ -34,31 +34,39 @@ def is_splittable(encoding: str) -> bool:
     return codecs.lookup(encoding).name in _CANONICAL
 
 
-def stretches(stream: BinaryIO, encoding: str, max_chars: int, wanted: int = STRETCH_BYTES) -> Iterator[Stretch]:
+def stretches(stream: BufferedIOBase, encoding: str, max_chars: int, wanted: int) -> Iterator[Stretch]:
     """The lines of a file in stretches of about `wanted` bytes, which end where a line does.
 
-    Of a line that is too long to be read whatever it holds, only as much is given as shows it. Memory: a stretch,
-    or the longest line that may be read.
+    Of a line that is too long to be read whatever it holds, only as much is given as shows it. Raises what reading
+    the file does, behind the lines that were read before. Memory: a stretch, or the longest line that may be read.
     """
     before, pending, searched = 0, bytearray(), 0
     most = _MOST_BYTES_A_CHARACTER * (max_chars + 1)
-    while block := stream.read(_READ_BYTES):
+    failure: Exception | None = None
+    while True:
+        block = b""
+        try:
+            block = stream.read1(_READ_BYTES)
+        except (OSError, UnreadableError) as error:
+            failure = error
         pending += block
-        if len(pending) < wanted:
+        if block and len(pending) < wanted:
             continue
-        end = _last_line_end(pending, searched)
-        if not end and len(pending) > most:
+        end = _last_line_end(pending, searched) if block or failure else len(pending)
+        if block and not end and len(pending) > most:
             pending[most:] = _from_line_end(stream)
             end = _last_line_end(pending, most)
-        searched = len(pending) - 1
+        searched = max(0, len(pending) - 1)
         if end:
             yield Stretch(before, bytes(pending[:end]), encoding)
             before += line_ends(pending[:end])
             encoding = "utf-8" if encoding == "utf-8-sig" else encoding
             del pending[:end]
             searched = 0
-    if pending:
-        yield Stretch(before, bytes(pending), encoding)
+        if failure is not None:
+            raise failure
+        if not block:
+            return
 
 
 def line_ends(data: bytes | bytearray) -> int:
@@ -71,9 +79,9 @@ def _last_line_end(data: bytearray, start: int) -> int:
     return max(data.rfind(b"\n", start), data.rfind(b"\r", start, max(start, len(data) - 1))) + 1
 
 
-def _from_line_end(stream: BinaryIO) -> bytes:
+def _from_line_end(stream: BufferedIOBase) -> bytes:
     """What follows in the block in which the line ends that the stream is in; nothing if it never does."""
-    while block := stream.read(_READ_BYTES):
+    while block := stream.read1(_READ_BYTES):
         ends = [place for place in (block.find(b"\n"), block.find(b"\r")) if place >= 0]
         if ends:
             return block[min(ends) :]
