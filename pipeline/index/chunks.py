@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptIndexError
 from pipeline.forking import shared_property
 from pipeline.index import files
 from pipeline.index.schemas import LEXICAL_SCHEMA, are_chunks, table_to_chunks, with_context
 from pipeline.records import Chunk, in_context
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 CHUNKS_FILE = "chunks.parquet"
 LEXICAL_FILE = "lexical.parquet"
@@ -26,6 +28,8 @@ _CACHED_GROUPS = 64
 
 def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, group_rows: int = _GROUP_ROWS) -> int:
     """Write tables of one schema as one Parquet file; returns the number of rows."""
+    import pyarrow.parquet as pq  # where it is needed: a cold query does without it
+
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
         for table in tables:
@@ -47,6 +51,8 @@ def column_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.
 def _blocks(
     path: Path, is_expected: Callable[[pa.Schema], bool], rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             if not is_expected(file.schema_arrow):
@@ -70,6 +76,8 @@ def chunk_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
 
 def encoded_texts(path: Path) -> list[str]:
     """What is encoded of each chunk of a file of texts: its context and its text. Raises as Arrow does."""
+    import pyarrow.parquet as pq
+
     table = with_context(pq.read_table(path, columns=text_columns(path)))
     pairs = zip(table.column("context").to_pylist(), table.column("text").to_pylist(), strict=True)
     return [in_context(context, text) for context, text in pairs]
@@ -77,6 +85,8 @@ def encoded_texts(path: Path) -> list[str]:
 
 def text_columns(path: Path) -> list[str]:
     """The columns of a file of chunks or texts that say what is encoded."""
+    import pyarrow.parquet as pq
+
     return [name for name in ("context", "text") if name in pq.read_schema(path).names]
 
 
@@ -93,6 +103,8 @@ class ChunkStore:
 
     def __init__(self, folder: Path, chunks: int) -> None:
         """Open a segment's chunk file. Raises `CorruptIndexError`."""
+        import pyarrow.parquet as pq
+
         self.path = folder / CHUNKS_FILE
         try:
             with pa.memory_map(str(self.path)) as mapped:
@@ -110,6 +122,8 @@ class ChunkStore:
         self._group = lru_cache(_CACHED_GROUPS)(self._read_group)
 
     def _reader(self) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
         return pq.ParquetFile(pa.BufferReader(self._data), metadata=self._metadata, pre_buffer=False)
 
     def _read_group(self, group: int) -> pa.Table:

@@ -11,15 +11,21 @@ import click
 from pipeline.cli.common import Options
 
 if TYPE_CHECKING:
+    from pipeline.query.access import Groups
     from pipeline.query.searcher import Index
 
 
 @contextlib.contextmanager
-def opened_indexes(options: Options, named: tuple[str, ...]) -> Iterator[dict[str, Index]]:
-    """The indexes that `--index` names, or the configured one under its folder's name. Raises `UsageError`."""
+def opened_indexes(options: Options, named: tuple[str, ...], groups: Groups) -> Iterator[dict[str, Index]]:
+    """The indexes that `--index` names, or the configured one under its folder's name, opened for these groups.
+
+    Raises `UsageError`.
+    """
     folders = _folders(options, named)
     with contextlib.ExitStack() as stack:
-        yield {name: stack.enter_context(options.open_index(folder)) for name, folder in folders.items()}
+        yield {
+            name: stack.enter_context(options.open_index(folder, groups=groups)) for name, folder in folders.items()
+        }
 
 
 def _folders(options: Options, named: tuple[str, ...]) -> dict[str, str | None]:

@@ -17,10 +17,12 @@ from pipeline import arrays
 from pipeline.errors import EncoderError
 from pipeline.models.e5.data_file import Vocabulary
 from pipeline.models.tokens.segmentation import UNKNOWN_PENALTY, Remembered, UnigramSegmentation
-from pipeline.models.tokens.trie import Trie, write_trie
+from pipeline.models.tokens.trie import TRIE_FILES, Trie, write_trie
 
 SETTINGS_FILE = "unigram.json"
 _SCORES = "trie-scores.npy"
+UNIGRAM_FILES = (SETTINGS_FILE, _SCORES, *TRIE_FILES)
+"""What `write_unigram` writes."""
 _SPACE = "▁"
 _RUN_OF_SPACES = re.compile("  +")
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EncoderError
+from pipeline.startup.installed import told_what_to_install
 
 TOKENIZER_FILE = "tokenizer.json"
 TokenIds = npt.NDArray[np.int32]
@@ -21,7 +22,8 @@ def load_tokenizer(path: Path) -> Any:
     Raises `EncoderError` naming the file, also for a tokenizer without a vocabulary: transformers invents one where
     a folder has none.
     """
-    from tokenizers import Tokenizer
+    with told_what_to_install():
+        from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(str(path))

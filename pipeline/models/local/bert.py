@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.contract import Runtime
 from pipeline.models.files import cache
@@ -19,16 +17,18 @@ from pipeline.models.files.weights import load_linear, load_tensors, strip_prefi
 from pipeline.models.local.fingerprints import dense_fingerprint, lexical_fingerprint
 from pipeline.models.local.transformer import (
     OpenVinoLoader,
+    Parts,
     Session,
     Tokenizer,
     TransformerEncoder,
     TransformerSpec,
 )
-from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
-from pipeline.models.runtime.openvino import Mode, refuse_precision, save_graph
+from pipeline.models.runtime.embeddings import Embeddings
+from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, Layers, TransformerShape, build_graph
+from pipeline.models.runtime.openvino import Mode, layers_in, refuse_precision, save_graph
 from pipeline.models.runtime.quiet import quiet_libraries
 from pipeline.models.runtime.torch import TorchEncoder, default_precision
-from pipeline.models.tokens.stored import StoredTokenizer, stored_tokenizer
+from pipeline.models.tokens.stored import StoredTokenizer, stored_files, stored_tokenizer
 from pipeline.names import DENSE
 
 BATCH_TOKENS = 8192
@@ -159,14 +159,20 @@ def _loader(
         return _TorchLoader(model, pooling, spec, options, open_tokenizer)
     if options.runtime == "openvino":  # else a library runs the model, and ours only knows its tokenizer
         refuse_precision(options.precision, "encoder.precision")
-    name = f"{model.slug}-{'m3' if heads else pooling}-g{GRAPH_VERSION}"
 
     def artifact(*, checksums: bool, rebuild: bool) -> Path:
+        layers = layers_in(options.precision)
         return cache.artifact(
-            name, lambda folder: _convert(model, pooling, heads, folder), checksums=checksums, rebuild=rebuild
+            f"{model.slug}-{'m3' if heads else pooling}-g{GRAPH_VERSION}-{layers}",
+            lambda folder: _convert(model, pooling, heads, layers, folder),
+            checksums=checksums,
+            rebuild=rebuild,
         )
 
-    return OpenVinoLoader(artifact, spec.outputs, open_tokenizer, options.precision)
+    def tokenizer_parts() -> Parts:
+        return Parts(stored_files(model.slug, lambda: tokenizer_path(model)), "stored", multivectors=heads)
+
+    return OpenVinoLoader(artifact, spec.outputs, open_tokenizer, options.precision, tokenizer_parts)
 
 
 def _spec(
@@ -197,7 +203,7 @@ def _spec(
     )
 
 
-def _convert(model: LocalModel, pooling: str, heads: bool, folder: Path) -> None:
+def _convert(model: LocalModel, pooling: str, heads: bool, layers: Layers, folder: Path) -> None:
     tensors = strip_prefix(load_tensors(model.folder))
     wanted = Heads(dense=pooling)
     if heads:
@@ -205,9 +211,8 @@ def _convert(model: LocalModel, pooling: str, heads: bool, folder: Path) -> None
             pooling, load_linear(model.folder, "sparse_linear"), load_linear(model.folder, "colbert_linear")
         )
     shape = TransformerShape.from_config(model.json("config.json"), str(model.folder))
-    save_graph(
-        build_graph(tensors, shape, wanted), np.asarray(tensors["embeddings.word_embeddings.weight"]), folder
-    )
+    graph = build_graph(tensors, shape, wanted, layers=layers)
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset), folder)
 
 
 def _convert_tokenizer(model: LocalModel, folder: Path) -> None:

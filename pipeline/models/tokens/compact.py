@@ -19,6 +19,7 @@ from pipeline.models.files import cache
 from pipeline.models.files.tokenizer import TextTokenizer, TokenIds, encodable
 from pipeline.models.tokens.segmentation import Remembered, UnigramSegmentation, WordPieceSegmentation
 from pipeline.models.tokens.trie import Trie
+from pipeline.startup.installed import told_what_to_install
 
 BARE_FILE, SETTINGS_FILE = "bare.json", "tokens.json"
 SCORES_FILE, NODES_FILE = "trie-scores.npy", "nodes.npy"
@@ -143,7 +144,8 @@ def _segmentation(
 
 
 def _bare(path: Path) -> Any:
-    from tokenizers import Tokenizer
+    with told_what_to_install():
+        from tokenizers import Tokenizer
 
     try:
         return Tokenizer.from_file(str(path))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipeline import arrays
 
-POINTS_FILE, FIRST_FILE, PIECES_FILE = (f"trie-{name}.npy" for name in ("points", "first", "pieces"))
+TRIE_FILES = POINTS_FILE, FIRST_FILE, PIECES_FILE = "trie-points.npy", "trie-first.npy", "trie-pieces.npy"
 ROOT = 0
 _POINT_BITS = 21
 _POINT_MASK = (1 << _POINT_BITS) - 1

@@ -101,7 +101,7 @@ def _languages(manifest: Manifest) -> list[str]:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/indexes", "List the indexes", "indexes", list_indexes, IndexesAnswer, quick=True),
+    Endpoint("GET", "/v1/indexes", "List the indexes", "indexes", list_indexes, IndexesAnswer),
     Endpoint(
         "GET",
         "/v1/indexes/{name}",
@@ -109,7 +109,6 @@ ENDPOINTS = (
         "indexes",
         show_index,
         StatusAnswer,
-        quick=True,
         problems=(404,),
     ),
     Endpoint(
