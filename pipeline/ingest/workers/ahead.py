@@ -140,7 +140,9 @@ class ReadAhead:
             yield _Begins(file, True, look, looked_at)
             if file.problem is not None or not is_built_in(file.suffix):
                 yield from self._read_already(file)
-            elif file.suffix not in _SEVERAL:
+            elif (
+                file.suffix not in _SEVERAL | FOREIGN
+            ):  # those are parsed within parser_memory_mb, and cut by workers
                 yield self._whole(file)
             elif file.suffix == _JSON_LINES:
                 yield from self._lines(file)
@@ -160,7 +162,6 @@ class ReadAhead:
     def _whole(self, file: SourceFile) -> _Step:
         task = self._whole_files = self._whole_files or _Task(Job("files", []))
         task.job.files.append(file)
-        task.job.careful = task.job.careful or file.suffix in FOREIGN
         task.bytes += file.status.st_size if file.status is not None else 0
         step = _Documents(task, len(task.job.files) - 1)
         if task.bytes >= STRETCH_BYTES or len(task.job.files) == MOST_FILES:

@@ -57,7 +57,14 @@ def files_of(head: dict[str, Any]) -> list[SourceFile]:
 
 def entry_of(line: int, document: Document) -> list[Any]:
     """A document that was read already, to be sent."""
-    return [line, document.doc_id, document.text, dict(document.metadata), document.is_markdown]
+    return [
+        line,
+        document.doc_id,
+        document.text,
+        dict(document.metadata),
+        document.is_markdown,
+        list(document.pages),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

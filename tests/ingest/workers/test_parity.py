@@ -125,7 +125,8 @@ def test_nights_after_the_first(config: Config, jobs: list[str]) -> None:
     records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     records[3]["text"] = "changed"
     records[5]["_id"] = "moved"
-    lines(path, [*records[:10], *records[11:], {"_id": "long-1", "text": "twice"}, {"_id": "new", "text": "new"}])
+    lines(path, [*records[:10], *records[11:], {"_id": "new", "text": "new"}])
+    lines(folder / "twice.jsonl", [{"_id": "long-1", "text": "twice"}])
     (folder / "en/fusion.md").unlink()
     (folder / "a-first.jsonl").write_text('{"_id": "en/bm25.md", "text": "taken over"}\n')
     jobs.clear()
