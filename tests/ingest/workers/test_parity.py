@@ -1,4 +1,4 @@
-"""With any number of processes an ingest stages the same bytes, and rejects the same documents for the same reasons."""
+"""With any number of processes an ingest stages the same bytes, and rejects the same documents for like reasons."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def config(tmp_path: Path) -> Config:
     folder = write_documents(tmp_path / "documents")
     malformed.write(folder)
     long = "A sentence about pears, plums and apples. " * 40
-    records = [
+    records: list[dict[str, object]] = [
         {"_id": f"long-{i}", "title": f"Number {i}", "text": f"{i}. {long}", "tags": ["a", i]} for i in range(30)
     ]
     lines(folder / "long.jsonl", records)

@@ -19,7 +19,7 @@ from pipeline.errors import EncoderError, SourceError
 from pipeline.ingest import readers
 from pipeline.ingest.guard import CutDocument, time_reason
 from pipeline.ingest.sources import SourceFile
-from pipeline.ingest.workers import ahead
+from pipeline.ingest.workers import ahead, split
 from pipeline.ingest.workers.pool import WorkerPool, Workers
 from pipeline.ingest.workers.process import WorkerProcess, WorkerSetup
 from pipeline.records import Fingerprint, Rejection
@@ -38,6 +38,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are started for any file, and jobs are small."""
     monkeypatch.setattr(readers, "WORTH_WORKERS_BYTES", 0)
     monkeypatch.setattr(ahead, "STRETCH_BYTES", 100)
+    monkeypatch.setattr(split, "_READ_BYTES", 100)
     monkeypatch.setattr(ahead, "MOST_FILES", 3)
 
 
