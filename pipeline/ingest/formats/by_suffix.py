@@ -54,7 +54,7 @@ def unregister_reader(suffix: str) -> None:
 
 def is_built_in(suffix: str) -> bool:
     """Whether every process of this package has the reader that this one has."""
-    return suffix not in READERS or READERS[suffix] is _BUILT_IN.get(suffix)
+    return suffix in _BUILT_IN and READERS.get(suffix) is _BUILT_IN[suffix]
 
 
 def read_file(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:

@@ -53,7 +53,8 @@ def stretches(stream: BufferedIOBase, encoding: str, max_chars: int, wanted: int
         if block and len(pending) < wanted:
             continue
         end = _last_line_end(pending, searched) if block or failure else len(pending)
-        if block and not end and len(pending) > most:
+        is_half = pending.endswith(b"\r")  # a line end, maybe with a line feed in the next block
+        if block and not end and len(pending) > most and not is_half:
             pending[most:] = _from_line_end(stream)
             end = _last_line_end(pending, most)
         searched = max(0, len(pending) - 1)
