@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import names
+from pipeline.given import PRECOMPUTED, GivenVectors
 
 Scalar = str | int | float | bool | None
 MetadataValue = Scalar | list[Scalar]
@@ -24,6 +25,7 @@ class Document:
     """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it.
 
     `pages`: where in the text each page begins, if it has pages; one without text begins where the next one does.
+    `chunks`: those of a source that gives their vectors too, which are not cut again; the text is then empty.
     """
 
     doc_id: str
@@ -33,11 +35,13 @@ class Document:
     source: str = ""
     line: int | None = None
     pages: Sequence[int] = ()
+    chunks: tuple[Chunk, ...] = ()
 
     @property
     def content_hash(self) -> str:
-        """Hex digest (128 bits) of text, metadata, markup kind and pages; independent of the document's name."""
+        """Hex digest (128 bits) of all of the content, vectors that are given with it too; not of the name."""
         content = [self.text, dict(self.metadata), self.is_markdown, *([list(self.pages)] if self.pages else [])]
+        content += [chunk.given_content for chunk in self.chunks]
         payload = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
@@ -52,6 +56,7 @@ class Chunk:
     """A slice of a document: `document.text[start:end] == text`, offsets in code points.
 
     `context`: title, headings and the header of a table that are encoded before the text, and are no part of it.
+    `given`: its vectors, on its way into an index, where the source gives them.
     """
 
     chunk_id: str
@@ -65,11 +70,19 @@ class Chunk:
     doc_hash: str = ""
     source: str = ""
     context: str = ""
+    given: GivenVectors | None = None
 
     @property
     def encoded_text(self) -> str:
         """What encoders and rerankers read of the chunk."""
         return in_context(self.context, self.text)
+
+    @property
+    def given_content(self) -> list[object]:
+        """All that a source says of a chunk that it cut itself, for a hash."""
+        vectors = self.given.digest.hex() if self.given else ""
+        places = [self.ordinal, self.start, self.end]
+        return [*places, self.text, self.context, list(self.headings), dict(self.metadata), vectors]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +146,11 @@ class Fingerprint:
             for name in sorted(mine.keys() | theirs.keys())
             if mine.get(name) != theirs.get(name)
         ]
+
+
+def vectors_are_given(dense: Fingerprint | None) -> bool:
+    """Whether this is the fingerprint of vectors that sources gave."""
+    return dense is not None and ("vectors", PRECOMPUTED) in dense.fields
 
 
 def _kind(fields: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from tests.support import shape
 
 ROOT = Path(pipeline.__file__).parent
 LAYERS = [
-    {"names"},
+    {"names", "given"},
     {"records", "errors", "interruption", "progress", "wording", "__init__", "__main__"},
     {"arguments", "arrays", "forking", "startup"},
     {"combining", "openness"},

@@ -77,7 +77,8 @@ class SourceSettings(Settings):
 
     `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
     that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
-    `table`: a CSV or TSV file is one table, and no record a row.
+    `vector_field`: the column of given vectors, by default `vector`. `table`: a CSV or TSV file is one table, and
+    no record a row.
     """
 
     path: str
@@ -87,6 +88,7 @@ class SourceSettings(Settings):
     id_field: str | None = None
     text_field: str | None = None
     title_field: str | None = None
+    vector_field: str | None = None
     table: bool = False
 
 
@@ -117,13 +119,17 @@ class IngestSettings(Settings):
 class EncodeSettings(Settings):
     """`devices`: one process for each encodes; none: everything happens here, on `encoder.device`.
 
-    `timeout_seconds`: one that takes longer for a shard hangs, and ends the build.
+    `timeout_seconds`: one that takes longer for a shard hangs, and ends the build. `check_texts`: how many texts
+    whose vectors a source gives are encoded again, to see that they are of `encoder.query_model`; 0: none.
+    `check_cosine`: what each of them must reach.
     """
 
     shard_chunks: int = Field(default=4096, ge=1)
     batch_tokens: int | None = Field(default=None, ge=64)
     devices: list[Annotated[str, Field(pattern=_DEVICE)]] = Field(default=[])
     timeout_seconds: float = Field(default=3600.0, gt=0)
+    check_texts: int = Field(default=16, ge=0)
+    check_cosine: float = Field(default=0.95, gt=0, le=1)
 
 
 class SegmentSettings(Settings):
@@ -164,6 +170,10 @@ class Config(Settings):
     @model_validator(mode="after")
     def _devices_that_the_encoder_uses(self) -> Config:
         encoder = self.encoder
+        if self.encode.devices and encoder.is_precomputed:
+            raise ValueError(
+                "encode.devices: the vectors are given, so nothing is to encode; remove encode.devices"
+            )
         loads_a_model = any(isinstance(side, Local) for side in (encoder.dense_side, encoder.lexical_side))
         if not self.encode.devices or loads_a_model:
             return self

@@ -8,10 +8,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.search import EndpointSection, Settings
+from pipeline.given import PRECOMPUTED
 
 EMBEDDED, EMBEDDED_ENGLISH, AUTO, BM25, NONE = "embedded", "embedded-english", "auto", "bm25", "none"
-DENSE_WORDS = (EMBEDDED, EMBEDDED_ENGLISH, NONE)
-"""What `encoder.model` may say instead of naming a model; `none` is nothing, the others are `Builtin`."""
+DENSE_WORDS = (EMBEDDED, EMBEDDED_ENGLISH, PRECOMPUTED, NONE)
+"""What `encoder.model` may say instead of naming a model; `none` is nothing, `precomputed` the model that
+`encoder.query_model` names, the others are `Builtin`."""
 LEXICAL_WORDS = (AUTO, BM25, NONE)
 """The same of `encoder.lexical`."""
 
@@ -66,7 +68,9 @@ class Bm25Settings(Settings):
 class EncoderSettings(Settings):
     """What encodes.
 
-    `model`: `embedded`, `embedded-english`, a hub id, a folder, or `none` for a lexical index. `lexical`: `auto`
+    `model`: `embedded`, `embedded-english`, a hub id, a folder, `none` for a lexical index, or `precomputed`: the
+    sources give the vectors of passages, and `query_model` names what made them and encodes queries; without one,
+    `dimension` says how long they are. All other settings are then those of `query_model`. `lexical`: `auto`
     (the model's own lexical head if it has one, else BM25), `bm25`, `none`, or the id or folder of a sparse encoder
     or a BGE-M3.
     `query_instruction` and `document_instruction` are put, verbatim, before each text; unset, the model's own are
@@ -74,6 +78,8 @@ class EncoderSettings(Settings):
     """
 
     model: str = Field(default=EMBEDDED, min_length=1)
+    query_model: str | None = Field(default=None, min_length=1)
+    dimension: int | None = Field(default=None, ge=1)
     kind: Literal["auto", "bge-m3", "sentence-transformers"] = "auto"
     revision: str | None = None
     lexical: str = Field(default=AUTO, min_length=1)
@@ -97,10 +103,45 @@ class EncoderSettings(Settings):
             raise ValueError("encoder.model and encoder.lexical are both `none`: there is nothing to index")
         return self
 
+    @model_validator(mode="after")
+    def _vectors_are_described(self) -> EncoderSettings:
+        if not self.is_precomputed:
+            for name in ("query_model", "dimension"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"encoder.{name} is for encoder.model: precomputed; remove it, or set that")
+            return self
+        if self.query_model in (PRECOMPUTED, NONE):
+            raise ValueError(f"encoder.query_model={self.query_model}: name the model that made the vectors")
+        if self.query_model is not None and self.dimension is not None:
+            raise ValueError("encoder.dimension: that of encoder.query_model counts; remove one of the two")
+        if self.query_model is None and self.dimension is None:
+            raise ValueError(
+                "encoder.model: precomputed needs encoder.query_model, the model that made the vectors, which "
+                "encodes queries; without one set encoder.dimension, and search lexically or with vectors of yours"
+            )
+        if self.query_model is None and self.multivectors:
+            raise ValueError("encoder.multivectors: name the model that made them as encoder.query_model")
+        if self.query_model is None and self.endpoint is not None:
+            raise ValueError("encoder.endpoint: name the model that it serves as encoder.query_model")
+        return self
+
+    @property
+    def is_precomputed(self) -> bool:
+        """Whether the sources give the vectors of passages."""
+        return self.model == PRECOMPUTED
+
+    @property
+    def for_queries(self) -> EncoderSettings:
+        """The settings of what encodes queries: these, but where vectors are given, with the model that made them
+        as the model."""
+        if not self.is_precomputed:
+            return self
+        return self.model_copy(update={"model": self.query_model or NONE, "query_model": None, "dimension": None})
+
     @property
     def dense_side(self) -> Side:
-        """What gives dense vectors."""
-        return _side(self.model, DENSE_WORDS, self.endpoint)
+        """What gives dense vectors, of queries at least."""
+        return _side(self.for_queries.model, DENSE_WORDS, self.endpoint)
 
     @property
     def lexical_side(self) -> Side:

@@ -18,6 +18,7 @@ from pipeline.index.chunks import CHUNKS_FILE, text_columns
 from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Ordinals, SegmentShape
 from pipeline.index.files import make_folder
+from pipeline.index.given.staged import take_given
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, Segment
 from pipeline.index.staging import StagedIngest, TextHashes
@@ -159,5 +160,6 @@ def write_jobs(index: Path, staged: StagedIngest, inventory: Inventory, prints: 
             texts = staging.texts_file(index, key)
             make_folder(texts.parent)
             pq.write_table(pq.read_table(path, columns=text_columns(path)).take(rows), texts, compression="zstd")
+            take_given(path, rows, texts)
         jobs.append(Job(texts, staging.shard_folder(index, key), len(rows)))
     return jobs

@@ -21,16 +21,22 @@ from pipeline.index.choices import DenseChoice, LexicalChoice
 from pipeline.index.chunks import encoded_texts
 from pipeline.index.components.registry import identities, settled
 from pipeline.index.components.rows import SegmentShape
+from pipeline.index.given.staged import hashes_of, read_given
 from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry
 from pipeline.index.schemas import text_hash
 from pipeline.index.segment import write_segment
 from pipeline.index.staging import StagedIngest
 from pipeline.index.store import is_sound, known_segments
 from pipeline.models.contract import Encoder, leg_fingerprints
+from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import ProgressFactory, silent
 from pipeline.records import Encoded, Fingerprint, MultiVectors
 
 log = logging.getLogger(__name__)
+
+_LENGTH_TOLERANCE = 0.01
+TOKENS_STORED = 0.031
+"""The same of multi-vectors that come out of an index, which may have kept them in 8 bits."""
 
 ShardRunner = Callable[[Sequence[tuple[Path, Path]]], Iterator[int]]
 """Encodes (texts, shard folder) pairs, in any order; yields the number of each pair when its shard is complete."""
@@ -66,17 +72,25 @@ def encode_shard(texts: Path, shard: Path, encoder: Encoder, settings: SegmentSe
     if staging.is_finished(shard):
         return 0
     rows = encoded_texts(texts)
-    encoded = encoder.encode_documents(rows)
-    check_encoded(encoded, len(rows), encoder)
-    hashes = np.array([text_hash(text) for text in rows], "S16")
+    if isinstance(encoder, PrecomputedEncoder):
+        encoded = encoder.completed(read_given(texts, encoder.wanted), rows)
+        hashes, tolerance = hashes_of(texts), TOKENS_STORED
+    else:
+        encoded = encoder.encode_documents(rows)
+        hashes, tolerance = np.array([text_hash(text) for text in rows], "S16"), _LENGTH_TOLERANCE
+    check_encoded(encoded, len(rows), encoder, tolerance)
     prints = list(fingerprints(encoder, settings).values())
     staging.write_shard(shard, encoded, hashes, prints, shape(encoder, settings))
     return len(rows)
 
 
-def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
-    """Refuse wrong counts or dimensions, NaN, vectors that are not unit length, weights that are not
-    positive."""
+def check_encoded(
+    encoded: Encoded, count: int, encoder: Encoder, token_tolerance: float = _LENGTH_TOLERANCE
+) -> None:
+    """Refuse wrong counts or dimensions, NaN, vectors that are not unit length, weights that are not positive.
+
+    `token_tolerance`: how far from 1 multi-vectors may be.
+    """
     if encoder.dense_fingerprint is not None:
         dense = encoded.dense
         if dense is None or dense.shape != (count, encoder.dimension):
@@ -87,10 +101,10 @@ def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
             raise EncoderError(
                 f"the encoder gave NaN or infinite values for {int((~np.isfinite(norms)).sum())} texts"
             )
-        if count and np.abs(norms - 1).max() > 0.01:
+        if count and np.abs(norms - 1).max() > _LENGTH_TOLERANCE:
             raise EncoderError(f"the encoder gave vectors of length {norms.min():.3f} to {norms.max():.3f}, not 1")
     if encoder.gives_multivectors:
-        _check_multivectors(encoded.multivectors, count)
+        _check_multivectors(encoded.multivectors, count, token_tolerance)
     if encoder.lexical_fingerprint is not None:
         lexical = encoded.lexical
         if lexical is None or len(lexical) != count:
@@ -99,7 +113,7 @@ def check_encoded(encoded: Encoded, count: int, encoder: Encoder) -> None:
             raise EncoderError("the encoder gave lexical weights that are not positive numbers")
 
 
-def _check_multivectors(tokens: MultiVectors | None, count: int) -> None:
+def _check_multivectors(tokens: MultiVectors | None, count: int, tolerance: float) -> None:
     """Refuse multi-vectors whose offsets do not divide them among the texts, and any that is not of unit length."""
     if tokens is None or len(tokens.offsets) != count + 1 or not np.isfinite(tokens.vectors).all():
         raise EncoderError("the encoder gave multi-vectors that are missing, miscounted or not finite")
@@ -107,7 +121,7 @@ def _check_multivectors(tokens: MultiVectors | None, count: int) -> None:
     if offsets[0] != 0 or offsets[-1] != len(tokens.vectors) or (np.diff(offsets) < 0).any():
         raise EncoderError(f"the encoder gave {len(tokens.vectors)} multi-vectors and offsets that do not fit them")
     norms = np.linalg.norm(tokens.vectors, axis=1)
-    if len(norms) and np.abs(norms - 1).max() > 0.01:
+    if len(norms) and np.abs(norms - 1).max() > tolerance:
         raise EncoderError(
             f"the encoder gave multi-vectors of length {norms.min():.3f} to {norms.max():.3f}, not 1"
         )

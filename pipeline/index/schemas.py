@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.given import row_hash
 from pipeline.records import Chunk, SparseRows
 
 CHUNK_SCHEMA = pa.schema(
@@ -30,7 +31,7 @@ CHUNK_SCHEMA = pa.schema(
     ]
 )
 """`metadata` is a JSON object; `doc_hash` the document's content hash; `context` what is encoded before the text;
-`text_hash` BLAKE2b-128 of both, as they are encoded."""
+`text_hash` BLAKE2b-128 of both, as they are encoded, or `row_hash` where vectors were given with them."""
 
 _WITHOUT_CONTEXT = CHUNK_SCHEMA.remove(CHUNK_SCHEMA.get_field_index("context"))
 
@@ -97,7 +98,7 @@ def chunks_to_table(chunks: Sequence[Chunk]) -> pa.Table:
             [json.dumps(dict(c.metadata), ensure_ascii=False, sort_keys=True) for c in chunks],
             [c.source for c in chunks],
             [c.doc_hash for c in chunks],
-            [text_hash(c.encoded_text) for c in chunks],
+            [row_hash(c.encoded_text, c.given) if c.given else text_hash(c.encoded_text) for c in chunks],
             [c.context for c in chunks],
         ],
         schema=CHUNK_SCHEMA,

@@ -1,6 +1,7 @@
 """The staging area of an index: where ingest and encode meet.
 
     staging/ingest/part-00000.parquet …   chunks still to encode, in order
+    staging/ingest/part-00000.given.parquet …   their vectors, where the sources give them
     staging/ingest/ingest.json            what the parts hold; the folder appears under its name only when complete
     staging/texts/<key>.parquet           the texts of a part that are to be encoded, if not all of them are
     staging/shards/<key>/                 texts encoded: text-hashes.npy, dense.npy, lexical.parquet,
@@ -68,6 +69,7 @@ class StagedIngest:
 
     `full`: takes nothing over from the live generation. `held`: live documents kept although the sources lack them,
     because the file they came from was rejected. `removed`: ids of live documents that are gone or replaced.
+    `given`: the files of vectors beside the parts, where the sources give them.
     """
 
     base_generation: int
@@ -80,6 +82,7 @@ class StagedIngest:
     held: int
     rejected: int
     removed: tuple[str, ...]
+    given: tuple[FileEntry, ...] = ()
 
     @property
     def documents_before(self) -> int:
@@ -127,7 +130,7 @@ def load_ingest(index: Path) -> StagedIngest | None:
             raise ValueError("its checksum does not match")
         payload["changes"] = {name: payload.pop(name) for name in _COUNTERS}
         staged = _adapter().validate_python(payload)
-        for part in staged.parts:
+        for part in (*staged.parts, *staged.given):
             path = folder / part.name
             if files.checksum(files.regular_file(path, part.size)) != part.checksum:
                 raise ValueError("its checksum does not match")

@@ -171,7 +171,7 @@ class Ledger:
         source = file.source
         if (known := self._digests.get(source.path)) is None or known[0] is not source:
             read_with = self._settings.model_dump(exclude={"document_seconds"})  # which changes no document
-            text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}"
+            text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}" + (f"\n{file.wanted!r}" if file.wanted else "")
             digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
             known = self._digests[source.path] = (source, digest)
         return known[1]

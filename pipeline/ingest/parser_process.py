@@ -26,6 +26,8 @@ from typing import IO, Any
 
 from pipeline.config import IngestSettings, SourceSettings
 from pipeline.errors import SourceError
+from pipeline.given import Wanted
+from pipeline.ingest.document_fields import from_fields, to_fields
 from pipeline.ingest.formats.by_suffix import read_file
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Found, Guard, refused, time_reason
@@ -57,12 +59,13 @@ class ParserProcess:
         """The documents of a file. Raises `UnreadableError`, and `SourceError` if no process can be started."""
         process = self._process or self._start()
         name = {"path": str(file.path.absolute()), "name": file.name, "label": file.label}
-        _send(process.stdin, {**name, "source": file.source.model_dump(mode="json")})
+        wanted = None if file.wanted is None else dataclasses.asdict(file.wanted)
+        _send(process.stdin, {**name, "source": file.source.model_dump(mode="json"), "wanted": wanted})
         ended = False
         try:
             while "end" not in (message := self._next(process)):
                 if "document" in message:
-                    yield Found(message["line"], partial(Document, **message["document"]))
+                    yield Found(message["line"], partial(from_fields, message["document"]))
                 elif message["line"]:
                     yield refused(message["line"], UnreadableError(message["reason"]))
                 else:
@@ -174,17 +177,14 @@ def _serve() -> None:
         while True:
             order = json.loads(orders.get().decode("utf-8", "surrogatepass"))
             source = SourceSettings.model_validate(order["source"])
-            file = SourceFile(order["path"], order["name"], order["label"], source)
+            wanted = None if order["wanted"] is None else Wanted(**order["wanted"])
+            file = SourceFile(order["path"], order["name"], order["label"], source, wanted=wanted)
             for outcome in guard.outcomes(file.label, read_file(file, settings)):
                 if isinstance(outcome.result, Document):
-                    answer({"line": outcome.line, "document": _fields(outcome.result)})
+                    answer({"line": outcome.line, "document": to_fields(outcome.result)})
                 else:
                     answer({"line": outcome.line, "reason": str(outcome.result)})
             answer({"end": True})
-
-
-def _fields(document: Document) -> Message:
-    return {field.name: getattr(document, field.name) for field in dataclasses.fields(document)}
 
 
 def _listen(orders: SimpleQueue[bytes]) -> None:

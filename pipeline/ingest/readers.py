@@ -68,7 +68,7 @@ def _accepted(outcome: Outcome, ids: _Ids, ledger: Ledger, contents: Contents) -
     document = outcome.result
     if isinstance(document, UnreadableError):
         return str(document)
-    if not document.text.strip():
+    if not document.text.strip() and not document.chunks:
         return "empty"
     earlier = ledger.claim(document.doc_id) or ids.add(document.doc_id, outcome.line)
     if earlier is not None:

@@ -15,13 +15,15 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.config import Config, SourceSettings
 from pipeline.errors import ConfigError, SourceError
+from pipeline.given import Wanted
 
 logger = logging.getLogger(__name__)
 
 CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
+ARROW_SUFFIXES = frozenset({".arrow", ".feather"})
 DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".html", ".htm", ".epub"})
 HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
-SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HWP_SUFFIXES)
+SUFFIXES = set(CORE_SUFFIXES | ARROW_SUFFIXES | DOCS_SUFFIXES | HWP_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"
@@ -36,7 +38,8 @@ class SourceFile:
     `location` is where it is. `name` is its posix path in its source after `source.prefix`, and the `doc_id` of a
     whole-file document. `label` is the path as the configuration has it, for messages: the same wherever the
     pipeline is run. `problem` is why the file cannot even be opened, if discovery found that out. `status` is what
-    the system said of it when it was found, if it was asked.
+    the system said of it when it was found, if it was asked. `wanted`: the vectors that its rows give, if they are
+    not to be encoded.
     """
 
     location: str
@@ -45,6 +48,7 @@ class SourceFile:
     source: SourceSettings
     problem: str | None = None
     status: os.stat_result | None = field(default=None, compare=False, repr=False)
+    wanted: Wanted | None = None
 
     @property
     def path(self) -> Path:

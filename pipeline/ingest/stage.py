@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.errors import IndexStoreError
 from pipeline.index import files, staging
 from pipeline.index.chunks import write_table
+from pipeline.index.given.staged import write_given
 from pipeline.index.live import LiveDocument, LiveDocuments
 from pipeline.index.manifest import FileEntry
 from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
@@ -105,10 +106,13 @@ class IngestRun:
         replaced: list[str] = []
         with files.new_folder(staging.ingest_folder(index)) as folder:
             parts: list[FileEntry] = []
+            given: list[FileEntry] = []
             for part in self._parts(documents, chunker, replaced, shard_chunks):
                 path = folder / f"part-{len(parts):05d}.parquet"
                 write_table(path, [chunks_to_table(part)], CHUNK_SCHEMA, group_rows=4096)
                 parts.append(file_entry(path))
+                if (vectors := write_given(path, part)) is not None:
+                    given.append(file_entry(vectors))
                 total += len(part)
             gone = self.gone()
             moved = self.moved(gone)
@@ -129,6 +133,7 @@ class IngestRun:
                 held=len(self._absent()) - len(gone),
                 rejected=len(self.rejections),
                 removed=tuple(sorted([*gone, *replaced])),
+                given=tuple(given),
             )
             staging.save_ingest(folder, staged)
         return staged

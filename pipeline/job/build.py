@@ -27,6 +27,7 @@ from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
+from pipeline.ingest.given_sources import giving
 from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
 from pipeline.ingest.readers import discover, read_documents
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
@@ -46,6 +47,7 @@ from pipeline.job.report.record import load as load_record
 from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.choose.encoder import chunk_tokenizer
 from pipeline.models.contract import Encoder
+from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Fingerprint, Rejection
 
@@ -254,6 +256,8 @@ def _stage(
     chunker = injected.chunker(config, encoder, live.fingerprint("chunker") if live else None)
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
+    if isinstance(encoder, PrecomputedEncoder):
+        found = iter(giving(found, encoder.wanted))
     base = manifests.live_number(index)
     documents_live = store.live_documents(index, live)
     run = IngestRun(documents_live, config.ingest.document_seconds)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.config import ChunkingSettings, Config, EncoderSettings
 from pipeline.config.chunking import NO_CONTEXT
+from pipeline.errors import ConfigError
 from pipeline.index import store
 from pipeline.index.choices import LexicalChoice
 from pipeline.index.lexical import seismic_writer
@@ -15,6 +16,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import DocumentChunker, checked_chunker
+from pipeline.ingest.cutting.given_chunks import GivenChunks
 from pipeline.job import plan as planning
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.open_settings import as_found, as_recorded, goes_on
@@ -100,8 +102,13 @@ class Injected:
 
         Logs a warning if `reader`, made from those settings too, reads less of a text than a chunk may hold.
         """
+        are_given = self.own_encoder is None and config.encoder.is_precomputed
         if self.own_chunker is not None:
+            if are_given:
+                raise ConfigError("chunker: rows whose vectors are given are chunks already; pass no chunker")
             return self.own_chunker
+        if are_given:
+            return GivenChunks()
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         if reader is not None and self.own_encoder is None:
             planning.warn_of_unread_tokens(config, reader, tokenizer)

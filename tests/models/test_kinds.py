@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.config import EncoderSettings, EndpointSection
-from pipeline.config.encoder import AUTO, BM25, DENSE_WORDS, EMBEDDED, LEXICAL_WORDS, NONE
+from pipeline.config.encoder import AUTO, BM25, DENSE_WORDS, EMBEDDED, LEXICAL_WORDS, NONE, PRECOMPUTED
 from pipeline.errors import ConfigError
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.choose.encoder import MixedEncoder, load_encoder
@@ -125,7 +125,7 @@ def test_every_word_belongs_to_one_kind() -> None:
     for leg, words in (("dense", DENSE_WORDS), ("lexical", LEXICAL_WORDS)):
         claimed = [word for kind in BUILT_IN if kind.leg == leg for word in kind.words]
         assert len(claimed) == len(set(claimed))
-        assert {*words} - {NONE} <= {*claimed}
+        assert {*words} - {NONE, PRECOMPUTED} <= {*claimed}
     assert frozenset[str]().union(*(kind.settings for kind in BUILT_IN)) == NOT_FOR_ALL
     assert set(EncoderSettings.model_fields) >= NOT_FOR_ALL
 

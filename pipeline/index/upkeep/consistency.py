@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import names
 from pipeline.errors import CorruptIndexError
+from pipeline.given import text_part
 from pipeline.index import files
 from pipeline.index.chunks import CHUNKS_FILE, chunk_blocks
 from pipeline.index.components.registry import components
@@ -19,7 +21,7 @@ from pipeline.index.components.rows import Place
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.schemas import text_hash
 from pipeline.index.segment import SEGMENTS
-from pipeline.records import in_context
+from pipeline.records import in_context, vectors_are_given
 
 Finding = tuple[str, str]
 """A file, relative to the index folder, and what is wrong with it."""
@@ -89,13 +91,13 @@ class _SegmentCheck:
         return ordinals
 
     def _chunks(self, deleted: npt.NDArray[np.bool_]) -> Iterator[Finding]:
-        done = 0
+        done, are_given = 0, vectors_are_given(self.manifest.fingerprint(names.DENSE))
         for table in chunk_blocks(self.folder / CHUNKS_FILE, _BLOCK_ROWS):
             table.validate(full=True)
             for ordinal, row in enumerate(table.to_pylist(), done):
                 if ordinal >= self.entry.chunks:
                     break
-                if reason := _wrong_chunk(row) or (None if deleted[ordinal] else self._wrong_place(row)):
+                if reason := _wrong_chunk(row, are_given) or (None if deleted[ordinal] else self._wrong_place(row)):
                     yield CHUNKS_FILE, f"row {ordinal}: {reason}"
             done += table.num_rows
         if done != self.entry.chunks:
@@ -126,12 +128,15 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, CorruptIndexError) else f"cannot be read ({text.splitlines()[0]})"
 
 
-def _wrong_chunk(row: Mapping[str, Any]) -> str | None:
+def _wrong_chunk(row: Mapping[str, Any], are_given: bool) -> str | None:
+    """What is wrong with a chunk. `are_given`: vectors were given with the texts."""
     if row["chunk_id"] != f"{row['doc_id']}#{row['ordinal']}":
         return f"chunk {row['chunk_id']!r} is not named after its document and ordinal"
     if row["ordinal"] < 0 or not 0 <= row["start"] <= row["end"] or row["end"] - row["start"] != len(row["text"]):
         return f"chunk {row['chunk_id']!r}: its offsets do not fit its text"
-    if row["text_hash"] != text_hash(in_context(row["context"], row["text"])):
+    encoded = in_context(row["context"], row["text"])
+    hashed = row["text_hash"][: len(text_part(""))] if are_given else row["text_hash"]
+    if hashed != (text_part(encoded) if are_given else text_hash(encoded)):
         return f"chunk {row['chunk_id']!r}: its text is not the one that was hashed"
     if not isinstance(json.loads(row["metadata"]), dict):
         return f"chunk {row['chunk_id']!r}: its metadata is no object"

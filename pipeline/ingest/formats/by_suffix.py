@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.formats.columnar import read_parquet
+from pipeline.ingest.formats.columnar import read_arrow, read_parquet
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.hwp.reader import read_hangul
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
@@ -14,7 +14,7 @@ from pipeline.ingest.formats.pdf.reader import read_pdf
 from pipeline.ingest.formats.sheets import read_xlsx
 from pipeline.ingest.formats.text_files import read_markdown, read_text
 from pipeline.ingest.guard import Found
-from pipeline.ingest.sources import DOCS_SUFFIXES, HWP_SUFFIXES, SUFFIXES, SourceFile
+from pipeline.ingest.sources import ARROW_SUFFIXES, DOCS_SUFFIXES, HWP_SUFFIXES, SUFFIXES, SourceFile
 
 Reader = Callable[[SourceFile, IngestSettings], Iterator[Found]]
 
@@ -26,13 +26,14 @@ READERS: dict[str, Reader] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".parquet": read_parquet,
+    **dict.fromkeys(ARROW_SUFFIXES, read_arrow),
     **dict.fromkeys(DOCS_SUFFIXES, read_office),
     ".pdf": read_pdf,
     ".xlsx": read_xlsx,
     **dict.fromkeys(HWP_SUFFIXES, read_hangul),
 }
 
-FOREIGN = DOCS_SUFFIXES | HWP_SUFFIXES | {".parquet"}
+FOREIGN = DOCS_SUFFIXES | HWP_SUFFIXES | ARROW_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""
 
 

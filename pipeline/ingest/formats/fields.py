@@ -46,10 +46,10 @@ def build_document(
     record: Mapping[str, Any], columns: Columns, source: SourceSettings, fallback_id: str, max_bytes: int
 ) -> Document:
     """The document of one record; `fallback_id` is its id if it names none. Raises `UnreadableError`."""
-    text = _as_text(record.get(columns.text), columns.text)
-    title = _title(record.get(columns.title)) if columns.title else ""
+    text = as_text(record.get(columns.text), columns.text)
+    title = title_text(record.get(columns.title)) if columns.title else ""
     given_id = record.get(columns.identity) if columns.identity else None
-    doc_id = source.prefix + _as_id(given_id, columns.identity or "") if given_id not in (None, "") else fallback_id
+    doc_id = source.prefix + as_id(given_id, columns.identity or "") if given_id not in (None, "") else fallback_id
     if given_id in (None, "") and source.id_field:
         raise UnreadableError(f"field `{source.id_field}` is empty, and it is the record's id")
     used = {columns.text, columns.title, columns.identity}
@@ -59,7 +59,7 @@ def build_document(
         if text.strip().partition("\n")[0].strip() != title.strip():
             text = f"{title}\n\n{text}" if text.strip() else title
     refuse_oversize(text, max_bytes)
-    _refuse_lone_surrogates([doc_id, text, *metadata, *metadata.values()])
+    refuse_lone_surrogates([doc_id, text, *metadata, *metadata.values()])
     return Document(doc_id, text, metadata)
 
 
@@ -127,7 +127,8 @@ def _long_int(value: int) -> str:
         return hex(value)
 
 
-def _as_text(value: Any, name: str) -> str:
+def as_text(value: Any, name: str) -> str:
+    """The text of a field, empty for null, line ends made `\\n`. Raises `UnreadableError` for what is no text."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -135,13 +136,15 @@ def _as_text(value: Any, name: str) -> str:
     return normalise_newlines(value)
 
 
-def _title(value: Any) -> str:
+def title_text(value: Any) -> str:
+    """A title on its own, empty where the value is none."""
     if value is None or isinstance(value, list | dict):
         return ""
     return normalise_newlines(str(_scalar(value) or "")).strip()
 
 
-def _as_id(value: Any, name: str) -> str:
+def as_id(value: Any, name: str) -> str:
+    """An id as text. Raises `UnreadableError` for what is neither a text nor a whole number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UnreadableError(f"field `{name}` is {_kind(value)}; an id is a string or a whole number")
     return value if isinstance(value, str) else _long_int(value)
@@ -157,7 +160,8 @@ def _listed(names: Sequence[str] | Mapping[str, object]) -> str:
     return ", ".join([*shown, "…"] if len(names) > 8 else shown) or "no fields"
 
 
-def _refuse_lone_surrogates(values: Sequence[MetadataValue]) -> None:
+def refuse_lone_surrogates(values: Sequence[MetadataValue]) -> None:
+    """Raise `UnreadableError` for a text that has no UTF-8."""
     for value in values:
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, str) and not part.isascii():

@@ -134,6 +134,7 @@ def resolve(settings: EncoderSettings, base: Path = Path(), *, check: bool = Fal
     `check` loads the encoder (downloads it, asks the endpoint) and encodes a sentence twice. Raises what
     `load_encoder` raises, and `EncoderError` for an encoder that gives NaN.
     """
+    settings = settings.for_queries
     if not check and (missing := missing_downloads(settings, base)):
         return Resolution(to_download=tuple(missing))
     encoder = load_encoder(settings, base=base)

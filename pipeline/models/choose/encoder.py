@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.models.choose.kind import Kind
 from pipeline.models.choose.kinds import resolve
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
 from pipeline.models.local.english import english_tokenizer
+from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.records import Encoded, Fingerprint
 
 
@@ -90,6 +92,9 @@ def load_encoder(
     Raises `EncoderError` for a model that is not known, `MissingDependencyError` for one that is not installed,
     `ConfigError` for a setting that the model does not have.
     """
+    if settings.is_precomputed:
+        made_by = load_encoder(settings.for_queries, base=base, batch_tokens=batch_tokens, bundled=bundled)
+        return PrecomputedEncoder(made_by, settings.dimension, partial(_token_dimension, settings, base, made_by))
     refuse_unused(settings)
     choice = resolve(settings)
     dense = _side(choice.dense, settings, base, batch_tokens, bundled)
@@ -100,6 +105,13 @@ def load_encoder(
     if dense and dense.lexical_fingerprint:
         return dense
     return MixedEncoder(dense, _side(choice.lexical, settings, base, batch_tokens, bundled))
+
+
+def _token_dimension(settings: EncoderSettings, base: Path, encoder: Encoder) -> int | None:
+    """How many numbers a multi-vector has: as many as a vector that is not cut."""
+    if settings.truncate_dim is None:
+        return encoder.dimension
+    return load_encoder(settings.for_queries.model_copy(update={"truncate_dim": None}), base=base).dimension
 
 
 def _side(
@@ -116,6 +128,7 @@ def _side(
 
 def chunk_tokenizer(settings: EncoderSettings, *, base: Path = Path()) -> Any:
     """The encoder's `tokenizers.Tokenizer`, fresh, with neither truncation nor padding, for chunking."""
+    settings = settings.for_queries
     dense = resolve(settings).dense
     if dense is None or dense.tokenizer is None:
         return english_tokenizer()  # an endpoint's tokenizer is not at hand; sizes are then in wordpieces

@@ -270,6 +270,7 @@ def known_kinds() -> tuple[Kind, ...]:
 
 def missing_downloads(settings: EncoderSettings, base: Path) -> list[str]:
     """The hub models of `settings` that are not whole on this machine, so that the first use downloads them."""
+    settings = settings.for_queries
     kinds = resolve(settings).kinds
     return [name for kind in kinds if kind.to_download for name in kind.to_download(settings, base)]
 

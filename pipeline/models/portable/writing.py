@@ -17,6 +17,7 @@ from pipeline.models.e5.unigram import SETTINGS_FILE
 from pipeline.models.files import cache
 from pipeline.models.local.transformer import OpenVinoLoader, TokenizerForm, TransformerEncoder
 from pipeline.models.portable.record import RECORD_FILE, PortableRecord, to_bytes
+from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.names import DENSE, LEXICAL
 from pipeline.records import Fingerprint
 
@@ -36,10 +37,11 @@ def portable_encoder(settings: EncoderSettings, base: Path = Path()) -> tuple[En
     """
     precision = settings.precision if settings.precision in _PRECISIONS else "auto"
     encoder = load_encoder(settings.model_copy(update={**_ON_A_CPU, "precision": precision}), base=base)
-    choice = resolve(settings)
-    dense, lexical = encoder, None
-    if isinstance(encoder, MixedEncoder):
-        dense, lexical = encoder.dense_encoder or encoder, encoder.lexical_encoder
+    settings, choice = settings.for_queries, resolve(settings)
+    made_by = encoder.query_encoder if isinstance(encoder, PrecomputedEncoder) else encoder
+    dense, lexical = made_by, None
+    if isinstance(made_by, MixedEncoder):
+        dense, lexical = made_by.dense_encoder or made_by, made_by.lexical_encoder
     found: dict[str, Path | bytes] = {}
     if choice.dense is not None:
         found |= _side(DENSE, choice.dense, settings.model, dense)

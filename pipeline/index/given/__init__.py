@@ -1,0 +1,1 @@
+"""Vectors that sources give, on their way through the staging area."""
