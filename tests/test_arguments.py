@@ -86,6 +86,7 @@ def lookups(index: Index) -> dict[str, Call]:
         "for_groups": (index.for_groups, {"groups": ["staff"]}),
         "encode": (index.encode, {"texts": [QUESTION]}),
         "rank_encoded": (index.rank_encoded, {"queries": index.encode([QUESTION])}),
+        "search_encoded": (index.search_encoded, {"queries": index.encode([QUESTION])}),
     }
 
 

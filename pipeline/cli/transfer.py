@@ -24,6 +24,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--generation", type=int, metavar="N", help="An earlier one. Default: the live one.")
 @click.option("--with-model", is_flag=True, help="Take the converted encoder along, to search without the model.")
+@click.option("--vectors", is_flag=True, help="Write chunks with their vectors as Parquet, for other systems too.")
 @click.option(
     "--extra", "extras", multiple=True, metavar="NAME", help="Also list what this extra needs: serve, … Repeatable."
 )
@@ -35,10 +36,19 @@ def export(
     index_path: str | None,
     generation: int | None,
     with_model: bool,
+    vectors: bool,
     extras: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write one generation to the folder DIR, or to an archive if it is named like index.tar.zst."""
+    """Write one generation to the folder DIR, or to an archive if it is named like index.tar.zst.
+
+    With --vectors: to the file DIR if it is named like chunks.parquet, else to a folder of such files.
+    """
+    if vectors:
+        if with_model or extras:
+            raise click.UsageError("--vectors writes no index: leave out --with-model and --extra")
+        _export_vectors(options, options.index_folder(index_path), target, generation, as_json)
+        return
     from pipeline.transfer.exporting import ModelSource
     from pipeline.transfer.exporting import export as write
 
@@ -56,6 +66,24 @@ def export(
         f"{counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}, "
         f"{counted(report.files, 'file')}, {report.written_bytes:,} bytes{_model(report, with_model)}",
         event="exported",
+        **dataclasses.asdict(report),
+    )
+
+
+def _export_vectors(options: Options, index: Path, target: Path, generation: int | None, as_json: bool) -> None:
+    from pipeline.transfer.vectors import export_vectors
+
+    report = export_vectors(index, target, generation)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
+        return
+    has = [name for name, there in (("weights", report.lexical), ("multi-vectors", report.multivectors)) if there]
+    options.say(
+        f"exported the vectors of generation {report.generation} to {printable(report.target)}: "
+        f"{counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}, "
+        f"{report.dimension} dimensions{''.join(f', {name}' for name in has)}, {counted(report.files, 'file')}, "
+        f"{report.written_bytes:,} bytes",
+        event="exported vectors",
         **dataclasses.asdict(report),
     )
 

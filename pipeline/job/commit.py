@@ -29,7 +29,9 @@ from pipeline.job.golden import Golden
 from pipeline.job.report.page import write
 from pipeline.job.report.record import chunk_lengths
 from pipeline.job.stopwatch import Stopwatch
+from pipeline.job.vector_check import check_given
 from pipeline.models.contract import Encoder
+from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ def encode_and_publish(
     if live is not None and staged.nothing_to_do and not is_shown_to_others:
         staging.clear(index)
         return build_report.summary(live, report, watch, None)
+    if isinstance(encoder, PrecomputedEncoder):
+        check_given(config, encoder, staged)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline import names
 from pipeline.config import EncoderSettings
-from pipeline.errors import IncompatibleIndexError
+from pipeline.errors import IncompatibleIndexError, QueryError
+from pipeline.given import PRECOMPUTED
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.open_settings import as_recorded
@@ -36,6 +39,17 @@ def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, from
             "pass the same encoder to `open_index(path, encoder=…)`"
         )
     manifests.check_fingerprints(folder, manifest, legs)
+
+
+def check_encodable(index: Path, manifest: Manifest, legs: Sequence[str]) -> None:
+    """Refuse to search a leg by a text that nothing makes a query of. Raises `QueryError`."""
+    dense = manifest.fingerprint(names.DENSE)
+    if names.DENSE in legs and dense is not None and _kind(dense) == PRECOMPUTED:
+        raise QueryError(
+            f"{index}: its vectors were given, and no encoder.query_model that makes those of queries; search in "
+            "mode lexical, give vectors of your own to `Index.search_encoded`, or name encoder.query_model and run "
+            "`pipeline build --full`"
+        )
 
 
 def came_with(index: Path, manifest: Manifest, settings: EncoderSettings | None) -> Path | None:

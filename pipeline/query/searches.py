@@ -15,7 +15,9 @@ from pipeline.config import QuerySettings
 from pipeline.errors import QueryError
 from pipeline.index.manifest import Manifest
 from pipeline.models.shared import SharedEncoder
+from pipeline.names import DENSE
 from pipeline.openness import Closable, Openness, while_open
+from pipeline.query.compatibility import check_encodable
 from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
 from pipeline.query.fusion.trust import LegTrust, trust
 from pipeline.query.legs.contract import EncodedQueries, Leg
@@ -130,6 +132,8 @@ class Searches(Closable):
         """
         request = similar_request(self, examples, k, mode, **options)
         legs = [self._legs[leg] for leg in request.legs]
+        if examples.texts or examples.unlike_texts:
+            self._check_encodable(request)
         asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
         deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
         (ranked,) = self._ranker.rank(deeper, asked.queries)
@@ -183,7 +187,7 @@ class Searches(Closable):
 
     @while_open
     def encode(self, texts: Iterable[str]) -> EncodedQueries:
-        """The queries' vectors and lexical weights, for `rank_encoded`."""
+        """The queries' vectors and lexical weights, for `rank_encoded` and `search_encoded`."""
         return self._ranker.encode(query_texts(texts))
 
     @while_open
@@ -195,8 +199,25 @@ class Searches(Closable):
         **options: Unpack[RankEncodedOptions],
     ) -> list[Ranked]:
         """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
-        _check_encoded(queries)
+        self._check_encoded(queries)
         return self._ranker.rank(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
+
+    @while_open
+    def search_encoded(
+        self,
+        queries: EncodedQueries,
+        k: int | None = None,
+        legs: Sequence[str] | None = None,
+        **options: Unpack[RankEncodedOptions],
+    ) -> list[list[Hit]]:
+        """Like `rank_encoded`, with the hits of each query.
+
+        For queries with vectors of the application's own, of length 1, put them in place of those of `encode`:
+        `dataclasses.replace(index.encode(texts), dense=vectors)`.
+        """
+        self._check_encoded(queries)
+        request = SearchRequest.for_legs(self, queries.texts, k, legs, **options)
+        return self._ranker.hits(request, self._ranker.rank(request, queries))
 
     @while_open
     def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
@@ -204,20 +225,33 @@ class Searches(Closable):
 
         Raises `QueryError` for a leg that this index has not, or if `queries` are of other texts.
         """
-        self._check_request(request)
+        self._check_request(request, are_encoded=queries is not None)
         if queries is None:
             if request.texts and may_wait(self._ranker, request):
                 return self._answer_together(Asked(request, with_hits=False)).ranked
             return self._rank_alone(request)
-        _check_encoded(queries)
+        self._check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
         return self._ranker.rank(request, queries)
 
-    def _check_request(self, request: SearchRequest) -> None:
+    def _check_request(self, request: SearchRequest, are_encoded: bool = False) -> None:
         if not isinstance(request, SearchRequest):
             raise QueryError(f"request={shown(request)}: give a SearchRequest")
         known_legs(self.path, self.legs, request.legs)
+        if request.texts and not are_encoded:
+            self._check_encodable(request)
+
+    def _check_encoded(self, queries: object) -> None:
+        if not isinstance(queries, EncodedQueries):
+            raise QueryError(f"queries={shown(queries)}: give what `encode` makes of the texts")
+        needed = len(queries.texts), self.manifest.dimension
+        if queries.dense is not None and self.snapshot.has(DENSE) and np.shape(queries.dense) != needed:
+            raise QueryError(f"queries.dense: has the shape {np.shape(queries.dense)}; {needed} is needed")
+
+    def _check_encodable(self, request: SearchRequest) -> None:
+        if self.encoder.own is None:
+            check_encodable(self.path, self.manifest, request.legs)
 
     def _rank_alone(self, request: SearchRequest) -> list[Ranked]:
         if not request.texts:
@@ -225,8 +259,3 @@ class Searches(Closable):
         with self.snapshot.filtering(request.where):
             queries = self._ranker.encode(request.texts)
         return self._ranker.rank(request, queries)
-
-
-def _check_encoded(queries: object) -> None:
-    if not isinstance(queries, EncodedQueries):
-        raise QueryError(f"queries={shown(queries)}: give what `encode` makes of the texts")
