@@ -18,6 +18,9 @@ CHUNK_COLUMNS = frozenset(
 """What a row may say of its chunk; none of it is metadata. `chunk_source` is for other readers: a hit's source is
 the file that the row stands in."""
 
+MADE_BY = "hybrid-pipeline.made-by"
+"""Metadata of an exported file: by leg, the fingerprint of what made its vectors, as a JSON object."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

@@ -257,7 +257,7 @@ def _stage(
     if live is not None:
         commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
     if isinstance(encoder, PrecomputedEncoder):
-        found = iter(giving(found, encoder.wanted))
+        found = iter(giving(found, encoder.wanted, encoder.made_by))
     base = manifests.live_number(index)
     documents_live = store.live_documents(index, live)
     run = IngestRun(documents_live, config.ingest.document_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from pipeline import names
 from pipeline.errors import EncoderError
 from pipeline.given import PRECOMPUTED, Wanted
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
@@ -84,6 +85,13 @@ class PrecomputedEncoder:
             raise EncoderError("encoder.query_model: does not say how many numbers its vectors have")
         tokens = self._token_dimension() if self.gives_multivectors else None
         return Wanted(self.dimension, self._gives_weights, tokens)
+
+    @property
+    def made_by(self) -> dict[str, Fingerprint]:
+        """By leg, the fingerprint of what is to have made what is given."""
+        dense, lexical = self.query_encoder.dense_fingerprint, self.query_encoder.lexical_fingerprint
+        found = {names.DENSE: dense, names.LEXICAL: lexical if self._gives_weights else None}
+        return {leg: fingerprint for leg, fingerprint in found.items() if fingerprint is not None}
 
     def completed(self, given: Encoded, texts: Sequence[str]) -> Encoded:
         """What was given of some texts, with the weights that BM25 makes of them, if it does."""

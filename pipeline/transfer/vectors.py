@@ -79,7 +79,14 @@ class _Content:
             fields.append(pa.field(given.WEIGHTS, pa.list_(pa.float32()), nullable=False))
         if self.tokens is not None:
             fields.append(pa.field(given.MULTIVECTORS, pa.list_(self.tokens), nullable=False))
-        return pa.schema(fields)
+        return pa.schema(fields, {given.MADE_BY: json.dumps(self._made_by)})
+
+    @property
+    def _made_by(self) -> dict[str, dict[str, str]]:
+        """By leg, the fingerprint of what made the vectors, without the mark that they were given to this index."""
+        prints = self.snapshot.manifest.fingerprints
+        legs = (names.DENSE, names.LEXICAL) if self.lexical else (names.DENSE,)
+        return {leg: {k: v for k, v in prints[leg].items() if v != given.PRECOMPUTED} for leg in legs}
 
     @property
     def block_rows(self) -> int:

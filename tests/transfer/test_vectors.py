@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import pipeline
 from pipeline.config import Config
-from pipeline.errors import CorruptIndexError, IndexStoreError
+from pipeline.errors import ConfigError, CorruptIndexError, IndexStoreError
+from pipeline.given import MADE_BY
 from pipeline.index.multivector.search import _quantise
 from pipeline.index.upkeep.compact import compact
 from pipeline.index.upkeep.verify import verify
@@ -157,6 +158,45 @@ def test_an_export_of_an_export_is_the_same(tmp_path: Path) -> None:
     export_vectors(tmp_path / "again/index", tmp_path / "second.parquet")
     first, second = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("first", "second"))
     assert first.drop_columns("chunk_source") == second.drop_columns("chunk_source")
+
+
+def test_a_file_of_another_model_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_documents(tmp_path / "documents")
+    pipeline.build(config_for(tmp_path))
+    export_vectors(tmp_path / "index", tmp_path / "v.parquet")
+    again = read_back(tmp_path, tmp_path / "v.parquet", "embedded")
+    pipeline.build(again)
+    assert "of another model" not in caplog.text
+    other = read_back(tmp_path, tmp_path / "v.parquet", "embedded-english")
+    with pytest.raises(ConfigError, match="not those of embedded-english"):
+        pipeline.build(other, full=True)
+    assert "dense of another model (file → configured): " in caplog.text
+    table = pq.read_table(tmp_path / "v.parquet")
+    for metadata in ("no JSON", "[]", '{"dense": 5}'):
+        pq.write_table(table.replace_schema_metadata({MADE_BY: metadata}), tmp_path / "v.parquet")
+        caplog.clear()
+        pipeline.build(again, full=True)
+        assert "says in its metadata hybrid-pipeline.made-by what cannot be read" in caplog.text
+
+
+def test_random_rows_come_out_as_they_went_in(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(50, 16))
+    halves = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    kind = pa.list_(pa.float16(), 16)
+    given_table = pa.table(
+        {
+            "doc_id": [f"d{i // 3}" for i in range(50)],
+            "text": [f"text {i}" for i in range(50)],
+            "vector": pa.FixedSizeListArray.from_arrays(pa.array(halves.reshape(-1)), type=kind),
+        }
+    )
+    pq.write_table(given_table, tmp_path / "given.parquet")
+    sources = [{"path": str(tmp_path / "given.parquet")}]
+    pipeline.build(config_for(tmp_path, sources=sources, encoder={"model": "precomputed", "dimension": 16}))
+    export_vectors(tmp_path / "index", tmp_path / "out.parquet")
+    found = pq.read_table(tmp_path / "out.parquet", columns=["doc_id", "text", "vector"])
+    assert found.to_pylist() == given_table.to_pylist()
 
 
 def test_what_is_there_already_and_what_is_damaged_is_refused(tmp_path: Path) -> None:
