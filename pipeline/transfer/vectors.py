@@ -24,7 +24,7 @@ from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.rows.component import ROWS
-from pipeline.index.segment import Segment
+from pipeline.index.schemas import as_array
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Chunk
 
@@ -33,6 +33,8 @@ MOST_ROWS = 250_000
 """Rows of a file, where a folder is written; a document is never split."""
 BLOCK_ROWS, TOKEN_BLOCK_ROWS = 1024, 64
 """Rows that are in memory at once, without and with multi-vectors."""
+
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class _Content:
 def export_vectors(index: Path, target: Path, generation: int | None = None) -> VectorsReport:
     """Write a generation, by default the live one: a file if `target` is named `*.parquet`, else a folder of them.
 
-    A row is a live chunk, those of a document follow each other. Memory: one block, and some 60 bytes a chunk.
+    A row is a live chunk, those of a document follow each other. Memory: one block, and some 150 bytes a chunk.
     `target` appears whole or not at all. Raises `IndexStoreError` if something is there already or the index has no
     vectors, `IndexNotFoundError`, `CorruptIndexError` for an index that is damaged.
     """
@@ -157,24 +159,23 @@ def _order(snapshot: Snapshot) -> tuple[Ids, Ids]:
     hashes, ordinals, numbers, start = [], [], [], 0
     for segment in snapshot.segments:
         alive = np.ones(segment.chunks, np.bool_) if segment.deleted is None else ~segment.deleted
-        hashes.append(_document_hashes(segment)[alive])
-        ordinals.append(np.asarray(segment.store.column("ordinal"), np.int64)[alive])
+        table = segment.store.columns(("doc_id", "ordinal"))
+        hashes.append(_document_hashes(table.column("doc_id"))[alive])
+        ordinals.append(np.concatenate([_NONE, *map(as_array, table.column("ordinal").chunks)])[alive])
         numbers.append(np.flatnonzero(alive) + start)
         start += segment.chunks
     every = np.concatenate([np.zeros(0, "S16"), *hashes])
     _, first, document = np.unique(every, return_index=True, return_inverse=True)
     place = first[document]
-    order = np.lexsort((np.concatenate([np.zeros(0, np.int64), *ordinals]), place))
+    order = np.lexsort((np.concatenate([_NONE, *ordinals]), place))
     ends = np.flatnonzero(np.diff(place[order], append=-1)) + 1
-    return np.concatenate([np.zeros(0, np.int64), *numbers])[order], ends
+    return np.concatenate([_NONE, *numbers])[order], ends
 
 
-def _document_hashes(segment: Segment) -> npt.NDArray[np.bytes_]:
-    digests = [
-        xxhash.xxh3_128_digest(doc_id.encode("utf-8", "surrogatepass"))
-        for doc_id in segment.store.column("doc_id").tolist()
-    ]
-    return np.array(digests, "S16") if digests else np.zeros(0, "S16")
+def _document_hashes(doc_ids: pa.ChunkedArray) -> npt.NDArray[np.bytes_]:
+    """128 bits of each id."""
+    parts = [b"".join(map(xxhash.xxh3_128_digest, ids.cast(pa.binary()).to_pylist())) for ids in doc_ids.chunks]
+    return np.frombuffer(b"".join(parts), "S16")
 
 
 def _write(content: _Content, target: Path, order: Ids, ends: Ids) -> list[int]:
