@@ -247,6 +247,15 @@ def test_a_bad_row_is_rejected_alone_with_its_reason(tmp_path: Path, column: str
     assert np.frombuffer(given_vectors.weights, np.float32).tolist() == [2.0, 1.0]
 
 
+def test_columns_that_are_not_used_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = pa.table({"text": ["x"], "vector": lists(UNIT), "weights": ["2 kg"], "image": [b"x"]})
+    (document,) = read(tmp_path, table)
+    assert isinstance(document, Document)
+    assert dict(document.chunks[0].metadata) == {}
+    assert "t.parquet: binary columns left out: image" in caplog.text
+    assert "t.parquet: columns left out, which the configured encoder has no use for: weights" in caplog.text
+
+
 def test_a_document_with_a_bad_row_is_rejected_whole(tmp_path: Path) -> None:
     table = pa.table(
         {"id": ["a", "a", "a", "b"], "text": ["x", "y", "z", "w"], "vector": lists(UNIT, None, UNIT, UNIT)}

@@ -148,7 +148,8 @@ def read_given(
     def chosen(schema: pa.Schema) -> list[str]:
         nonlocal reading
         reading = _Reading(file.source, wanted, given_columns(schema, file), limit)
-        return _names(schema, file)
+        _tell_what_is_left_out(schema, file, wanted)
+        return _names(schema)
 
     rows: list[_Row] = []
     current, number = "", 0
@@ -184,18 +185,30 @@ def _found(reading: _Reading, doc_id: str, rows: list[_Row]) -> Found:
 def given_columns(schema: pa.Schema, file: SourceFile) -> Columns:
     """Which columns are a row's id, text and title. Raises `UnreadableError` if it lacks one that is needed."""
     assert file.wanted is not None
-    names = [name for name in _names(schema, file) if name not in _arrays(file.source)]
+    names = [name for name in _names(schema) if name not in _arrays(file.source)]
     columns = Columns.choose(names, file.source)
     if reason := wrong_columns(schema, file.source.vector_field or given.VECTOR, file.wanted):
         raise UnreadableError(reason)
     return columns
 
 
-def _names(schema: pa.Schema, file: SourceFile) -> list[str]:
+def _names(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if not is_binary(field.type)]
+
+
+def _tell_what_is_left_out(schema: pa.Schema, file: SourceFile, wanted: Wanted) -> None:
+    """Log a warning for columns that are there and neither read nor metadata."""
     binary = [field.name for field in schema if is_binary(field.type)]
     if binary:
         logger.warning("%s: binary columns left out: %s", file.label, ", ".join(binary))
-    return [field.name for field in schema if field.name not in binary]
+    unused = (() if wanted.lexical else (given.TOKEN_IDS, given.WEIGHTS)) + (
+        () if wanted.token_dimension else (given.MULTIVECTORS,)
+    )
+    found = [name for name in unused if name in schema.names]
+    if found:
+        logger.warning(
+            "%s: columns left out, which the configured encoder has no use for: %s", file.label, ", ".join(found)
+        )
 
 
 def _arrays(source: SourceSettings) -> frozenset[str]:
