@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -63,12 +64,15 @@ def read_back(folder: Path, target: Path, model: str | Path | None, **changes: A
     return config_for(folder / "again", sources=[{"path": str(target)}], encoder=encoder, **changes)
 
 
-@pytest.mark.parametrize("name", ["v.parquet", "v"])
+@pytest.mark.parametrize("name", ["v.parquet", "v", "v.feather"])
 def test_dense_and_bm25(tmp_path: Path, name: str) -> None:
     write_documents(tmp_path / "documents")
     pipeline.build(config_for(tmp_path, chunking=SMALL))
-    report = export_vectors(tmp_path / "index", tmp_path / name)
+    written = name.replace(".feather", ".parquet")
+    report = export_vectors(tmp_path / "index", tmp_path / written)
     assert (report.lexical, report.multivectors, report.documents) == (False, False, len(TEXTS))
+    if written != name:
+        pyarrow.feather.write_feather(pq.read_table(tmp_path / written), str(tmp_path / name))
     built = pipeline.build(read_back(tmp_path, tmp_path / name, "embedded"))
     assert (built.chunks, built.rejections) == (report.chunks, ())
     assert answers(tmp_path / "index") == answers(tmp_path / "again/index")
@@ -105,6 +109,41 @@ def test_weights_and_multivectors_of_a_bge_m3(tmp_path: Path, m3: Path, precisio
     assert reranked == answers(tmp_path / "again/index", rerank="multivectors")
     assert reranked != answers(tmp_path / "index")
     assert verify(tmp_path / "again/index", deep=True).problems == ()
+
+
+def test_a_dense_and_a_lexical_model(tmp_path: Path, m3: Path) -> None:
+    write_documents(tmp_path / "documents")
+    lexical = {"lexical": str(m3), "device": "cpu"}
+    pipeline.build(config_for(tmp_path, encoder=lexical, chunking=SMALL))
+    assert export_vectors(tmp_path / "index", tmp_path / "v.parquet").lexical
+    pipeline.build(read_back(tmp_path, tmp_path / "v.parquet", "embedded", encoder=lexical))
+    assert answers(tmp_path / "index") == answers(tmp_path / "again/index")
+    bm25 = read_back(tmp_path, tmp_path / "v.parquet", "embedded", encoder={"lexical": "bm25"})
+    pipeline.build(bm25, full=True)
+    assert answers(tmp_path / "index")["dense"] == answers(tmp_path / "again/index")["dense"]
+    words_alone = read_back(tmp_path, tmp_path / "v.parquet", None, encoder={"dimension": 384, **lexical})
+    pipeline.build(words_alone, full=True)
+    with pipeline.open_index(tmp_path / "again/index") as opened:
+        found = [[_plain(hit) for hit in hits] for hits in opened.search_many(QUESTIONS, 10, "lexical", context=1)]
+    assert found == answers(tmp_path / "index")["lexical"]
+
+
+@pytest.mark.parametrize("leg", ["dense", "lexical", "multivector"])
+def test_every_leg_is_compared_with_what_the_model_makes(tmp_path: Path, m3: Path, leg: str) -> None:
+    write_documents(tmp_path / "documents")
+    encoder = {"multivectors": True, "device": "cpu"}
+    pipeline.build(config_for(tmp_path, encoder={"model": str(m3), **encoder}))
+    export_vectors(tmp_path / "index", tmp_path / "v.parquet")
+    table = pq.read_table(tmp_path / "v.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        row["vector"] = row["vector"][::-1] if leg == "dense" else row["vector"]
+        row["token_ids"] = [token + 1 for token in row["token_ids"]] if leg == "lexical" else row["token_ids"]
+        tokens = row["multivectors"]
+        row["multivectors"] = [vector[::-1] for vector in tokens] if leg == "multivector" else tokens
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), tmp_path / "v.parquet")
+    with pytest.raises(ConfigError, match=rf"6 of 18 comparisons fall short of 0\.95, the {leg} one of"):
+        pipeline.build(read_back(tmp_path, tmp_path / "v.parquet", m3, encoder=encoder))
 
 
 def test_documents_that_lie_in_several_segments_come_out_whole(tmp_path: Path) -> None:
