@@ -92,6 +92,6 @@ async def search_async(source: Source, query: str, parameters: SearchParameters)
 
 def _vectors(index: Index, encoded: Encoded) -> list[list[float]]:
     if encoded.dense is None:
-        raise QueryError(f"{index.path}: this index has no dense leg, so its encoder gives no vectors")
+        raise QueryError(f"{index.path}: the encoder of this index gives no vectors of texts")
     vectors: list[list[float]] = encoded.dense.tolist()
     return vectors

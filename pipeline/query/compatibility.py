@@ -41,10 +41,15 @@ def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, from
     manifests.check_fingerprints(folder, manifest, legs)
 
 
+def makes_vectors(manifest: Manifest) -> bool:
+    """Whether the encoder that a generation names makes vectors of texts."""
+    dense = manifest.fingerprint(names.DENSE)
+    return dense is not None and _kind(dense) != PRECOMPUTED
+
+
 def check_encodable(index: Path, manifest: Manifest, legs: Sequence[str]) -> None:
     """Refuse to search a leg by a text that nothing makes a query of. Raises `QueryError`."""
-    dense = manifest.fingerprint(names.DENSE)
-    if names.DENSE in legs and dense is not None and _kind(dense) == PRECOMPUTED:
+    if names.DENSE in legs and not makes_vectors(manifest):
         raise QueryError(
             f"{index}: its vectors were given, and no encoder.query_model that makes those of queries; search in "
             "mode lexical, give vectors of your own to `Index.search_encoded`, or name encoder.query_model and run "

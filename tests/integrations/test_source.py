@@ -69,9 +69,9 @@ def test_an_index_without_vectors_embeds_nothing(tmp_path: Path) -> None:
     config = config_for(tmp_path, encoder={"model": "none"})
     builder.build(config)
     source = index_source(config.index_path)
-    with pytest.raises(QueryError, match="no dense leg"):
+    with pytest.raises(QueryError, match="gives no vectors of texts"):
         source.embed_query("words")
-    with pytest.raises(QueryError, match="no dense leg"):
+    with pytest.raises(QueryError, match="gives no vectors of texts"):
         source.embed_documents(["words"])
 
 

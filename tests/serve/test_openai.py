@@ -156,3 +156,24 @@ def test_an_index_without_vectors_embeds_nothing(tmp_path: Path) -> None:
     with open_index(config.index_path) as lexical, serving({"words": lexical}) as live:
         live.refused("POST", "/v1/embeddings", 404, json={"input": "x", "model": "words"})
         live.refused("POST", "/v1/rerank", 404, json={"query": "x", "documents": ["x"]})
+
+
+def test_an_index_of_given_vectors_embeds_as_its_query_encoder_if_it_has_one(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pipeline import build, open_index
+    from pipeline.config import EncoderSettings
+    from pipeline.models.choose.encoder import load_encoder
+
+    made = load_encoder(EncoderSettings()).encode_documents(["some words"]).dense
+    assert made is not None
+    pq.write_table(pa.table({"text": ["some words"], "vector": [made[0].tolist()]}), tmp_path / "given.parquet")
+    sources = [{"path": str(tmp_path / "given.parquet")}]
+    for name, encoder in (("bare", {"dimension": 384}), ("named", {"query_model": "embedded"})):
+        build(config_for(tmp_path, index=name, sources=sources, encoder={"model": "precomputed", **encoder}))
+    with open_index(tmp_path / "bare") as bare, serving({"bare": bare}) as live:
+        live.refused("POST", "/v1/embeddings", 404, json={"input": "x", "model": "bare"})
+    with open_index(tmp_path / "named") as named, serving({"named": named}) as live:
+        answer = live.post("/v1/embeddings", {"input": "some words", "model": "embedded"})
+        assert answer["data"][0]["embedding"] == pytest.approx(made[0].tolist(), abs=1e-6)

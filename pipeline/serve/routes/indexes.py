@@ -42,7 +42,7 @@ def show_index(call: Call) -> StatusAnswer:
             bytes=sum(file.size for entry in manifest.segments for file in entry.files),
             segments=len(manifest.segments),
             languages=_languages(manifest),
-            model=shown_source(str(manifest.encoder.get("model", ""))),
+            model=shown_source(str(manifest.encoder.get("query_model") or manifest.encoder.get("model", ""))),
             dimension=manifest.dimension,
             fingerprints={leg: found.digest for leg in index.legs if (found := manifest.fingerprint(leg))},
             refused=refused_answer(holder),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from pipeline.config import RerankSettings
+from pipeline.query.compatibility import makes_vectors
 from pipeline.query.rerank import MULTIVECTORS, NONE
 from pipeline.query.searcher import Index
 from pipeline.query.showing.source import shown_source
@@ -85,9 +86,10 @@ def _encoding(call: Call, model: str) -> Iterator[Index]:
     known: list[str] = []
     for holder in call.service.holders.values():
         with holder.lent() as index:
-            if index.encoder.dimension is None:
+            if index.encoder.dimension is None or not makes_vectors(index.manifest):
                 continue
-            names = (holder.name, shown_source(str(index.manifest.encoder.get("model", ""))))
+            settings = index.manifest.encoder
+            names = (holder.name, shown_source(str(settings.get("query_model") or settings.get("model", ""))))
             known += names
             if model in names:
                 yield index
