@@ -17,7 +17,7 @@ from pipeline.query.fusion.methods import Fused, LegColumn, fuse
 from pipeline.query.fusion.resolve import choose_fusion
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.ranked import Ranked, Side
-from pipeline.query.snapshot import Ids, Ranking, Snapshot
+from pipeline.query.snapshot import Float64, Ids, Ranking, Snapshot
 
 WIDER = 4
 """For hits beyond `depth` an approximate leg is asked for this many times as many until it is enough."""
@@ -50,12 +50,18 @@ def rank_queries(
     method, weights = choose_fusion(fusion, snapshot.manifest, stage.names)
     prepared = [(leg, leg.prepare(queries)) for leg in stage.legs]
     asked = [(leg, each) for leg, each in prepared if each is not None]
-    rankings = [_found(leg, each, stage.depth, wanted, (snapshot.manifest.chunks, kept)) for leg, each in asked]
+    among = (snapshot.manifest.chunks, kept)
+    rankings = snapshot.each(lambda one: _found(one[0], one[1], stage.depth, wanted, among), asked)
+    unions = [
+        arrays.distinct(np.concatenate([found[i].ids for found in rankings])) for i in range(len(queries.texts))
+    ]
+    completed = snapshot.each(lambda one: _completed(*one, unions), zip(asked, rankings, strict=True))
     results = []
     for i, script in enumerate(queries.scripts):
         sides = tuple(Side(leg, each[i]) for leg, each in asked)
-        found = [ranking[i] for ranking in rankings]
-        ids, columns, best_ranks = _columns(sides, found, stage.depth)
+        found = [(ranking[i], scores[i]) for ranking, scores in zip(rankings, completed, strict=True)]
+        ids = unions[i]
+        columns, best_ranks = _columns(sides, ids, found, stage.depth)
         fused = None
         if len(columns) > 1:
             if method in ("auto", "theoretical"):
@@ -96,18 +102,34 @@ def _continued(first: Ranking, wider: Ranking) -> Ranking:
     )
 
 
-def _columns(sides: Sequence[Side], rankings: Sequence[Ranking], depth: int) -> tuple[Ids, list[LegColumn], Ids]:
-    """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
-    union = arrays.distinct(np.concatenate([ranking.ids for ranking in rankings]))
+def _completed(
+    asked: tuple[Leg[Any], Sequence[Any]], rankings: Sequence[Ranking], unions: Sequence[Ids]
+) -> list[Float64]:
+    """A leg's exact scores of every candidate of each query: those that it found itself, and the others."""
+    leg, queries = asked
+    results, unknown = [], []
+    for ranking, union in zip(rankings, unions, strict=True):
+        scores = np.zeros(len(union))
+        places = np.searchsorted(union, ranking.ids)
+        scores[places] = ranking.scores  # exact, the same bits that scoring them again would give
+        missing = np.ones(len(union), np.bool_)
+        missing[places] = False
+        results.append(scores)
+        unknown.append(missing)
+    others = leg.complete(queries, [union[missing] for union, missing in zip(unions, unknown, strict=True)])
+    for scores, missing, found in zip(results, unknown, others, strict=True):
+        scores[missing] = found
+    return results
+
+
+def _columns(
+    sides: Sequence[Side], union: Ids, found: Sequence[tuple[Ranking, Float64]], depth: int
+) -> tuple[list[LegColumn], Ids]:
+    """How each leg sees the candidates, and each candidate's best rank in a leg."""
     columns = []
     best_ranks = np.full(len(union), np.iinfo(np.int64).max)
-    for side, ranking in zip(sides, rankings, strict=True):
+    for side, (ranking, scores) in zip(sides, found, strict=True):
         places = np.searchsorted(union, ranking.ids)
-        scores = np.zeros(len(union))
-        scores[places] = ranking.scores  # exact, the same bits that scoring them again would give
-        unknown = np.ones(len(union), np.bool_)
-        unknown[places] = False
-        scores[unknown] = side.leg.scores(side.query, union[unknown])
         best_ranks[places] = np.minimum(best_ranks[places], np.arange(1, len(places) + 1))
         ranks = np.zeros(len(union), np.int64)
         ranks[places[:depth]] = np.arange(1, len(places[:depth]) + 1)
@@ -115,7 +137,7 @@ def _columns(sides: Sequence[Side], rankings: Sequence[Ranking], depth: int) -> 
         matches_fewer = not side.leg.scores_all and len(best) < depth
         floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
         columns.append(LegColumn(side.leg.name, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
-    return union, columns, best_ranks
+    return columns, best_ranks
 
 
 def _scaled(

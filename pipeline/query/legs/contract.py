@@ -61,6 +61,10 @@ class Leg(ABC, Generic[Query]):
     def scores(self, query: Query, ids: Ids) -> Float64:
         """Score given chunks exactly: the same bits that `candidates` gives for them."""
 
+    def complete(self, queries: Sequence[Query], ids: Sequence[Ids]) -> list[Float64]:
+        """Score for each query the chunks given for it, as `scores` does."""
+        return [self.scores(query, some) for query, some in zip(queries, ids, strict=True)]
+
     @abstractmethod
     def passage_score(self, query: Query, passages: Encoded, row: int) -> float:
         """Return what passage `row` would score if it stood in the index."""
@@ -83,3 +87,7 @@ class Leg(ABC, Generic[Query]):
         `tokens`: readable forms of token ids.
         """
         return ()
+
+    def matches_of(self, query: Query, ids: Ids, tokens: Mapping[int, str]) -> list[tuple[TokenMatch, ...]]:
+        """Explain the scores of several chunks, each as `matches` does."""
+        return [self.matches(query, int(number), tokens) for number in ids]
