@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import IndexStoreError, PipelineError, QueryError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
-from pipeline.query.access import ALL_GROUPS, Groups, narrowed
+from pipeline.query.access import ALL_GROUPS, AllGroups, Groups
 from pipeline.query.shards.messages import Message, NoMessageError
 from pipeline.query.shards.panel import FAILED, GONE, QUERY, error_answer, groups_of
 from pipeline.query.shards.part import Part
@@ -67,24 +67,32 @@ class ServedShare:
             part.close()
 
     def answer(self, data: bytes, caller: Groups = ALL_GROUPS) -> bytes:
-        """The answer to a front, or why there is none. `caller`: the groups that the front may ask for."""
+        """The answer to a front, or why there is none. `caller`: the groups of whose key it came with."""
+        return self.outcome(data, caller)[1]
+
+    def outcome(self, data: bytes, caller: Groups = ALL_GROUPS) -> tuple[str | None, bytes]:
+        """The same, after which kind of refusal it is, `None` for an answer."""
         try:
             question = Message.of_bytes(data)
-            return self._answer(question, narrowed(caller, groups_of(question.fields.get("groups")))).to_bytes()
+            answer = self._answer(question, groups_of(question.fields.get("groups")), caller)
+            return answer.fields.get("error"), answer.to_bytes()
         except _GoneError as error:
-            return error_answer(GONE, str(error))
+            return GONE, error_answer(GONE, str(error))
         except QueryError as error:
-            return error_answer(QUERY, str(error))
+            return QUERY, error_answer(QUERY, str(error))
         except NoMessageError as error:
-            return error_answer(FAILED, f"the question {error}")
+            return FAILED, error_answer(FAILED, f"the question {error}")
         except IndexStoreError as error:
             log.error("%s", error)
-            return error_answer(FAILED, "could not read its index; its log says why")
+            return FAILED, error_answer(FAILED, "could not read its index; its log says why")
         except Exception as error:
             log.error("a question failed", exc_info=error)
-            return error_answer(FAILED, "something went wrong; its log says what")
+            return FAILED, error_answer(FAILED, "something went wrong; its log says what")
 
-    def _answer(self, question: Message, groups: Groups) -> Message:
+    def _answer(self, question: Message, groups: Groups, caller: Groups) -> Message:
+        if self.manifest.access_field is not None and not isinstance(caller, AllGroups):
+            words = f"shows documents by their {self.manifest.access_field}: a front needs a key with `groups: all`"
+            return Message({"error": FAILED, "words": f"{words}, or a shard without keys --all-groups"})
         if question.text("share") != str(self.share):
             return Message({"error": FAILED, "words": f"is shard {self.share}, and was asked as another"})
         if question.text("ask") == "state":

@@ -25,7 +25,6 @@ from pipeline.query.legs.contract import Leg
 from pipeline.query.searcher import Index
 from pipeline.query.shards.messages import Message
 from pipeline.query.shards.panel import Panel, Shard
-from pipeline.query.shards.part import identity
 from pipeline.query.shards.remote_legs import sharded_legs
 from pipeline.query.shards.whole import ShardedSnapshot
 from pipeline.query.snapshot import Snapshot
@@ -120,15 +119,11 @@ class ShardedIndex(Index):
     def newest(self) -> int | None:
         """The newest generation that all shards have which answer; `None` where it is time to look closer."""
         states = _states(self.panel)
-        if len(states) < len(self.panel.shards) or self._whole_missing:
+        assert isinstance(self._whole, ShardedSnapshot)
+        if len(states) < len(self.panel.shards) or self._whole.missing:
             return None
         common = _common(states)
         return max(common) if common else None
-
-    @property
-    def _whole_missing(self) -> frozenset[int]:
-        assert isinstance(self._whole, ShardedSnapshot)
-        return self._whole.missing
 
     @while_open
     def refresh(self) -> Index:
@@ -139,8 +134,9 @@ class ShardedIndex(Index):
         states = _states(self.panel)
         missing = frozenset(range(len(self.panel.shards))) - states.keys()
         generation, known = _newest(self.panel, states)
-        current = self._whole.manifest
-        if (generation, known) == (current.generation, identity(current)) and not self._whole_missing - missing:
+        assert isinstance(self._whole, ShardedSnapshot)
+        is_current = generation == self.manifest.generation and known == self._whole.identity
+        if is_current and not self._whole.missing - missing:
             return self
         manifest = _manifest(self.panel, states, generation)
         check_encoder(self.path, manifest, self.encoder)

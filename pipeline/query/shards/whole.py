@@ -63,7 +63,7 @@ class ShardedSnapshot(Snapshot):
         generation with all groups and shards, where this is a part of it."""
         self.panel, self.groups, self.missing = panel, groups, frozenset(missing)
         self._whole = whole or self
-        self._identity: str = identity(manifest) if whole is None else whole._identity
+        self.identity: str = identity(manifest) if whole is None else whole.identity
         self._owners = owners(manifest, len(panel.shards))
         self._generation = manifest.generation
         self._hold(manifest, [], PerProcess(lambda: ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="search")))
@@ -165,7 +165,7 @@ class ShardedSnapshot(Snapshot):
         common = {
             "ask": ask,
             "generation": self._generation,
-            "identity": self._identity,
+            "identity": self.identity,
             "groups": groups_to_field(self.groups),
         }
         return Message({**common, **fields}, arrays)
