@@ -117,4 +117,6 @@ def test_what_is_no_shard_or_front_it_refuses_in_one_line(folder: Path) -> None:
     refused(folder, "serve", "--shard", "1/2", "--index", "a=b", "--index", "c=d", code=2, says="of one index")
     refused(folder, "serve", "--shards", "a:1", code=EXIT_BAD_CONFIGURATION, says="give addresses such as")
     refused(folder, "serve", "--shards", ",", code=EXIT_BAD_CONFIGURATION, says="give at least one")
-    refused(folder, "serve", "--shards", "http://127.0.0.1:1", code=EXIT_FAILED, says="shard 1/1: http://127.0.0.1:1")
+    refused(
+        folder, "serve", "--shards", "http://127.0.0.1:1", code=EXIT_FAILED, says="shard 1/1: http://127.0.0.1:1"
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from pipeline import names
 from pipeline.arguments import file_path
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import ConfigError, EncoderError, GenerationGoneError, ServiceError, ShardsFailedError
@@ -30,6 +32,8 @@ from pipeline.query.shards.whole import ShardedSnapshot
 from pipeline.query.snapshot import Snapshot
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _MOST_VIEWS = 8
 
@@ -182,6 +186,8 @@ def open_shards(
         chosen = as_recorded(given, manifest.fingerprints)
     loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
     check_encoder(Path(name), manifest, loaded, from_index=chosen == recorded)
+    if added := [leg for leg in names.legs() if leg not in names.LEGS]:
+        log.warning("%s: shards have no %s leg, which this program has added", name, ", ".join(added))
     missing = frozenset(range(len(shards))) - states.keys()
     whole = ShardedSnapshot(panel, manifest, missing=missing)
     return ShardedIndex(whole, loaded, query, None if own else chosen, start, chosen_groups(groups))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config, QuerySettings
 from pipeline.errors import QueryError
+from pipeline.ingest.cutting.contract import chunks_of
+from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.query.access import ALL_GROUPS
 from pipeline.query.searcher import Index
 from pipeline.query.similar import Examples
+from pipeline.records import Chunk, Document, Encoded, Fingerprint, SparseRows
 from tests.faults import stub
 from tests.support.sharded import front
 
@@ -44,8 +50,9 @@ def nights(draw: st.DrawFn) -> list[Night]:
     return result or [{0: ("kiwi", 1, None)}]
 
 
-def built(base: Path, nights: list[Night], **changes: Any) -> Config:
+def built(base: Path, nights: list[Night], encoder: Any = None, chunker: Any = None, **changes: Any) -> Config:
     """The index after all nights: of several segments, with deletions."""
+    parts = {name: part for name, part in (("encoder", encoder), ("chunker", chunker)) if part is not None}
     (base / "documents").mkdir()
     config = stub.stub_config(
         base,
@@ -62,7 +69,7 @@ def built(base: Path, nights: list[Night], **changes: Any) -> Config:
             metadata = {name: value for name, value in (("year", year), ("lang", lang)) if value is not None}
             lines.append(json.dumps({"_id": f"{number:02}", "text": text, **metadata}))
         (base / "documents/all.jsonl").write_text("\n".join(lines), "utf-8")
-        stub.build(config)
+        stub.build(config, **parts)
     return config
 
 
@@ -74,7 +81,7 @@ def outcome(index: Index, queries: list[str], options: dict[str, Any]) -> object
         return str(error)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     nights=nights(),
     shards=st.integers(1, 4),
@@ -114,7 +121,7 @@ def test_a_search_over_shards_is_that_of_the_whole(
             assert outcome(sharded, queries, options) == outcome(whole, queries, options)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(nights=nights(), shards=st.integers(2, 4), condition=st.sampled_from(CONDITIONS))
 def test_all_else_that_an_index_answers_is_that_of_the_whole(
     tmp_path_factory: pytest.TempPathFactory, nights: list[Night], shards: int, condition: str | None
@@ -134,6 +141,75 @@ def test_all_else_that_an_index_answers_is_that_of_the_whole(
         assert sharded.similar(examples, 5) == whole.similar(examples, 5)
         requests = [_request(index, ("kiwi 색인", "plum")) for index in (sharded, whole)]
         assert sharded.trust(requests[0]) == whole.trust(requests[1])
+
+
+class InPieces:
+    """A chunker that cuts a text every 12 characters, so that documents go on in the next segment."""
+
+    fingerprint = Fingerprint.of(kind="pieces")
+
+    def chunk(self, document: Document) -> Iterator[Chunk]:
+        size = len(document.text)
+        return chunks_of(document, [(start, min(start + 12, size)) for start in range(0, size, 10)])
+
+
+@settings(max_examples=12, deadline=None)
+@given(nights=nights(), shards=st.integers(2, 4), condition=st.sampled_from(CONDITIONS), k=st.sampled_from([2, 60]))
+def test_documents_that_several_shards_have_are_one(
+    tmp_path_factory: pytest.TempPathFactory, nights: list[Night], shards: int, condition: str | None, k: int
+) -> None:
+    config = built(tmp_path_factory.mktemp("cut"), nights, chunker=InPieces())
+    sharded, _ = front(config.index_path, shards)
+    with stub.open_index(config.index_path) as whole, sharded:
+        for options in ({"context": 3}, {"collapse": True}, {"collapse": True, "where": condition, "context": 1}):
+            asked = {"k": k, "explain": True, **options}
+            assert outcome(sharded, ["kiwi fig", "색인"], asked) == outcome(whole, ["kiwi fig", "색인"], asked)
+        fields = whole.snapshot.columns.names
+        assert _facets(sharded, fields, condition) == _facets(whole, fields, condition)
+        for doc_id in (f"{number:02}" for number in nights[-1]):
+            assert sharded.document(doc_id) == whole.document(doc_id)
+        assert sharded._whole.shared_documents.count(sharded._whole.ask_all) == whole.manifest.documents  # type: ignore[attr-defined]
+
+
+class Learned(stub.HashedEncoder):
+    """Beside the vectors a weight for each word, as a model gives it, and none of BM25's counts."""
+
+    lexical_fingerprint = Fingerprint.of(kind="learned")
+    lexical_scoring = LexicalScoring("dot")
+    runtime = Runtime("numpy", "cpu", "f32")
+
+    def encode_documents(self, texts: Sequence[str]) -> Encoded:
+        rows = [{zlib.crc32(word.encode()): 1 / (1 + len(word)) for word in text.split()} for text in texts]
+        return dataclasses.replace(super().encode_documents(texts), lexical=SparseRows.from_dicts(rows))
+
+    encode_queries = encode_documents
+
+    def describe_tokens(self, text: str) -> dict[int, str]:
+        return {zlib.crc32(word.encode()): word for word in text.split()}
+
+
+@settings(max_examples=8, deadline=None)
+@given(nights=nights(), shards=st.integers(2, 3), queries=st.lists(QUERY, min_size=1, max_size=2))
+def test_learned_weights_are_bounded_as_in_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, nights: list[Night], shards: int, queries: list[str]
+) -> None:
+    config = built(tmp_path_factory.mktemp("learned"), nights, encoder=Learned())
+    sharded, _ = front(config.index_path, shards, encoder=Learned())
+    with stub.open_index(config.index_path, encoder=Learned()) as whole, sharded:
+        for fusion in METHODS:
+            options = {"fusion": fusion, "explain": True, "k": 20}
+            assert outcome(sharded, queries, options) == outcome(whole, queries, options)
+
+
+@pytest.mark.parametrize("kind", ["IVF4,SQfp16", "HNSW8,SQfp16"])
+def test_approximate_segments_propose_what_they_do_at_home(tmp_path: Path, kind: str) -> None:
+    nights = [{number: (f"{WORDS[number % 8]} {number}", 1, None) for number in range(60)}]
+    segments = {"max_chunks": 20, "dense": kind, "auto_compact": False}
+    config = built(tmp_path, nights, segments=segments)
+    sharded, _ = front(config.index_path, 2, settings=QuerySettings(depth=5))
+    with stub.open_index(config.index_path, settings=QuerySettings(depth=5)) as whole, sharded:
+        for k in (3, 20):
+            assert sharded.search("kiwi 7", k) == whole.search("kiwi 7", k)
 
 
 def _facets(index: Index, fields: list[str], condition: str | None) -> object:
