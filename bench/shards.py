@@ -3,9 +3,9 @@
 Usage: python bench/shards.py [--documents 20000] [--shards 2] [--rounds 200]
 
 The rival is the service of the whole index: its process holds everything and asks nobody. Both answer the same
-hybrid searches for ten hits with their texts, in turn, so that a busy machine is as busy for one as for the other; answers
-are compared to the last digit. Shards and front are processes of their own on the same cores: the figures show what
-the exchanges cost, not what more machines would give.
+hybrid searches for ten hits with their texts, in turn, so that a busy machine is as busy for one as for the other;
+some answers are compared to the last digit. Shards and front are processes of their own on the same cores: the
+figures show what the exchanges cost, not what more machines would give.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pipeline.index.segment import Mask
 from pipeline.query.fusion.calibration import Calibration, LegWeights
 from pipeline.query.fusion.methods import Fused, LegColumn, fuse
 from pipeline.query.fusion.resolve import choose_fusion
-from pipeline.query.legs.contract import EncodedQueries, Leg
+from pipeline.query.legs.contract import EncodedQueries, Joint, Leg
 from pipeline.query.ranked import Ranked, Side
 from pipeline.query.snapshot import Float64, Ids, Ranking, Snapshot
 
@@ -50,17 +50,12 @@ def rank_queries(
     method, weights = choose_fusion(fusion, snapshot.manifest, stage.names)
     prepared = [(leg, leg.prepare(queries)) for leg in stage.legs]
     asked = [(leg, each) for leg, each in prepared if each is not None]
-    among = (snapshot.manifest.chunks, kept)
-    rankings = snapshot.each(lambda one: _found(one[0], one[1], stage.depth, wanted, among), asked)
-    unions = [
-        arrays.distinct(np.concatenate([found[i].ids for found in rankings])) for i in range(len(queries.texts))
-    ]
-    completed = snapshot.each(lambda one: _completed(*one, unions), zip(asked, rankings, strict=True))
+    joint = _searched(snapshot, asked, stage.depth, wanted, kept)
     results = []
     for i, script in enumerate(queries.scripts):
         sides = tuple(Side(leg, each[i]) for leg, each in asked)
-        found = [(ranking[i], scores[i]) for ranking, scores in zip(rankings, completed, strict=True)]
-        ids = unions[i]
+        found = [(one.rankings[i], one.scores[i]) for one in joint]
+        ids = _union([ranking for ranking, _ in found])
         columns, best_ranks = _columns(sides, ids, found, stage.depth)
         fused = None
         if len(columns) > 1:
@@ -73,6 +68,30 @@ def rank_queries(
         order = _order(snapshot, ids, columns, best_ranks, fused, stage.depth)
         results.append(Ranked(ids, order, scores, tuple(columns), fused, sides))
     return results
+
+
+def _searched(
+    snapshot: Snapshot,
+    asked: Sequence[tuple[Leg[Any], Sequence[Any]]],
+    depth: int,
+    wanted: int,
+    kept: Sequence[Mask] | None,
+) -> list[Joint]:
+    """What each leg finds, and its scores of all that any leg found."""
+    if asked and all(leg.is_exact for leg, _ in asked):
+        at_once = asked[0][0].search_jointly(asked, wanted, kept)
+        if at_once is not None:
+            return at_once
+    among = (snapshot.manifest.chunks, kept)
+    rankings = snapshot.each(lambda one: _found(one[0], one[1], depth, wanted, among), asked)
+    unions = [_union(found) for found in zip(*rankings, strict=True)]
+    completed = snapshot.each(lambda one: _completed(*one, unions), zip(asked, rankings, strict=True))
+    return [Joint(*one) for one in zip(rankings, completed, strict=True)]
+
+
+def _union(rankings: Sequence[Ranking]) -> Ids:
+    """All that is in any of these, ascending."""
+    return arrays.distinct(np.concatenate([ranking.ids for ranking in rankings]))
 
 
 def _found(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,11 @@ from pipeline.index.lexical.search import SparseQuery
 from pipeline.names import DENSE
 from pipeline.query.filter.table import AgreedColumn
 from pipeline.query.shards.messages import Message, NoMessageError
-from pipeline.query.snapshot import Ids, Ranking
+from pipeline.query.snapshot import Float64, Ids, Ranking
 from pipeline.records import Chunk, Encoded, SparseRows
 
+One = TypeVar("One")
+Other = TypeVar("Other")
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -61,6 +64,33 @@ def rankings_of(message: Message, count: int) -> list[Ranking]:
     if any(len(one) != len(other) for one, other in zip(ids, scores, strict=True)):
         raise NoMessageError("it has other scores than chunks")
     return [Ranking(*pair) for pair in zip(ids, scores, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class JointPart:
+    """What a shard found for several legs. `union`: for each query, all that any leg found; `scores`: of these, by
+    each leg."""
+
+    union: list[Ids]
+    rankings: Mapping[str, list[Ranking]]
+    scores: Mapping[str, list[Float64]]
+
+
+def joint_of(message: Message, legs: Sequence[str], count: int, below: int) -> JointPart:
+    """The findings of some legs for so many queries. `below`: how many chunks there are."""
+    union = [checked_ids(one, below) for one in ragged_of(message, "union", "<i8", count)]
+    rankings, scores = {}, {}
+    for leg in legs:
+        places = ragged_of(message, f"{leg}_places", "<i8", count)
+        found = ragged_of(message, f"{leg}_found", "<f4", count)
+        scores[leg] = ragged_of(message, f"{leg}_all", "<f8", count)
+        for some, at, one, other in zip(union, places, found, scores[leg], strict=True):
+            if len(at) != len(one) or len(some) != len(other):
+                raise NoMessageError("it has other scores than chunks")
+            checked_ids(at, len(some))
+        pairs = zip(union, places, found, strict=True)
+        rankings[leg] = [Ranking(some[at], one) for some, at, one in pairs]
+    return JointPart(union, rankings, scores)
 
 
 def chunk_to_fields(chunk: Chunk) -> list[Any]:
@@ -131,6 +161,13 @@ def checked_ids(ids: Ids, below: int) -> Ids:
     if len(ids) and (ids.min() < 0 or ids.max() >= below):
         raise NoMessageError("it names chunks that there are not")
     return ids
+
+
+def paired(keys: Sequence[int], one: Sequence[One], other: Sequence[Other]) -> dict[int, tuple[One, Other]]:
+    """Two values for each key."""
+    if not len(keys) == len(one) == len(other):
+        raise NoMessageError("it tells of more or fewer chunks than were asked about")
+    return dict(zip(keys, zip(one, other, strict=True), strict=True))
 
 
 def _sparse(message: Message) -> SparseRows:

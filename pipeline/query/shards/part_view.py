@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import xxhash
 
+from pipeline import arrays
 from pipeline.forking import Lock, shared_property
 from pipeline.index.columns.component import COLUMNS
 from pipeline.index.columns.kinds import Kind
@@ -57,6 +58,7 @@ class PartView:
             "frequencies": self._frequencies,
             "largest_weights": self._largest_weights,
             "candidates": self._candidates,
+            "joint": self._joint,
             "scores": self._scores,
             "contributions": self._contributions,
             "passages": self._passages,
@@ -97,15 +99,36 @@ class PartView:
         name = question.text("leg")
         leg, queries = self._leg(question), encoding.queries_of(name, question)
         kept = self._kept(question)
-        if self._snapshot.segments:
-            found = leg.candidates(queries, question.whole("depth"), kept)
-        else:
-            found = [Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(queries)
+        found = self._found(leg, queries, question.whole("depth"), kept)
         return encoding.with_arrays(
             {},
             encoding.ragged_to_arrays([self._numbering.outer(one.ids) for one in found], "ids", np.int64),
             encoding.ragged_to_arrays([one.scores for one in found], "scores", np.float32),
         )
+
+    def _joint(self, question: Message) -> Message:
+        """Candidates of several legs, and each leg's scores of all that any of them found here."""
+        legs = [(name, self._leg_of(name, question)) for name in question.texts("legs")]
+        asked = [(name, leg, encoding.queries_of(name, question)) for name, leg in legs]
+        kept, depth = self._kept(question), question.whole("depth")
+        rankings = {name: self._found(leg, queries, depth, kept) for name, leg, queries in asked}
+        unions = [
+            arrays.distinct(np.concatenate([one.ids for one in found]))
+            for found in zip(*rankings.values(), strict=True)
+        ]
+        parts = [encoding.ragged_to_arrays([self._numbering.outer(one) for one in unions], "union", np.int64)]
+        for name, leg, queries in asked:
+            found = rankings[name]
+            places = [np.searchsorted(union, one.ids) for union, one in zip(unions, found, strict=True)]
+            parts.append(encoding.ragged_to_arrays(places, f"{name}_places", np.int64))
+            parts.append(encoding.ragged_to_arrays([one.scores for one in found], f"{name}_found", np.float32))
+            parts.append(encoding.ragged_to_arrays(leg.complete(queries, unions), f"{name}_all", np.float64))
+        return encoding.with_arrays({}, *parts)
+
+    def _found(self, leg: Leg[Any], queries: list[Any], depth: int, kept: list[Mask] | None) -> list[Ranking]:
+        if self._snapshot.segments:
+            return leg.candidates(queries, depth, kept)
+        return [Ranking(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(queries)
 
     def _scores(self, question: Message) -> Message:
         leg, queries = self._leg(question), encoding.queries_of(question.text("leg"), question)
@@ -210,7 +233,10 @@ class PartView:
         return self._numbering.inner(question.array("ids", "<i8"))
 
     def _leg(self, question: Message) -> Leg[Any]:
-        return DenseLeg(self._snapshot) if question.text("leg") == DENSE else self._lexical_leg(question)
+        return self._leg_of(question.text("leg"), question)
+
+    def _leg_of(self, name: str, question: Message) -> Leg[Any]:
+        return DenseLeg(self._snapshot) if name == DENSE else self._lexical_leg(question)
 
     def _lexical_leg(self, question: Message) -> LexicalLeg:
         """The leg with the mean length of the whole index, for which every chunk's norm was computed."""

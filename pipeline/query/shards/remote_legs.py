@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import arrays
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Mask
 from pipeline.names import DENSE, LEXICAL
-from pipeline.query.legs.contract import Leg
+from pipeline.query.legs.contract import Joint, Leg
 from pipeline.query.legs.dense import DenseLeg
 from pipeline.query.legs.lexical import LexicalLeg
 from pipeline.query.shards import encoding
-from pipeline.query.shards.messages import Message, NoMessageError
+from pipeline.query.shards.messages import NoMessageError
 from pipeline.query.shards.whole import ShardedSnapshot
 from pipeline.query.snapshot import Float64, Ids, Ranking
 from pipeline.records import Encoded, Float32, SparseRows
@@ -38,12 +39,39 @@ class Asking:
         fields = {**self.common, "depth": depth, **snapshot.narrowed(kept)}
         answers = snapshot.ask_all("candidates", fields, encoding.queries_to_arrays(self.name, queries))
         parts = [encoding.rankings_of(answer, len(queries)) for answer in answers.values()]
-        below = sum(entry.chunks for entry in snapshot.manifest.segments)
         merged = []
         for found in zip(*parts, strict=True):
-            ids = encoding.checked_ids(np.concatenate([one.ids for one in found]), below)
+            ids = encoding.checked_ids(np.concatenate([one.ids for one in found]), snapshot.chunks)
             merged.append(snapshot.best(ids, np.concatenate([one.scores for one in found]), depth))
         return merged
+
+    def jointly(
+        self, legs: Sequence[tuple[Leg[Any], Sequence[Any]]], depth: int, kept: Sequence[Mask] | None
+    ) -> list[Joint] | None:
+        """Several legs in one question: whatever a leg finds in all shards, its shard has scored by all legs."""
+        count = len(legs[0][1])
+        if len(legs) < 2 or not count:
+            return None
+        snapshot, names = self.snapshot, [leg.name for leg, _ in legs]
+        fields = {"legs": names, "mean_length": snapshot.mean_length, "depth": depth, **snapshot.narrowed(kept)}
+        asked = encoding.with_arrays({}, *(encoding.queries_to_arrays(leg.name, each) for leg, each in legs))
+        answers = snapshot.ask_all("joint", fields, dict(asked.arrays)).values()
+        parts = [encoding.joint_of(answer, names, count, snapshot.chunks) for answer in answers]
+        rankings = {name: [self._merged(parts, name, i, depth) for i in range(count)] for name in names}
+        scores: dict[str, list[Float64]] = {name: [] for name in names}
+        for i in range(count):
+            union = arrays.distinct(np.concatenate([rankings[name][i].ids for name in names]))
+            known = np.concatenate([part.union[i] for part in parts])
+            order = np.argsort(known)
+            places = order[np.searchsorted(known, union, sorter=order)]
+            for name in names:
+                scores[name].append(np.concatenate([part.scores[name][i] for part in parts])[places])
+        return [Joint(rankings[name], scores[name]) for name in names]
+
+    def _merged(self, parts: Sequence[encoding.JointPart], name: str, i: int, depth: int) -> Ranking:
+        found = [part.rankings[name][i] for part in parts]
+        ids, scores = (np.concatenate([getattr(one, of) for one in found]) for of in ("ids", "scores"))
+        return self.snapshot.best(ids, scores, depth)
 
     def complete(self, queries: Sequence[Any], ids: Sequence[Ids]) -> list[Float64]:
         """The scores of the chunks given for each query."""
@@ -87,6 +115,12 @@ class ShardedDenseLeg(DenseLeg):
         """Find the best `depth` chunks of each query."""
         return self._asking.candidates(queries, depth, kept)
 
+    def search_jointly(
+        self, legs: Sequence[tuple[Leg[Any], Sequence[Any]]], depth: int, kept: Sequence[Mask] | None
+    ) -> list[Joint] | None:
+        """Find candidates of several legs at once."""
+        return self._asking.jointly(legs, depth, kept)
+
     def scores(self, query: Float32, ids: Ids) -> Float64:
         """Return exact inner products with given chunks."""
         return self.complete([query], [ids])[0]
@@ -119,6 +153,12 @@ class ShardedLexicalLeg(LexicalLeg):
     ) -> list[Ranking]:
         """Find the best `depth` chunks that share a token with each query."""
         return self._asking.candidates(queries, depth, kept)
+
+    def search_jointly(
+        self, legs: Sequence[tuple[Leg[Any], Sequence[Any]]], depth: int, kept: Sequence[Mask] | None
+    ) -> list[Joint] | None:
+        """Find candidates of several legs at once."""
+        return self._asking.jointly(legs, depth, kept)
 
     def scores(self, query: SparseQuery, ids: Ids) -> Float64:
         """Return exact scores of given chunks."""
@@ -163,6 +203,3 @@ def sharded_legs(snapshot: ShardedSnapshot) -> dict[str, Leg[Any]]:
     if snapshot.has(LEXICAL):
         found[LEXICAL] = ShardedLexicalLeg(snapshot)
     return found
-
-
-__all__ = ["Asking", "Message", "ShardedDenseLeg", "ShardedLexicalLeg", "sharded_legs"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ServiceError
-from pipeline.forking import Lock, PerProcess, shared_property
+from pipeline.forking import PerProcess, shared_property
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import Mask
 from pipeline.query.access import ALL_GROUPS, AllGroups, Groups
@@ -26,11 +25,10 @@ from pipeline.query.shards.messages import Message
 from pipeline.query.shards.panel import Panel, groups_to_field
 from pipeline.query.shards.part import identity
 from pipeline.query.shards.partition import owners
+from pipeline.query.shards.remembered import Remembered
 from pipeline.query.snapshot import BACKGROUND, Ids, Snapshot
 from pipeline.records import Chunk, Facet, Float32
 
-K = TypeVar("K")
-V = TypeVar("V")
 One = TypeVar("One")
 Other = TypeVar("Other")
 
@@ -67,10 +65,9 @@ class ShardedSnapshot(Snapshot):
         self._owners = owners(manifest, len(panel.shards))
         self._generation = manifest.generation
         self._hold(manifest, [], PerProcess(lambda: ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="search")))
-        self._rows: OrderedDict[int, tuple[Chunk, bool]] = OrderedDict()
-        self._names: OrderedDict[int, tuple[str, str]] = OrderedDict()
-        self._frequencies: OrderedDict[int, int] = OrderedDict()
-        self._caching = Lock()
+        self._rows = Remembered[int, tuple[Chunk, bool]](_ROWS_KEPT)
+        self._names = Remembered[int, tuple[str, str]](_NAMES_KEPT)
+        self._frequencies = Remembered[int, int](_TOKENS_KEPT)
         self._live, self._lengths = self._viewed()
         self._counted(manifest)
 
@@ -112,10 +109,6 @@ class ShardedSnapshot(Snapshot):
         gone = self.missing | frozenset(missing)
         return ShardedSnapshot(self.panel, self._whole.manifest, self.groups, gone, self._whole)
 
-    def close(self) -> None:
-        """Stop the threads. The shards belong to whoever opened them."""
-        super().close()
-
     def each(self, function: Callable[[One], Other], arguments: Iterable[One]) -> list[Other]:
         """What a function returns for each argument, all of them at once: each waits for shards."""
         listed = list(arguments)
@@ -123,6 +116,11 @@ class ShardedSnapshot(Snapshot):
             return list(map(function, listed))
         others = [self.pool.submit(function, one) for one in listed[1:]]
         return [function(listed[0]), *(other.result() for other in others)]
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks have numbers, deleted ones included."""
+        return int(self._starts[-1])
 
     # What shards are asked.
 
@@ -235,16 +233,14 @@ class ShardedSnapshot(Snapshot):
 
     def frequencies(self, token_ids: npt.NDArray[np.uint64]) -> Ids:
         """For each token, in how many live chunks it stands."""
-        asked = token_ids.tolist()
-        with self._caching:
-            known = {token: self._frequencies[token] for token in asked if token in self._frequencies}
-        new = np.array([token for token in asked if token not in known], np.uint64)
-        if len(new):
-            answers = self.ask_all("frequencies", None, {"token_ids": new}).values()
-            counts = sum((one.array("counts", "<i8") for one in answers), np.zeros(len(new), np.int64))
-            known |= dict(zip(new.tolist(), counts.tolist(), strict=True))
-            self._keep(self._frequencies, known, _TOKENS_KEPT)
-        return np.array([known[token] for token in asked], np.int64)
+
+        def ask(tokens: Sequence[int]) -> dict[int, int]:
+            answers = self.ask_all("frequencies", None, {"token_ids": np.array(tokens, np.uint64)}).values()
+            counts = sum((one.array("counts", "<i8") for one in answers), np.zeros(len(tokens), np.int64))
+            return dict(zip(tokens, counts.tolist(), strict=True))
+
+        known = self._frequencies.get(token_ids.tolist(), ask)
+        return np.array([known[token] for token in token_ids.tolist()], np.int64)
 
     def late_interaction(self, query: Float32, ids: Ids) -> Float32:
         """Score given chunks by their stored multi-vectors."""
@@ -323,33 +319,24 @@ class ShardedSnapshot(Snapshot):
 
     def _fetched(self, numbers: Sequence[int]) -> dict[int, tuple[Chunk, bool]]:
         """Chunks, and whether they live."""
-        with self._caching:
-            known = {number: self._rows[number] for number in numbers if number in self._rows}
-        new = np.array([number for number in dict.fromkeys(numbers) if number not in known], np.int64)
-        if len(new):
-            for inside, answer in self.ask_owners("rows", new):
-                chunks = [encoding.chunk_of(one) for one in answer.listed("chunks")]
-                pairs = zip(chunks, answer.array("live", "|b1").tolist(), strict=True)
-                known |= dict(zip(new[inside].tolist(), pairs, strict=True))
-            self._keep(self._rows, known, _ROWS_KEPT)
-            named = {number: (chunk.chunk_id, chunk.doc_id) for number, (chunk, _) in known.items()}
-            self._keep(self._names, named, _NAMES_KEPT)
-        return known
+        return self._rows.get(numbers, self._asked_rows)
+
+    def _asked_rows(self, numbers: Sequence[int]) -> dict[int, tuple[Chunk, bool]]:
+        ids = np.array(numbers, np.int64)
+        found: dict[int, tuple[Chunk, bool]] = {}
+        for inside, answer in self.ask_owners("rows", ids):
+            chunks = [encoding.chunk_of(one) for one in answer.listed("chunks")]
+            found |= encoding.paired(ids[inside].tolist(), chunks, answer.array("live", "|b1").tolist())
+        self._names.put({number: (chunk.chunk_id, chunk.doc_id) for number, (chunk, _) in found.items()})
+        return found
 
     def _named(self, numbers: Sequence[int]) -> dict[int, tuple[str, str]]:
         """Ids of chunks and of their documents."""
-        with self._caching:
-            known = {number: self._names[number] for number in numbers if number in self._names}
-        new = np.array([number for number in dict.fromkeys(numbers) if number not in known], np.int64)
-        if len(new):
-            for inside, answer in self.ask_owners("names", new):
-                pairs = zip(answer.texts("chunk_ids"), answer.texts("doc_ids"), strict=True)
-                known |= dict(zip(new[inside].tolist(), pairs, strict=True))
-            self._keep(self._names, known, _NAMES_KEPT)
-        return known
+        return self._names.get(numbers, self._asked_names)
 
-    def _keep(self, cache: OrderedDict[K, V], found: Mapping[K, V], most: int) -> None:
-        with self._caching:
-            cache.update(found)
-            while len(cache) > most:
-                cache.popitem(last=False)
+    def _asked_names(self, numbers: Sequence[int]) -> dict[int, tuple[str, str]]:
+        ids = np.array(numbers, np.int64)
+        found: dict[int, tuple[str, str]] = {}
+        for inside, answer in self.ask_owners("names", ids):
+            found |= encoding.paired(ids[inside].tolist(), answer.texts("chunk_ids"), answer.texts("doc_ids"))
+        return found
