@@ -14,6 +14,8 @@
     │   └── IndexLockedError        another process is writing to the index
     ├── GateRefusedError            a finished build did not pass the quality gate; it stays staged
     ├── ServiceError                a search service cannot be reached, refuses to answer or answers something else
+    │   └── ShardsFailedError       shards of an index did not answer; says which
+    │       └── GenerationGoneError     some have another generation than the one that is searched
     ├── QueryError                  an empty query, k below one, an unknown mode or fusion
     └── EvaluationError             queries, qrels or runs that cannot be read or do not fit together
 
@@ -79,6 +81,24 @@ class GateRefusedError(PipelineError):
 
 class ServiceError(PipelineError):
     """A search service cannot be reached, refuses to answer, or answers what no service of this package does."""
+
+
+class ShardsFailedError(ServiceError):
+    """Shards did not answer, or answered what no shard does. `reasons`: of each by its name, such as `2/3`."""
+
+    def __init__(self, index: str, reasons: dict[str, str]) -> None:
+        self.index, self.reasons = index, reasons
+        told = "; ".join(f"shard {name}: {reason}" for name, reason in sorted(reasons.items()))
+        super().__init__(f"{index}: {told}; see to them, or ask for an answer without them")
+
+    @property
+    def shards(self) -> frozenset[str]:
+        """The names of the shards."""
+        return frozenset(self.reasons)
+
+
+class GenerationGoneError(ShardsFailedError):
+    """Shards have moved on from the generation that is searched, or do not have it yet."""
 
 
 class QueryError(PipelineError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pipeline.config.search import Settings
 
+OnShardFailure = Literal["error", "partial"]
 Origin = Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")]
 
 
@@ -33,6 +34,8 @@ class ServeSettings(Settings):
     again. `refresh_seconds`: how often it looks for a new generation. `drain_seconds`: how long a service that is
     told to stop goes on with what it has begun. `hosts`: names that clients may call it by.
     `groups_header`: the header in which a trusted server in front names the groups of who asks.
+    `on_shard_failure`: where a shard of the index fails, whether a search does, or is answered without that shard.
+    `shard_seconds`: how long a shard may take for an answer.
     `cors_origins`: origins such as `https://example.org`, whose pages may call it.
     """
 
@@ -43,4 +46,6 @@ class ServeSettings(Settings):
     hosts: list[str] = Field(default=[])
     cors_origins: list[Origin] = Field(default=[])
     groups_header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
+    on_shard_failure: OnShardFailure = "error"
+    shard_seconds: float = Field(default=5.0, gt=0)
     limits: ServeLimits = ServeLimits()

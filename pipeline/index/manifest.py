@@ -200,12 +200,16 @@ def with_live(index: Path, use: Callable[[Manifest], Opened]) -> Opened:
 
 def publish(index: Path, manifest: Manifest) -> None:
     """Make `manifest` the live generation in one atomic step. Raises `FileExistsError` if its number is taken."""
+    files.write_new_file(manifest_path(index, manifest.generation), written(manifest))
+
+
+def written(manifest: Manifest) -> bytes:
+    """The manifest as its file has it, checksum included."""
     body = _adapter().dump_python(manifest, mode="json")
     if manifest.access_field is None:
         del body["access_field"]  # readers that know of no such field refuse those that have one, and no others
     payload = {**body, "checksum": digest(body)}
-    text = json.dumps(payload, ensure_ascii=False, indent=1) + "\n"
-    files.write_new_file(manifest_path(index, manifest.generation), text.encode())
+    return (json.dumps(payload, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def load(index: Path, generation: int) -> Manifest:
@@ -214,11 +218,19 @@ def load(index: Path, generation: int) -> Manifest:
     path = manifest_path(index, generation)
     try:
         data = path.read_bytes()
-        payload = json.loads(data)
     except FileNotFoundError:
         known = ", ".join(map(str, generations(index))) or "none"
         raise IndexNotFoundError(f"{index}: no generation {generation}; there are: {known}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise _corrupt(path, f"cannot be read: {error}") from None
+    return read(path, data, generation)
+
+
+def read(path: Path, data: bytes, generation: int) -> Manifest:
+    """Read what `written` gave. `path`: what errors name. Raises `CorruptIndexError`, `IncompatibleIndexError`."""
+    try:
+        payload = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise _corrupt(path, f"cannot be read: {error}") from None
     if not isinstance(payload, dict) or not data.endswith(b"}\n"):
         raise _corrupt(path, "is not a manifest")

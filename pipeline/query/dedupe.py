@@ -25,9 +25,12 @@ def without_repeats(
     documents: set[str] = set()
     seen = Seen()
     kept: list[int] = []
-    for position in ranked.order.tolist():
+    ahead = max(k, 1)
+    for place, position in enumerate(ranked.order.tolist()):
         if len(kept) == k:
             break
+        if place % ahead == 0:
+            snapshot.foresee(ranked.ids[ranked.order[place : place + ahead]], texts=distinct is not None)
         number = int(ranked.ids[position])
         if collapse:
             doc_id = snapshot.doc_id(number)

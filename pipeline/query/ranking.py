@@ -15,9 +15,9 @@ from pipeline.index.segment import Mask
 from pipeline.query.fusion.calibration import Calibration, LegWeights
 from pipeline.query.fusion.methods import Fused, LegColumn, fuse
 from pipeline.query.fusion.resolve import choose_fusion
-from pipeline.query.legs.contract import EncodedQueries, Leg
+from pipeline.query.legs.contract import EncodedQueries, Joint, Leg
 from pipeline.query.ranked import Ranked, Side
-from pipeline.query.snapshot import Ids, Ranking, Snapshot
+from pipeline.query.snapshot import Float64, Ids, Ranking, Snapshot
 
 WIDER = 4
 """For hits beyond `depth` an approximate leg is asked for this many times as many until it is enough."""
@@ -50,12 +50,13 @@ def rank_queries(
     method, weights = choose_fusion(fusion, snapshot.manifest, stage.names)
     prepared = [(leg, leg.prepare(queries)) for leg in stage.legs]
     asked = [(leg, each) for leg, each in prepared if each is not None]
-    rankings = [_found(leg, each, stage.depth, wanted, (snapshot.manifest.chunks, kept)) for leg, each in asked]
+    joint = _searched(snapshot, asked, stage.depth, wanted, kept)
     results = []
     for i, script in enumerate(queries.scripts):
         sides = tuple(Side(leg, each[i]) for leg, each in asked)
-        found = [ranking[i] for ranking in rankings]
-        ids, columns, best_ranks = _columns(sides, found, stage.depth)
+        found = [(one.rankings[i], one.scores[i]) for one in joint]
+        ids = _union([ranking for ranking, _ in found])
+        columns, best_ranks = _columns(sides, ids, found, stage.depth)
         fused = None
         if len(columns) > 1:
             if method in ("auto", "theoretical"):
@@ -67,6 +68,30 @@ def rank_queries(
         order = _order(snapshot, ids, columns, best_ranks, fused, stage.depth)
         results.append(Ranked(ids, order, scores, tuple(columns), fused, sides))
     return results
+
+
+def _searched(
+    snapshot: Snapshot,
+    asked: Sequence[tuple[Leg[Any], Sequence[Any]]],
+    depth: int,
+    wanted: int,
+    kept: Sequence[Mask] | None,
+) -> list[Joint]:
+    """What each leg finds, and its scores of all that any leg found."""
+    if asked and all(leg.is_exact for leg, _ in asked):
+        at_once = asked[0][0].search_jointly(asked, wanted, kept)
+        if at_once is not None:
+            return at_once
+    among = (snapshot.manifest.chunks, kept)
+    rankings = snapshot.each(lambda one: _found(one[0], one[1], depth, wanted, among), asked)
+    unions = [_union(found) for found in zip(*rankings, strict=True)]
+    completed = snapshot.each(lambda one: _completed(*one, unions), zip(asked, rankings, strict=True))
+    return [Joint(*one) for one in zip(rankings, completed, strict=True)]
+
+
+def _union(rankings: Sequence[Ranking]) -> Ids:
+    """All that is in any of these, ascending."""
+    return arrays.distinct(np.concatenate([ranking.ids for ranking in rankings]))
 
 
 def _found(
@@ -96,18 +121,34 @@ def _continued(first: Ranking, wider: Ranking) -> Ranking:
     )
 
 
-def _columns(sides: Sequence[Side], rankings: Sequence[Ranking], depth: int) -> tuple[Ids, list[LegColumn], Ids]:
-    """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
-    union = arrays.distinct(np.concatenate([ranking.ids for ranking in rankings]))
+def _completed(
+    asked: tuple[Leg[Any], Sequence[Any]], rankings: Sequence[Ranking], unions: Sequence[Ids]
+) -> list[Float64]:
+    """A leg's exact scores of every candidate of each query: those that it found itself, and the others."""
+    leg, queries = asked
+    results, unknown = [], []
+    for ranking, union in zip(rankings, unions, strict=True):
+        scores = np.zeros(len(union))
+        places = np.searchsorted(union, ranking.ids)
+        scores[places] = ranking.scores  # exact, the same bits that scoring them again would give
+        missing = np.ones(len(union), np.bool_)
+        missing[places] = False
+        results.append(scores)
+        unknown.append(missing)
+    others = leg.complete(queries, [union[missing] for union, missing in zip(unions, unknown, strict=True)])
+    for scores, missing, found in zip(results, unknown, others, strict=True):
+        scores[missing] = found
+    return results
+
+
+def _columns(
+    sides: Sequence[Side], union: Ids, found: Sequence[tuple[Ranking, Float64]], depth: int
+) -> tuple[list[LegColumn], Ids]:
+    """How each leg sees the candidates, and each candidate's best rank in a leg."""
     columns = []
     best_ranks = np.full(len(union), np.iinfo(np.int64).max)
-    for side, ranking in zip(sides, rankings, strict=True):
+    for side, (ranking, scores) in zip(sides, found, strict=True):
         places = np.searchsorted(union, ranking.ids)
-        scores = np.zeros(len(union))
-        scores[places] = ranking.scores  # exact, the same bits that scoring them again would give
-        unknown = np.ones(len(union), np.bool_)
-        unknown[places] = False
-        scores[unknown] = side.leg.scores(side.query, union[unknown])
         best_ranks[places] = np.minimum(best_ranks[places], np.arange(1, len(places) + 1))
         ranks = np.zeros(len(union), np.int64)
         ranks[places[:depth]] = np.arange(1, len(places[:depth]) + 1)
@@ -115,7 +156,7 @@ def _columns(sides: Sequence[Side], rankings: Sequence[Ranking], depth: int) -> 
         matches_fewer = not side.leg.scores_all and len(best) < depth
         floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
         columns.append(LegColumn(side.leg.name, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
-    return union, columns, best_ranks
+    return columns, best_ranks
 
 
 def _scaled(

@@ -23,7 +23,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.search import late_interaction
 from pipeline.query.fusion.methods import Float64, LegColumn, fuse
 from pipeline.query.fusion.resolve import choose_fusion
-from pipeline.query.legs.multivectors import are_stored, late_interaction_of
+from pipeline.query.legs.multivectors import are_stored
 from pipeline.query.ranked import Ranked, Reranked
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Float32, MultiVectors
@@ -181,7 +181,7 @@ class SecondLook:
         if vectors is None:
             vectors = _known(self._multivector_encoder.get().encode_queries([text]).multivectors).vectors
         if are_stored(self._snapshot):
-            return late_interaction_of(self._snapshot, vectors, ids)
+            return self._snapshot.late_interaction(vectors, ids)
         passages = self._multivector_encoder.get().encode_documents(self._snapshot.encoded_texts(ids)).multivectors
         return late_interaction(vectors, _known(passages))
 

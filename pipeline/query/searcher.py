@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pipeline.arguments import file_path, flag, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
@@ -63,17 +63,28 @@ class Index(Searches):
         if shared.own is None:
             self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
         bundled = came_with(path, manifest, self._encoder_settings)
-        self._whole = whole = Snapshot(path, manifest, verify)
-        self.groups = groups
-        second_look = SecondLook(whole, shared, self._encoder_settings, base, bundled)
-        super().__init__(path, whole.seen_by(groups), shared, settings, second_look)
-        self._views: OrderedDict[Groups, Index] = OrderedDict()
-        self._viewing = Lock()
         self._verify = verify
         self._staged = staged
         self._base = base
+        self._begin(path, Snapshot(path, manifest, verify), shared, settings, groups, bundled)
         if bundled is not None:
             locks.hold_for(self, bundled)
+
+    def _begin(
+        self,
+        path: Path,
+        whole: Snapshot,
+        encoder: SharedEncoder,
+        settings: QuerySettings,
+        groups: Groups,
+        bundled: Path | None = None,
+    ) -> None:
+        self._whole = whole
+        self.groups = groups
+        second_look = SecondLook(whole, encoder, self._encoder_settings, self._base, bundled)
+        super().__init__(path, whole.seen_by(groups), encoder, settings, second_look)
+        self._views: OrderedDict[Groups, Index] = OrderedDict()
+        self._viewing = Lock()
 
     @while_open
     def __enter__(self) -> Index:
@@ -128,14 +139,23 @@ class Index(Searches):
             return found
 
     def _view(self, groups: Groups) -> Index:
-        view = Index.__new__(Index)
+        return self._seen_as(self._whole.seen_by(groups), groups)
+
+    def _seen_as(self, snapshot: Snapshot, groups: Groups) -> Self:
+        """This index with a part of what it has, closed with it."""
+        view = type(self).__new__(type(self))
         view.__dict__.update(self.__dict__)
-        Searches.__init__(
-            view, self.path, self._whole.seen_by(groups), self.encoder, self.settings, self._second_look
-        )
+        Searches.__init__(view, self.path, snapshot, self.encoder, self.settings, self._second_look)
         view.groups, view._open = groups, self._open
         view._views, view._viewing = OrderedDict(), Lock()
         return view
+
+    def newest(self) -> int | None:
+        """The number of the live generation, `None` where that cannot be told now."""
+        try:
+            return manifests.live_number(self.path) or None
+        except OSError:
+            return None
 
     @while_open
     def refresh(self) -> Index:

@@ -59,11 +59,14 @@ class Searches(Closable):
         self.snapshot = snapshot
         self.encoder = encoder
         self.settings = settings
-        self._legs = open_legs(snapshot)
+        self._legs = self._opened_legs(snapshot)
         self._open = Openness(f"{path}: this index was closed; open it again with `open_index`", snapshot.close)
         self._second_look = second_look
         self._ranker = Ranker(snapshot, encoder, second_look, self._legs)
         self._answer_together = combined(self._ranker)
+
+    def _opened_legs(self, snapshot: Snapshot) -> dict[str, Leg[Any]]:
+        return open_legs(snapshot)
 
     @property
     def manifest(self) -> Manifest:

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from pipeline.arguments import shown
 from pipeline.errors import QueryError
-from pipeline.index.lexical.component import LEXICAL as LEXICAL_COMPONENT
 from pipeline.names import LEXICAL
 from pipeline.query.fusion.scripts import dominant_script
 from pipeline.query.legs.contract import EncodedQueries, Leg
@@ -167,9 +166,7 @@ def _sum(parts: Sequence[tuple[float, Mapping[int, float]]]) -> SparseRows:
 
 def _found_elsewhere(snapshot: Snapshot, leg: Leg[Any], rows: SparseRows, own: Ids) -> SparseRows:
     """Without the words that only the examples have."""
-    frequencies = np.zeros(len(rows.token_ids), np.int64)
-    for segment in snapshot.segments:
-        frequencies += segment.open(LEXICAL_COMPONENT).document_frequencies(rows.token_ids, segment.deleted)
+    frequencies = snapshot.frequencies(rows.token_ids)
     stored = leg.passages(own).lexical
     if stored is not None:
         ids, counts = np.unique(stored.token_ids, return_counts=True)

@@ -6,19 +6,21 @@ import dataclasses
 import itertools
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.forking import PerProcess, shared_property
 from pipeline.index.columns.component import COLUMNS
+from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.manifest import Manifest
+from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
 from pipeline.index.verified import Verified
@@ -26,6 +28,7 @@ from pipeline.query.access import AllGroups, Groups, count_documents, visible
 from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
+    from pipeline.index.columns.reader import SegmentColumns
     from pipeline.query.filter.facet_request import FacetRequest
     from pipeline.query.filter.facets import FacetCounter
     from pipeline.query.filter.masks import ChunkFilter
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
 Ids = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 BACKGROUND = 512
 """Over how many chunks the deviation of a leg's scores is taken; it is known within some 3% then."""
@@ -63,7 +68,7 @@ class Snapshot:
     ) -> None:
         self.manifest, self.segments, self._threads = manifest, list(segments), threads
         self._among: list[Mask] | None = None
-        self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
+        self._starts = np.cumsum([0, *(entry.chunks for entry in manifest.segments)])
         self._edges: list[int] = self._starts.tolist()
 
     def seen_by(self, groups: Groups) -> Snapshot:
@@ -94,6 +99,13 @@ class Snapshot:
         """The threads that searches share."""
         return self._threads.get()
 
+    def each(self, function: Callable[[One], Other], arguments: Iterable[One]) -> list[Other]:
+        """What a function returns for each argument: one after the other, as all of it is at hand."""
+        return list(map(function, arguments))
+
+    def foresee(self, ids: Ids, texts: bool = False, around: int = 0) -> None:
+        """Be told which chunks are asked for next: their ids, their texts too, and those of so many around them."""
+
     def has(self, part: str) -> bool:
         """Whether the index was built with this part."""
         return self.manifest.fingerprint(part) is not None
@@ -122,7 +134,12 @@ class Snapshot:
         """The chunks' metadata by column."""
         from pipeline.query.filter.table import ColumnTable
 
-        return ColumnTable([segment.open(COLUMNS) for segment in self.segments], self._among)
+        return ColumnTable(*self.column_parts)
+
+    @property
+    def column_parts(self) -> tuple[list[SegmentColumns], list[Mask] | None]:
+        """The columns of each segment, and the chunks that readers may know of; `None`: all."""
+        return [segment.open(COLUMNS) for segment in self.segments], self._among
 
     @shared_property
     def _filter(self) -> ChunkFilter:
@@ -184,6 +201,20 @@ class Snapshot:
         segment, row = self._place(number)
         return segment.deleted is None or not bool(segment.deleted[row])
 
+    def frequencies(self, token_ids: npt.NDArray[np.uint64]) -> Ids:
+        """For each token, in how many live chunks it stands."""
+        counts = np.zeros(len(token_ids), np.int64)
+        for segment in self.segments:
+            counts += segment.open(LEXICAL).document_frequencies(token_ids, segment.deleted)
+        return counts
+
+    def late_interaction(self, query: Float32, ids: Ids) -> Float32:
+        """Score given chunks by their stored multi-vectors. `query`: float32 (tokens, d)."""
+        result = np.zeros(len(ids), np.float32)
+        for number, inside, ordinals in self.by_segment(ids):
+            result[inside] = self.segments[number].open(MULTIVECTORS).scores(query, ordinals)
+        return result
+
     @shared_property
     def background(self) -> Ids:
         """Some `BACKGROUND` of the live chunks, evenly spaced, over which the deviation of scores is taken."""
@@ -220,6 +251,10 @@ class Snapshot:
         """The best `depth` of all segments: by score, ties by chunk id."""
         ids = np.concatenate([part[0] + start for part, start in zip(parts, self._starts, strict=False)])
         scores = np.concatenate([part[1] for part in parts])
+        return self.best(ids, scores, depth)
+
+    def best(self, ids: Ids, scores: Float32, depth: int) -> Ranking:
+        """The best `depth` of some chunks: by score, ties by chunk id."""
         if len(scores) > depth:
             cut = np.partition(scores, len(scores) - depth)[len(scores) - depth]
             ids, scores = ids[scores >= cut], scores[scores >= cut]
@@ -242,6 +277,10 @@ class Snapshot:
             named = zip(runs, self._chunk_ids(ids[order[places]]), order[places].tolist(), strict=True)
             order[places] = [position for _, _, position in sorted(named)]
         return order
+
+    def names(self, ids: Ids) -> tuple[list[str], list[str]]:
+        """The ids of given chunks, and of their documents."""
+        return self._chunk_ids(ids), [self.doc_id(number) for number in ids.tolist()]
 
     def _chunk_ids(self, ids: Ids) -> list[str]:
         found = np.empty(len(ids), object)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from pipeline.errors import (
     CorruptIndexError,
@@ -20,8 +19,8 @@ from pipeline.errors import (
     IncompatibleIndexError,
     IndexNotFoundError,
     PipelineError,
+    ServiceError,
 )
-from pipeline.index import manifest as manifests
 from pipeline.query.access import ALL_GROUPS, Groups
 from pipeline.query.searcher import Index
 from pipeline.serve.guard.gate import CALLER
@@ -92,7 +91,7 @@ class IndexHolder:
     def look(self) -> bool:
         """Move on to the live generation if there is another; whether it did. Raises nothing."""
         with self._refreshing, self.lent(ALL_GROUPS) as now:
-            newest = _newest(self.path)
+            newest = now.newest()
             self._looks += 1
             if newest == now.manifest.generation:
                 self._is_refused(None)
@@ -146,13 +145,6 @@ class IndexHolder:
             self._let_go(held)
 
 
-def _newest(path: Path) -> int | None:
-    try:
-        return manifests.live_number(path) or None
-    except OSError:
-        return None
-
-
 def _warm(index: Index) -> None:
     """Search once, so that the first who asks need not wait for files to be opened, and damage shows."""
     index.search(_WARM_UP, k=1, mode=None, rerank="none")
@@ -168,6 +160,8 @@ def _in_words(error: Exception) -> str:
             return "gone"
         case EncoderError():
             return "its encoder cannot be used"
+        case ServiceError():
+            return "its shards cannot be asked"
         case PipelineError():
             return "it cannot be searched"
     return "it cannot be opened"

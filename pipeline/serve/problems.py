@@ -11,7 +11,14 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from pipeline.errors import EncoderError, IndexStoreError, PipelineError, QueryError
+from pipeline.errors import (
+    EncoderError,
+    IndexStoreError,
+    PipelineError,
+    QueryError,
+    ServiceError,
+    ShardsFailedError,
+)
 from pipeline.serve.schemas.base import ErrorAnswer, ProblemAnswer, WrongValue
 
 MEDIA_TYPE = "application/problem+json"
@@ -75,6 +82,13 @@ def as_problem(error: Exception, folders: Mapping[str, Path], request_id: str) -
     if isinstance(error, IndexStoreError):
         log.error("request %s: %s", request_id, error)
         return Problem(503, "the index could not be read; the service's log says why")
+    if isinstance(error, ShardsFailedError):
+        log.error("request %s: %s", request_id, error)
+        which = ", ".join(sorted(error.shards))
+        return Problem(503, f"shards of the index did not answer: {which}; the service's log says why")
+    if isinstance(error, ServiceError):
+        log.error("request %s: %s", request_id, error)
+        return Problem(503, "the index's shards could not be asked; the service's log says why")
     if isinstance(error, PipelineError):
         log.error("request %s: %s", request_id, error)
     else:

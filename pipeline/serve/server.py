@@ -18,6 +18,8 @@ from pipeline.serve.app import make_app
 from pipeline.serve.guard.headers import LOOPBACK_NAMES
 from pipeline.serve.guard.keys import VARIABLE
 from pipeline.serve.service import Service
+from pipeline.serve.shards.shard_app import make_shard_app
+from pipeline.serve.shards.shard_service import ShardService
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BACKLOG = 512
@@ -46,14 +48,14 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def make_server(service: Service, host: str) -> Server:
+def make_server(service: Service | ShardService, host: str) -> Server:
     """A server for the service; `host` is where it will listen."""
     settings = service.settings
     hosts = [*settings.hosts, *(LOOPBACK_NAMES if is_loopback(host) else ())]
     if not is_loopback(host) and not settings.hosts:
         hosts = []
     config = uvicorn.Config(
-        make_app(service, hosts),
+        make_app(service, hosts) if isinstance(service, Service) else make_shard_app(service, hosts),
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -87,7 +89,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(
-    service: Service,
+    service: Service | ShardService,
     host: str,
     port: int,
     started: Callable[[str], Any] = lambda url: None,

@@ -5,16 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection
-
-from pipeline.serve.holder import IndexHolder
+from typing import Protocol
 
 log = logging.getLogger(__name__)
+
+
+class Looking(Protocol):
+    """Something that moves on to new generations."""
+
+    def look(self) -> bool:
+        """Move on if there is a newer one; whether it did. Raises nothing."""
 
 
 class Watcher:
     """Lets every holder look, again and again, until it is stopped."""
 
-    def __init__(self, holders: Collection[IndexHolder], seconds: float) -> None:
+    def __init__(self, holders: Collection[Looking], seconds: float) -> None:
         self._holders, self._seconds = holders, seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch generations", daemon=True)

@@ -16,6 +16,7 @@ from pipeline.query.searcher import Index
 from pipeline.serve.guard.keys import NO_KEYS, Keyring
 from pipeline.serve.server import Server, listen, make_server
 from pipeline.serve.service import Service
+from pipeline.serve.shards.shard_service import ShardService
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,14 @@ def serving(
     indexes: Mapping[str, Index], settings: ServeSettings | None = None, keys: Keyring = NO_KEYS
 ) -> Iterator[Live]:
     """A service over open indexes, in a thread of this process. They are closed with it."""
-    settings = settings or ServeSettings(refresh_seconds=3600.0)
-    service = Service.of(indexes, settings, keys)
+    service = Service.of(indexes, settings or ServeSettings(refresh_seconds=3600.0), keys)
+    with listening_for(service) as (url, server), httpx2.Client(base_url=url, timeout=30.0) as client:
+        yield Live(url, service, client, server)
+
+
+@contextmanager
+def listening_for(service: Service | ShardService) -> Iterator[tuple[str, Server]]:
+    """A service that listens on a free port, and is closed in the end: its address, and the server."""
     with listen("127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = make_server(service, "127.0.0.1")
@@ -67,8 +74,7 @@ def serving(
             while not server.started and thread.is_alive() and time.monotonic() < until:
                 time.sleep(0.005)
             assert server.started
-            with httpx2.Client(base_url=url, timeout=30.0) as client:
-                yield Live(url, service, client, server)
+            yield url, server
         finally:
             server.should_exit = True
             thread.join(30)

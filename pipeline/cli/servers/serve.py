@@ -11,6 +11,7 @@ import click
 from pipeline.cli.common import Options
 from pipeline.cli.groups import ReaderArguments, reader_options
 from pipeline.cli.servers.named_indexes import opened_indexes
+from pipeline.cli.servers.sharding import opened_front, shard_of
 
 if TYPE_CHECKING:
     from pipeline.config import ServeSettings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--keys", "key_file", metavar="FILE", type=click.Path(path_type=Path), help="The file of keys.")
 @click.option("--insecure", is_flag=True, help="Listen where others reach it although there is no key.")
+@click.option("--shard", "share", metavar="I/N", help="Be shard I of N of one index: answer a front alone.")
+@click.option("--shards", "urls", metavar="URL,…", help="Be the front of these shards, the first of which is 1/N.")
 @reader_options
 @click.pass_obj
 def serve(
@@ -37,9 +40,15 @@ def serve(
     port: int,
     key_file: Path | None,
     insecure: bool,
+    share: str | None,
+    urls: str | None,
     reader: ReaderArguments,
 ) -> None:
     """Answer searches over HTTP, until a signal ends it."""
+    if share is not None and urls is not None:
+        raise click.UsageError("--shard and --shards: a service is a shard or a front, not both")
+    if urls is not None and named:
+        raise click.UsageError("--index: a front has the index of its shards; leave --index out")
     from pipeline.serve.needed import check_installed
 
     check_installed()
@@ -50,13 +59,19 @@ def serve(
 
     settings: ServeSettings = options.config_or_defaults().serve
     keys = load_keys(key_file, os.environ, settings.groups_header, reader.chosen)
-    with opened_indexes(options, named, ALL_GROUPS) as indexes:
+
+    def started(url: str) -> None:
+        options.say(f"listening on {url}", event="listening", url=url)
+
+    if share is not None:
+        service = shard_of(options, named, share, settings, keys)
+        server.serve(service, host, port, started, insecure)
+        return
+    indexes_of = (
+        opened_indexes(options, named, ALL_GROUPS) if urls is None else opened_front(options, urls, settings)
+    )
+    with indexes_of as indexes:
         if not (keys or settings.groups_header or reader.chosen):
             for index in indexes.values():
                 reader.warn(options, index.for_groups(NO_GROUPS))
-        service = Service.of(indexes, settings, keys)
-
-        def started(url: str) -> None:
-            options.say(f"listening on {url}", event="listening", url=url)
-
-        server.serve(service, host, port, started, insecure)
+        server.serve(Service.of(indexes, settings, keys), host, port, started, insecure)

@@ -6,7 +6,7 @@ A condition that is given the same values answers the same, so it is asked once 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,27 @@ class Column:
     name: str
     kind: Kind
     spellings: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedColumn:
+    """What a column of an index is called, and of which kind the values of all its segments are."""
+
+    name: str
+    kind: Kind
+
+
+def agreed(segments: Iterable[Iterable[tuple[str, Kind]]]) -> list[AgreedColumn]:
+    """The columns of an index: those that all chunks have, then the metadata keys in order. `segments`: the name
+    and kind of each column of each of them."""
+    found: dict[str, list[tuple[str, Kind]]] = {name: [] for name in CHUNK_COLUMNS}
+    for name, kind in (pair for segment in segments for pair in segment):
+        found.setdefault(name.lower(), []).append((name, kind))
+    metadata = sorted(name for name in found if name not in CHUNK_COLUMNS and name != ROW)
+    return [
+        AgreedColumn(max((one for one, _ in found[name]), default=name), common(kind for _, kind in found[name]))
+        for name in [*CHUNK_COLUMNS, *metadata]
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +108,34 @@ class Combinations:
 class ColumnTable:
     """The columns of a snapshot's segments, typed by the values of all of them."""
 
-    def __init__(self, segments: Sequence[SegmentColumns], among: Sequence[Mask] | None = None) -> None:
+    def __init__(
+        self,
+        segments: Sequence[SegmentColumns],
+        among: Sequence[Mask] | None = None,
+        whole: Sequence[AgreedColumn] | None = None,
+    ) -> None:
         """`among`: for each segment, the chunks that a reader may know of. Conditions are asked of their values
-        alone, as an error could tell of others, and a key that none of them has is no column."""
+        alone, as an error could tell of others, and a key that none of them has is no column. `whole`: the columns
+        of the index that these segments are a part of; by default they are all of it."""
         self.segments = tuple(segments)
         self._among = among
-        places: dict[str, list[str | None]] = {name: [] for name in CHUNK_COLUMNS}
-        for number, segment in enumerate(self.segments):
-            for name in self._known(number, segment):
-                found = places.setdefault(name.lower(), [])
-                found += [None] * (number - len(found)) + [name]
-        metadata = sorted(name for name in places if name not in CHUNK_COLUMNS and name != ROW)
-        self._columns = {name: self._column(places[name]) for name in [*CHUNK_COLUMNS, *metadata]}
+        found = self.found()
+        spellings = [{name.lower(): name for name, _ in one} for one in found]
+        self._columns = {
+            one.name.lower(): Column(one.name, one.kind, tuple(names.get(one.name.lower()) for names in spellings))
+            for one in (agreed(found) if whole is None else whole)
+        }
+
+    def found(self) -> list[list[tuple[str, Kind]]]:
+        """For each segment, its columns and of which kind their values are."""
+        pairs = enumerate(self.segments)
+        return [[(name, one.kind(name)) for name in self._known(number, one)] for number, one in pairs]
 
     def _known(self, number: int, segment: SegmentColumns) -> list[str]:
         if self._among is None:
             return list(segment.names)
         mask = self._among[number]
         return [name for name in segment.names if name in CHUNK_COLUMNS or segment.codes(name)[mask].any()]
-
-    def _column(self, places: Sequence[str | None]) -> Column:
-        spellings = (*places, *[None] * (len(self.segments) - len(places)))
-        pairs = zip(self.segments, spellings, strict=True)
-        kinds = [segment.kind(name) for segment, name in pairs if name is not None]
-        return Column(max(filter(None, spellings)), common(kinds), spellings)
 
     @property
     def names(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pipeline.index.segment import Mask
 from pipeline.query.snapshot import Float64, Ids, Ranking
@@ -31,6 +31,15 @@ class EncodedQueries:
         """Token-level vectors of query `i`, float32 (tokens, d), if the encoder gave them."""
         rows = self.multivectors
         return None if rows is None else rows.vectors[int(rows.offsets[i]) : int(rows.offsets[i + 1])]
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """What a leg found together with others. `rankings`: for each query; `scores`: this leg's exact scores of all
+    that any of the legs found for the query, by ascending number."""
+
+    rankings: list[Ranking]
+    scores: list[Float64]
 
 
 class Leg(ABC, Generic[Query]):
@@ -61,6 +70,17 @@ class Leg(ABC, Generic[Query]):
     def scores(self, query: Query, ids: Ids) -> Float64:
         """Score given chunks exactly: the same bits that `candidates` gives for them."""
 
+    def search_jointly(
+        self, legs: Sequence[tuple[Leg[Any], Sequence[Any]]], depth: int, kept: Sequence[Mask] | None
+    ) -> list[Joint] | None:
+        """Find candidates of several legs, this one among them, and complete their scores, where one question to
+        somebody else answers all of it; `None`: leg by leg, then complete."""
+        return None
+
+    def complete(self, queries: Sequence[Query], ids: Sequence[Ids]) -> list[Float64]:
+        """Score for each query the chunks given for it, as `scores` does."""
+        return [self.scores(query, some) for query, some in zip(queries, ids, strict=True)]
+
     @abstractmethod
     def passage_score(self, query: Query, passages: Encoded, row: int) -> float:
         """Return what passage `row` would score if it stood in the index."""
@@ -83,3 +103,7 @@ class Leg(ABC, Generic[Query]):
         `tokens`: readable forms of token ids.
         """
         return ()
+
+    def matches_of(self, query: Query, ids: Ids, tokens: Mapping[int, str]) -> list[tuple[TokenMatch, ...]]:
+        """Explain the scores of several chunks, each as `matches` does."""
+        return [self.matches(query, int(number), tokens) for number in ids]

@@ -30,7 +30,7 @@ class DenseLeg(Leg[Float32]):
     @property
     def is_exact(self) -> bool:
         """Whether every segment's rows are scanned."""
-        return all(DENSE.is_scanned(segment.entry) for segment in self._snapshot.segments)
+        return all(DENSE.is_scanned(entry) for entry in self._snapshot.manifest.segments)
 
     def prepare(self, queries: EncodedQueries) -> list[Float32] | None:
         """Return the vectors."""

@@ -26,15 +26,17 @@ class LexicalLeg(Leg[SparseQuery]):
 
     name = names.LEXICAL
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, mean_length: float | None = None) -> None:
+        """`mean_length`: of the chunks of the whole index, where the snapshot is a part of it."""
         self._snapshot = snapshot
+        self._known_length = mean_length
         self._parameters = snapshot.manifest.lexical
         self._is_bm25 = self._parameters.kind == "bm25"
 
     @property
     def is_exact(self) -> bool:
         """Whether every segment's postings are read, and no approximate index proposes chunks."""
-        return all(segment.entry.lexical is None for segment in self._snapshot.segments)
+        return all(entry.lexical is None for entry in self._snapshot.manifest.segments)
 
     @property
     def scores_all(self) -> bool:
@@ -50,9 +52,7 @@ class LexicalLeg(Leg[SparseQuery]):
         """Query weights: the encoder's own, or for BM25 count · ln(1 + (N - df + 0.5) / (df + 0.5))."""
         if not self._is_bm25:
             return SparseQuery(token_ids, weights)
-        counts = np.zeros(len(token_ids), np.int64)
-        for segment in self._snapshot.segments:
-            counts += segment.open(LEXICAL).document_frequencies(token_ids, segment.deleted)
+        counts = self._snapshot.frequencies(token_ids)
         idf = np.log1p((self._snapshot.manifest.chunks - counts + 0.5) / (counts + 0.5))
         known = counts > 0
         return SparseQuery(token_ids[known], (weights * idf).astype(np.float32)[known])
@@ -117,26 +117,37 @@ class LexicalLeg(Leg[SparseQuery]):
         weights = query.weights.astype(np.float64)
         if self._is_bm25:
             return weights * (self._parameters.k1 + 1)
-        stored = [segment.open(LEXICAL).largest_weights(query.token_ids) for segment in self._snapshot.segments]
-        return weights * np.max(stored, axis=0) if stored else np.zeros(0)
+        return weights * self.largest_weights(query.token_ids)
+
+    def largest_weights(self, token_ids: npt.NDArray[np.uint64]) -> Float32:
+        """Return for each token its largest stored weight; zero where it is absent."""
+        stored = [segment.open(LEXICAL).largest_weights(token_ids) for segment in self._snapshot.segments]
+        largest: Float32 = np.max([np.zeros(len(token_ids), np.float32), *stored], axis=0)
+        return largest
 
     def matches(self, query: SparseQuery, number: int, tokens: Mapping[int, str]) -> tuple[TokenMatch, ...]:
         """Return the tokens that a chunk shares with the query, heaviest first."""
-        ((segment, _, ordinals),) = self._snapshot.by_segment(np.array([number]))
-        inverted = self._snapshot.segments[segment].open(LEXICAL)
-        added = inverted.contributions(query, ordinals, self._saturations[segment])[:, 0]
-        found = [
-            TokenMatch(tokens.get(int(token), f"token {token}"), float(weight), float(part / weight), float(part))
-            for token, weight, part in zip(query.token_ids, query.weights, added, strict=True)
-            if part > 0
-        ]
-        return tuple(sorted(found, key=lambda match: (-match.contribution, match.token)))
+        (found,) = self.matches_of(query, np.array([number]), tokens)
+        return found
+
+    def matches_of(self, query: SparseQuery, ids: Ids, tokens: Mapping[int, str]) -> list[tuple[TokenMatch, ...]]:
+        """Return the same of several chunks."""
+        return [_matches(query, added, tokens) for added in self.contributions(query, ids).T]
+
+    def contributions(self, query: SparseQuery, ids: Ids) -> Float32:
+        """Return what each token adds to each chunk's score: float32 (tokens, chunks)."""
+        result = np.zeros((len(query.token_ids), len(ids)), np.float32)
+        for number, inside, ordinals in self._snapshot.by_segment(ids):
+            inverted = self._snapshot.segments[number].open(LEXICAL)
+            result[:, inside] = inverted.contributions(query, ordinals, self._saturations[number])
+        return result
 
     @shared_property
     def _mean_length(self) -> float:
         """Mean sum of the stored weights of live chunks."""
-        total = sum(_live_length(segment) for segment in self._snapshot.segments)
-        return total / max(self._snapshot.manifest.chunks, 1) or 1.0
+        if self._known_length is not None:
+            return self._known_length
+        return mean_length(live_lengths(self._snapshot), self._snapshot.manifest.chunks)
 
     @shared_property
     def _saturations(self) -> list[Saturation | None]:
@@ -162,6 +173,25 @@ def search_segment(
     if saturation is None and (approximate := segment.open(SEISMIC)) is not None:
         found = approximate.search(inverted, query, depth, excluded)
     return inverted.search(query, depth, excluded, saturation, pool) if found is None else found
+
+
+def mean_length(lengths: Sequence[float], chunks: int) -> float:
+    """Return the mean length of an index's live chunks. `lengths`: the sum of those of each segment."""
+    return sum(lengths) / max(chunks, 1) or 1.0
+
+
+def live_lengths(snapshot: Snapshot) -> list[float]:
+    """Return for each segment the sum of its live chunks' stored weights."""
+    return [_live_length(segment) for segment in snapshot.segments]
+
+
+def _matches(query: SparseQuery, added: Float32, tokens: Mapping[int, str]) -> tuple[TokenMatch, ...]:
+    found = [
+        TokenMatch(tokens.get(int(token), f"token {token}"), float(weight), float(part / weight), float(part))
+        for token, weight, part in zip(query.token_ids, query.weights, added, strict=True)
+        if part > 0
+    ]
+    return tuple(sorted(found, key=lambda match: (-match.contribution, match.token)))
 
 
 def _live_length(segment: Segment) -> float:

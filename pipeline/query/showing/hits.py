@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.query.ranked import Ranked, Reranked, Side
 from pipeline.query.showing.context import surroundings
-from pipeline.query.snapshot import Snapshot
+from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import Hit, LegScore, TokenMatch
 
 
@@ -16,10 +16,13 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
     `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`.
     """
     hits = []
+    numbers = ranked.ids[ranked.order]
+    snapshot.foresee(numbers, texts=True, around=context)
+    explained = tokens is not None
+    matches = _matches(ranked.sides, numbers, tokens) if tokens is not None else [()] * len(numbers)
     for rank, position in enumerate(ranked.order, 1):
         number = int(ranked.ids[position])
         chunk = snapshot.chunk(number)
-        explained = tokens is not None
         legs = {c.name: _leg(ranked, row, int(position), explained) for row, c in enumerate(ranked.columns)}
         around = surroundings(snapshot, number, chunk, context) if context else (None, None)
         legs |= _second_look(ranked.reranked, int(position), explained)
@@ -37,7 +40,7 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
                 metadata=chunk.metadata,
                 source=chunk.source,
                 legs=legs,
-                matches=_matches(ranked.sides, number, tokens) if tokens is not None else (),
+                matches=matches[rank - 1],
                 before=around[0],
                 after=around[1],
             )
@@ -75,5 +78,6 @@ def _reranked_leg(reranked: Reranked, row: int, position: int, score: float, ran
     return LegScore(score, rank, float(normalized), reranked.weights[row], float(contribution))
 
 
-def _matches(sides: Sequence[Side], number: int, tokens: Mapping[int, str]) -> tuple[TokenMatch, ...]:
-    return tuple(match for side in sides for match in side.leg.matches(side.query, number, tokens))
+def _matches(sides: Sequence[Side], numbers: Ids, tokens: Mapping[int, str]) -> list[tuple[TokenMatch, ...]]:
+    found = [side.leg.matches_of(side.query, numbers, tokens) for side in sides]
+    return [tuple(match for matches in of_one for match in matches) for of_one in zip(*found, strict=True)]

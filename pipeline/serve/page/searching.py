@@ -47,6 +47,7 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
             highlights=True,
             facets=counted,
             facet_limit=min(LISTED, limits.facet_values),
+            on_shard_failure="error",
         )
     except ValidationError as error:
         raise wrong_values(error) from None

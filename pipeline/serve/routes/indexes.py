@@ -20,6 +20,7 @@ from pipeline.serve.schemas.indexes import (
     RefusedAnswer,
     StatusAnswer,
 )
+from pipeline.serve.shards.trying import answer_of
 
 
 def list_indexes(call: Call) -> IndexesAnswer:
@@ -52,7 +53,8 @@ def show_index(call: Call) -> StatusAnswer:
 def show_document(call: Call) -> DocumentAnswer:
     """A document's chunks in order."""
     holder = call.service.holder(call.parameters_as(DocumentParameters).index)
-    with holder.lent() as index:
+
+    def work(index: Index) -> DocumentAnswer:
         chunks = index.document(call.path["doc_id"])
         if not chunks:
             raise Problem(404, "the index has no such document")
@@ -74,6 +76,8 @@ def show_document(call: Call) -> DocumentAnswer:
                 for chunk in chunks
             ],
         )
+
+    return answer_of(holder, work)[0]
 
 
 def refused_answer(holder: IndexHolder) -> RefusedAnswer | None:

@@ -22,6 +22,7 @@ from pipeline.serve.schemas.search import (
     SearchParameters,
     TrustAnswer,
 )
+from pipeline.serve.shards.trying import answer_of
 
 
 def search(call: Call) -> SearchAnswer:
@@ -39,28 +40,32 @@ def answered(call: Call, body: SearchBody) -> SearchAnswer:
     limits = call.service.settings.limits
     _check(body, limits)
     holder = call.service.holder(body.index)
-    with holder.lent() as index:
-        started = time.perf_counter()
-        request = as_request(index, body, limits)
-        found = index.answer(request)
-        trust = index.trust(request) if request.explain else [()] * len(found)
-        results = [
-            QueryAnswer(
-                query=text,
-                hits=[hit_answer(hit, text if body.highlights else None, index) for hit in hits],
-                trust=[TrustAnswer(leg=one.leg, weight=one.weight, words=one.words) for one in why],
-            )
-            for text, hits, why in zip(request.texts, found, trust, strict=True)
-        ]
-        facets = _counted(index, body)
-        call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
-        return SearchAnswer(
-            index=holder.name,
-            generation=index.manifest.generation,
-            mode=body.mode or index.settings.mode,
-            results=results,
-            facets=facets,
+    wanted = body.on_shard_failure or call.service.settings.on_shard_failure
+    started = time.perf_counter()
+    found, missing = answer_of(holder, lambda index: _answer(index, holder.name, body, limits), wanted == "partial")
+    call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
+    return found.model_copy(update={"partial": True, "missing_shards": list(missing)}) if missing else found
+
+
+def _answer(index: Index, name: str, body: SearchBody, limits: ServeLimits) -> SearchAnswer:
+    request = as_request(index, body, limits)
+    found = index.answer(request)
+    trust = index.trust(request) if request.explain else [()] * len(found)
+    results = [
+        QueryAnswer(
+            query=text,
+            hits=[hit_answer(hit, text if body.highlights else None, index) for hit in hits],
+            trust=[TrustAnswer(leg=one.leg, weight=one.weight, words=one.words) for one in why],
         )
+        for text, hits, why in zip(request.texts, found, trust, strict=True)
+    ]
+    return SearchAnswer(
+        index=name,
+        generation=index.manifest.generation,
+        mode=body.mode or index.settings.mode,
+        results=results,
+        facets=_counted(index, body),
+    )
 
 
 def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchRequest:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
+from pipeline.query.searcher import Index
 from pipeline.query.similar import Examples
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.problems import Problem
 from pipeline.serve.routes.limits import at_most
 from pipeline.serve.schemas.hits import hit_answer
 from pipeline.serve.schemas.similar import SimilarAnswer, SimilarParameters
+from pipeline.serve.shards.trying import answer_of
 
 
 def similar(call: Call) -> SimilarAnswer:
@@ -18,8 +20,9 @@ def similar(call: Call) -> SimilarAnswer:
     at_most("k", asked.k, limits.k)
     at_most("context", asked.context, limits.context)
     holder = call.service.holder(asked.index)
-    with holder.lent() as index:
-        started = time.perf_counter()
+    started = time.perf_counter()
+
+    def work(index: Index) -> SimilarAnswer:
         if not index.document(asked.doc_id):
             raise Problem(404, "the index has no such document")
         k = asked.k or min(index.settings.k, limits.k)
@@ -31,7 +34,6 @@ def similar(call: Call) -> SimilarAnswer:
             collapse=asked.collapse,
             context=asked.context,
         )
-        call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
         return SimilarAnswer(
             index=holder.name,
             generation=index.manifest.generation,
@@ -39,6 +41,10 @@ def similar(call: Call) -> SimilarAnswer:
             doc_id=asked.doc_id,
             hits=[hit_answer(hit, None, index) for hit in hits],
         )
+
+    found, _ = answer_of(holder, work)
+    call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
+    return found
 
 
 ENDPOINTS = (

@@ -20,6 +20,7 @@ from pipeline.serve.schemas.vector_stores import (
     StoreSearchBody,
     attributes,
 )
+from pipeline.serve.shards.trying import answer_of
 
 
 def search_vector_store(call: Call) -> StorePageAnswer:
@@ -28,8 +29,9 @@ def search_vector_store(call: Call) -> StorePageAnswer:
     body = call.body_as(StoreSearchBody)
     checked_queries(body.queries, call.service.settings.limits)
     ranking = body.ranking_options
-    with call.service.holder(call.path["index"]).lent() as index:
-        started = time.perf_counter()
+    started = time.perf_counter()
+
+    def work(index: Index) -> list[Hit]:
         request = SearchRequest.for_texts(
             index,
             body.queries,
@@ -37,8 +39,10 @@ def search_vector_store(call: Call) -> StorePageAnswer:
             where=None if body.filters is None else translation(index).condition(body.filters),
             rerank=NONE if ranking is not None and ranking.ranker == "none" else None,
         )
-        hits = _together(index.answer(request))[: body.max_num_results]
-        call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
+        return _together(index.answer(request))[: body.max_num_results]
+
+    hits, _ = answer_of(call.service.holder(call.path["index"]), work)
+    call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
     threshold = ranking.score_threshold if ranking is not None else None
     kept = [hit for hit in hits if threshold is None or hit.score >= threshold]
     return StorePageAnswer(search_query=body.queries, data=[_store_hit(hit) for hit in kept])

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from pipeline.config import FusionSettings
+from pipeline.config.serve import OnShardFailure
 from pipeline.names import Mode
 from pipeline.serve.schemas.base import Answer, Body, Parameters
 
@@ -14,6 +15,7 @@ QueryText = Annotated[str, Field(min_length=1)]
 _INDEX = "Name of the index; the first one that the service has, unless it is said."
 _FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
 _FACETS = "Metadata fields whose values are counted, over all chunks or those that `filter` keeps."
+_SHARDS = "Where the index is with shards and some fail: an answer without them, or an error."
 _RERANK = "`none`, `multivectors`, or the cross-encoder that the service is configured with, by its name."
 
 
@@ -38,6 +40,7 @@ class SearchBody(Body):
     highlights: bool = Field(default=False, description="Show where the query's words stand.")
     facets: list[str] = Field(default=[], description=_FACETS)
     facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
+    on_shard_failure: OnShardFailure | None = Field(default=None, description=_SHARDS)
 
     @property
     def queries(self) -> list[str]:
@@ -63,6 +66,7 @@ class SearchParameters(Parameters):
     highlights: bool = False
     facets: str = Field(default="", description="Fields to count, with commas between them.")
     facet_limit: int = Field(default=10, ge=1)
+    on_shard_failure: OnShardFailure | None = Field(default=None, description=_SHARDS)
 
     def as_body(self) -> SearchBody:
         """The same search as JSON would ask for it."""
@@ -166,3 +170,7 @@ class SearchAnswer(Answer):
     mode: str
     results: list[QueryAnswer]
     facets: list[FacetAnswer] = Field(default=[])
+    partial: bool = False
+    """Whether shards of the index failed, and this is what the others have."""
+    missing_shards: list[str] = Field(default=[])
+    """Those shards, such as `2/3`."""

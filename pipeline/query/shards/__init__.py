@@ -1,0 +1,1 @@
+"""One index over several machines: shares of its segments that others search, asked as one."""
