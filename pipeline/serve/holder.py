@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from pipeline.errors import (
     CorruptIndexError,
     EncoderError,
     IncompatibleIndexError,
     IndexNotFoundError,
+    IndexStoreError,
+    ObjectStoreError,
     PipelineError,
 )
-from pipeline.index import manifest as manifests
 from pipeline.query.access import ALL_GROUPS, Groups
 from pipeline.query.searcher import Index
 from pipeline.serve.guard.gate import CALLER
@@ -92,7 +92,7 @@ class IndexHolder:
     def look(self) -> bool:
         """Move on to the live generation if there is another; whether it did. Raises nothing."""
         with self._refreshing, self.lent(ALL_GROUPS) as now:
-            newest = _newest(self.path)
+            newest = _newest(now)
             self._looks += 1
             if newest == now.manifest.generation:
                 self._is_refused(None)
@@ -146,10 +146,10 @@ class IndexHolder:
             self._let_go(held)
 
 
-def _newest(path: Path) -> int | None:
+def _newest(index: Index) -> int | None:
     try:
-        return manifests.live_number(path) or None
-    except OSError:
+        return index.newest() or None
+    except (OSError, IndexStoreError):
         return None
 
 
@@ -166,6 +166,8 @@ def _in_words(error: Exception) -> str:
             return "damaged"
         case IndexNotFoundError():
             return "gone"
+        case ObjectStoreError():
+            return "its object store cannot be used"
         case EncoderError():
             return "its encoder cannot be used"
         case PipelineError():
