@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pipeline.errors import MissingDependencyError, ObjectStoreError
+from pipeline.errors import IndexNotFoundError, MissingDependencyError, ObjectStoreError
 from pipeline.index import files
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Stored:
 class Objects:
     """All objects below an address (`config.remote.checked_url`). For any threads, but not for forked children.
 
-    Every method raises `ObjectStoreError`, and none repeats what a server said.
+    Every method raises `ObjectStoreError`, or `IndexNotFoundError` for a folder that is not there. None repeats
+    what a server said.
     """
 
     url: str
@@ -233,8 +234,8 @@ def _connected(url: str, timeout_seconds: float) -> ObjectStore:
     except (_errors().BaseError, ValueError):
         scheme = url.partition(":")[0]
         if scheme == "file":
-            raise ObjectStoreError(
-                f"{url}: there is no such folder; a build makes it, or correct the address"
+            raise IndexNotFoundError(
+                f"{url}: there is no such folder; `pipeline build` makes it, or correct the address"
             ) from None
         raise ObjectStoreError(
             f"{url}: the environment does not say how to reach it, or says it wrongly; "

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.errors import CorruptIndexError, IndexStoreError, ObjectStoreError, OvertakenError
@@ -22,6 +22,8 @@ from pipeline.remote.layout import PROBES, SEGMENTS, generation_key, segment_key
 from pipeline.remote.place import RemoteIndex
 
 log = logging.getLogger(__name__)
+
+_NEVER, _ALWAYS = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def check_writable(remote: RemoteIndex) -> datetime:
@@ -65,12 +67,15 @@ def push(remote: RemoteIndex, manifest: Manifest, progress: ProgressFactory = si
         )
     with contextlib.suppress(FileExistsError):  # a reader of this machine has fetched it already
         manifests.publish(remote.folder, manifest)
-    _upload(remote, manifest, None, None, silent)
+    _upload(remote, manifest)
 
 
-def restore(remote: RemoteIndex, manifest: Manifest) -> int:
-    """Write the files of a published generation that the store lacks and the local copy has; returns how many."""
-    return _upload(remote, manifest, None, None, silent)
+def restore(remote: RemoteIndex, manifest: Manifest, every_file: bool = False) -> int:
+    """Write the files of a published generation again that the store lacks, or all of them; returns how many.
+
+    Raises `CorruptIndexError` where they are damaged here.
+    """
+    return _upload(remote, manifest, old=_ALWAYS if every_file else _NEVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +95,21 @@ def _live(remote: RemoteIndex, number: int) -> Iterable[manifests.SegmentEntry]:
 def _upload(
     remote: RemoteIndex,
     manifest: Manifest,
-    named: set[str] | None,
-    old: datetime | None,
-    progress: ProgressFactory,
+    named: Collection[str] = (),
+    old: datetime = _NEVER,
+    progress: ProgressFactory = silent,
 ) -> int:
     """Write files that the store lacks; returns how many.
 
-    What it has but no live generation names (`named`) is written again if it is `old`: else a collection might
-    remove it before the generation is published.
+    What it has but no live generation names (`named`) is written again if it is as old as `old`: else a collection
+    might remove it before the generation is published.
     """
     stored = {one.key: one for one in remote.objects.list(f"{SEGMENTS}/")}
     missing = []
     for entry in manifest.segments:
         for key, file in segment_keys(entry).items():
             there = stored.get(key)
-            is_there = there is not None and there.size == file.size
-            is_safe = named is None or old is None or key in named or (there is not None and there.written > old)
-            if not (is_there and is_safe):
+            if there is None or there.size != file.size or (there.written <= old and key not in named):
                 path = remote.folder / SEGMENT_FOLDERS / entry.segment_id / file.name
                 missing.append(_Upload(key, file, path))
     total = sum(one.file.size for one in missing)
