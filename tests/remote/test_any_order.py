@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import IndexNotFoundError, IndexStoreError, OvertakenError
+from pipeline.index import files
 from pipeline.query.searcher import open_index
 from pipeline.remote.collect import collect
 from pipeline.remote.download import Wanted, download
@@ -25,12 +26,14 @@ class Interruption(BaseException):
 
 
 class Interrupting:
-    """Lets so many calls to the store pass, and then ends the process that makes them."""
+    """Lets so many calls to the store and writes to the disk pass, and then ends the process that makes them."""
 
     def __init__(self, patch: pytest.MonkeyPatch, calls: int) -> None:
         self._left = calls
         for name in ("read", "read_range", "write", "create", "list", "head", "delete"):
             patch.setattr(Objects, name, self._counted(getattr(Objects, name)))
+        for name in ("adopt_folder", "replace_file", "write_new_file"):
+            patch.setattr(files, name, self._counted(getattr(files, name)))
 
     def _counted(self, call: Callable[..., object]) -> Callable[..., object]:
         def counted(*given: object, **named: object) -> object:
@@ -46,12 +49,12 @@ STEPS = st.one_of(
     st.tuples(st.just("publish"), st.integers(0, 1), st.integers(0, 2)),
     st.tuples(st.just("read"), st.integers(0, 2), st.just(0)),
     st.tuples(st.just("collect"), st.integers(0, 1), st.integers(1, 2)),
-    st.tuples(st.just("dying publish"), st.integers(0, 1), st.integers(0, 30)),
-    st.tuples(st.just("dying read"), st.integers(0, 2), st.integers(0, 12)),
+    st.tuples(st.just("dying publish"), st.integers(0, 1), st.integers(0, 45)),
+    st.tuples(st.just("dying read"), st.integers(0, 2), st.integers(0, 30)),
 )
 
 
-@settings(max_examples=10)
+@settings(max_examples=12)
 @given(steps=st.lists(STEPS, min_size=2, max_size=7))
 def test_any_order_leaves_readers_on_complete_generations(
     nights: Nights, steps: list[tuple[str, int, int]]
@@ -95,8 +98,6 @@ def test_any_order_leaves_readers_on_complete_generations(
     faults=st.lists(st.sampled_from(["short", "wrong", "gone", "right"]), max_size=8),
 )
 def test_a_file_has_its_name_only_if_it_is_whole(sizes: list[int], faults: list[str]) -> None:
-    from pipeline.index import files
-
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.remote.download.PART_BYTES", 64)
         folder, left = Path(name), list(faults)
