@@ -11,7 +11,9 @@
     │   ├── IndexNotFoundError      no index, or no complete generation, at that path
     │   ├── CorruptIndexError       a file is missing, truncated, altered or inconsistent
     │   ├── IncompatibleIndexError  built with another encoder, chunker or format
-    │   └── IndexLockedError        another process is writing to the index
+    │   ├── IndexLockedError        another process is writing to the index
+    │   ├── OvertakenError          another builder has published a generation of this number in the object store
+    │   └── ObjectStoreError        an object store does not answer, refuses, or has not what it should have
     ├── GateRefusedError            a finished build did not pass the quality gate; it stays staged
     ├── ServiceError                a search service cannot be reached, refuses to answer or answers something else
     │   └── ShardsFailedError       shards of an index did not answer; says which
@@ -73,6 +75,18 @@ class IncompatibleIndexError(IndexStoreError):
 
 class IndexLockedError(IndexStoreError):
     """Another process holds the writer lock."""
+
+
+class OvertakenError(IndexStoreError):
+    """Another builder was the first to publish the next generation of an index in an object store."""
+
+
+class ObjectStoreError(IndexStoreError):
+    """An object store cannot be used. `unreachable`: it did not answer, so that another try may be worth it."""
+
+    def __init__(self, message: str, *, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
 
 
 class GateRefusedError(PipelineError):

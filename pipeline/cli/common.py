@@ -132,30 +132,20 @@ class Options:
         with own_process.importing():
             from pipeline.query.searcher import open_index
 
-        if index_path is not None:
-            opened = open_index(
-                index_path,
-                generation=generation,
-                encoder=self.encoder,
-                settings=self.config_or_defaults().query,
-                groups=groups,
-            )
-        else:
-            config = self.config()
-            opened = open_index(
-                config.index_path,
-                generation=generation,
-                encoder=self.encoder or config.encoder,
-                base=config.base,
-                settings=config.query,
-                groups=groups,
-            )
+        from pipeline.config.remote import is_url
+
+        config = self.config() if index_path is None else self.config_or_defaults()
+        opened = open_index(
+            index_path or config.index_url or config.index_path,
+            generation=generation,
+            encoder=self.encoder or (config.encoder if index_path is None else None),
+            base=config.base if index_path is None or is_url(index_path) else Path(),
+            settings=config.query,
+            groups=groups,
+            remote=config.remote,
+        )
         with opened:
             yield opened
-
-    def index_folder(self, index_path: str | None) -> Path:
-        """The folder that `--index` or the configuration names."""
-        return Path(index_path) if index_path is not None else self.config().index_path
 
 
 def collected(**records: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -315,7 +305,7 @@ def _exit_code(error: errors.PipelineError) -> int:
             return EXIT_REJECTS
         case errors.DeletionGuardError() | errors.GateRefusedError():
             return EXIT_REFUSED
-        case errors.IndexLockedError():
+        case errors.IndexLockedError() | errors.OvertakenError():
             return EXIT_LOCKED
     return EXIT_FAILED
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import EXIT_FAILED, EXIT_NOTHING_TO_DO, EXIT_OK, Generation, Options
+from pipeline.cli.places import place_of
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ def verify(
     """Check every file of a generation, and list everything that is wrong."""
     from pipeline.index.upkeep.verify import verify as check
 
-    report = check(options.index_folder(index_path), generation, deep)
+    place = place_of(options, index_path)
+    if place.remote is None or generation == "staged":
+        report = check(place.folder, generation, deep)
+    else:
+        from pipeline.remote import upkeep
+
+        report = upkeep.verify(place.remote, generation, deep, options.progress())
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
     else:
@@ -71,7 +78,13 @@ def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json
 
     settings = options.config_or_defaults().segments
     wanted = DenseChoice(settings.dense, settings.recall_target)
-    report = mend(options.index_folder(index_path), wanted, drop_damaged)
+    place, written = place_of(options, index_path), 0
+    if place.remote is None:
+        report = mend(place.folder, wanted, drop_damaged)
+    else:
+        from pipeline.remote import upkeep
+
+        report, written = upkeep.repair(place.remote, wanted, drop_damaged, options.progress())
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
     else:
@@ -79,7 +92,8 @@ def repair(options: Options, index_path: str | None, drop_damaged: bool, as_json
             click.echo(f"rebuilt {file}")
         for lost in report.lost:
             options.warn(f"cannot rebuild {lost.file}: {lost.reason}; {lost.cure}", event="lost", file=lost.file)
-        options.say(_repaired(report), event="repaired", generation=report.generation)
+        again = f", {counted(written, 'object')} written again to the store" if written else ""
+        options.say(_repaired(report) + again, event="repaired", generation=report.generation)
     if report.lost:
         sys.exit(EXIT_FAILED)
 
@@ -106,14 +120,17 @@ def compact(options: Options, index_path: str | None, as_json: bool) -> None:
     from pipeline.index.upkeep.compact import everything
 
     config = options.config_or_defaults()
-    report = merge(
-        options.index_folder(index_path),
-        lambda manifest: everything(manifest, config.segments.max_chunks),
-        dense=DenseChoice(config.segments.dense, config.segments.recall_target),
-        lexical=LexicalChoice(config.segments.lexical, config.segments.recall_target),
-        retain=config.retain,
-        progress=options.progress(),
-    )
+    place = place_of(options, index_path)
+    with place.writing(options, config.retain) as publish:
+        report = merge(
+            place.folder,
+            lambda manifest: everything(manifest, config.segments.max_chunks),
+            dense=DenseChoice(config.segments.dense, config.segments.recall_target),
+            lexical=LexicalChoice(config.segments.lexical, config.segments.recall_target),
+            retain=config.retain,
+            progress=options.progress(),
+            publish=publish,
+        )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report)))
     elif report.published:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import Options, console
+from pipeline.cli.places import place_of
 
 if TYPE_CHECKING:
     from pipeline.job.report.record import BuildRecord
@@ -27,7 +28,7 @@ def report(options: Options, generation: int | None, show: bool, index_path: str
     from pipeline.job.report.record import load, record_path
     from pipeline.render import report_tables
 
-    index = options.index_folder(index_path)
+    index = place_of(options, index_path).folder
     failed = failure.load(index) if generation is None else None
     if failed is not None:
         page, stored = failure.page_path(index).resolve(), failure.record_path(index)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options
+from pipeline.cli.places import place_of
 from pipeline.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def export(
         model = ModelSource(options.config().encoder, options.config().base)
     elif with_model:
         model = ModelSource()
-    report = write(options.index_folder(index_path), target, generation, model=model, extras=extras)
+    folder = place_of(options, index_path).fetched(options, generation)
+    report = write(folder, target, generation, model=model, extras=extras)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
         return
@@ -96,19 +98,21 @@ def _model(report: ExportReport, wanted: bool) -> str:
 
 @click.command(name="import")
 @click.argument("source", metavar="EXPORT", type=click.Path(path_type=Path))
-@click.argument("index", metavar="INDEX", type=click.Path(path_type=Path))
+@click.argument("index", metavar="INDEX")
 @click.option("--new-encoder", is_flag=True, help="Go on with the export's encoder where the index has another.")
 @click.option("--retain", type=click.IntRange(min=1), help="Generations to keep. Default: `retain` (3).")
 @_JSON
 @click.pass_obj
 def import_(
-    options: Options, source: Path, index: Path, new_encoder: bool, retain: int | None, as_json: bool
+    options: Options, source: Path, index: str, new_encoder: bool, retain: int | None, as_json: bool
 ) -> None:
     """Make the folder or archive EXPORT the live generation of INDEX, which may be new."""
     from pipeline.transfer.importing import import_index
 
     kept = options.config_or_defaults().retain if retain is None else retain
-    report = import_index(source, index, new_encoder=new_encoder, retain=kept)
+    place = place_of(options, index)
+    with place.writing(options, kept) as publish:
+        report = import_index(source, place.folder, new_encoder=new_encoder, retain=kept, publish=publish)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(report), ensure_ascii=False))
     else:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.arguments import file_path, shown, text
 from pipeline.config.chunking import ChunkingSettings
 from pipeline.config.encoder import Bm25Settings, EncoderSettings, Local
 from pipeline.config.problems import checked_settings, in_words, load_yaml, nearest
+from pipeline.config.remote import RemoteSettings, checked_url, is_url
 from pipeline.config.search import (
     EndpointSection,
     Expectation,
@@ -39,6 +40,7 @@ __all__ = [
     "GateSettings",
     "IngestSettings",
     "QuerySettings",
+    "RemoteSettings",
     "RerankSettings",
     "SegmentSettings",
     "ServeLimits",
@@ -162,6 +164,7 @@ class Config(Settings):
     query: QuerySettings = QuerySettings()
     gate: GateSettings = GateSettings()
     serve: ServeSettings = ServeSettings()
+    remote: RemoteSettings = RemoteSettings()
     access_field: str | None = Field(default=None, min_length=1)
     retain: int = Field(default=3, ge=1)
     max_delete_ratio: float = Field(default=0.5, ge=0, le=1)
@@ -189,9 +192,24 @@ class Config(Settings):
             )
         return self
 
+    @field_validator("index")
+    @classmethod
+    def _index_is_a_place(cls, index: str) -> str:
+        try:
+            return checked_url(index) if is_url(index) else index
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    @property
+    def index_url(self) -> str | None:
+        """Where in an object store the index is; `None` for one in a folder."""
+        return self.index if is_url(self.index) else None
+
     @property
     def index_path(self) -> Path:
-        """Folder of the index."""
+        """Folder of the index; of its local copy, if it is in an object store."""
+        if self.index_url is not None:
+            return self.remote.local_copy(self.index_url, self.base)
         return self.base / self.index
 
     def source_path(self, source: SourceSettings) -> Path:

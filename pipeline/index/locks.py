@@ -101,6 +101,25 @@ def is_held(path: Path) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def turn(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that others wait for, as readers do who fetch the same files; whether it is held.
+
+    `False` only if it was not to `wait`, or where there are no locks.
+    """
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
 def _holder(descriptor: int) -> str:
     """The process that wrote its number into a lock file; it does so a moment after it has got the lock."""
     for _ in range(20):

@@ -85,6 +85,11 @@ class SegmentEntry:
     dense: DenseParameters | None = None
     lexical: SeismicParameters | None = None
 
+    @property
+    def every_file(self) -> list[FileEntry]:
+        """Its files, its deletions included."""
+        return [*self.files, *([self.deletes] if self.deletes else [])]
+
     def has(self, name: str) -> bool:
         """Whether one of its files has this name."""
         return any(file.name == name for file in self.files)
@@ -200,16 +205,20 @@ def with_live(index: Path, use: Callable[[Manifest], Opened]) -> Opened:
 
 def publish(index: Path, manifest: Manifest) -> None:
     """Make `manifest` the live generation in one atomic step. Raises `FileExistsError` if its number is taken."""
-    files.write_new_file(manifest_path(index, manifest.generation), written(manifest))
+    files.write_new_file(manifest_path(index, manifest.generation), to_bytes(manifest))
 
 
-def written(manifest: Manifest) -> bytes:
-    """The manifest as its file has it, checksum included."""
+def to_bytes(manifest: Manifest) -> bytes:
+    """The manifest as it is written, with its own checksum; the same manifest gives the same bytes."""
     body = _adapter().dump_python(manifest, mode="json")
     if manifest.access_field is None:
         del body["access_field"]  # readers that know of no such field refuse those that have one, and no others
     payload = {**body, "checksum": digest(body)}
-    return (json.dumps(payload, ensure_ascii=False, indent=1) + "\n").encode()
+    return f"{json.dumps(payload, ensure_ascii=False, indent=1)}\n".encode()
+
+
+Publisher = Callable[[Path, Manifest], None]
+"""Makes a generation live in one step, as `publish` does."""
 
 
 def load(index: Path, generation: int) -> Manifest:
@@ -223,11 +232,14 @@ def load(index: Path, generation: int) -> Manifest:
         raise IndexNotFoundError(f"{index}: no generation {generation}; there are: {known}") from None
     except OSError as error:
         raise _corrupt(path, f"cannot be read: {error}") from None
-    return read(path, data, generation)
+    return from_bytes(data, path, generation)
 
 
-def read(path: Path, data: bytes, generation: int) -> Manifest:
-    """Read what `written` gave. `path`: what errors name. Raises `CorruptIndexError`, `IncompatibleIndexError`."""
+def from_bytes(data: bytes, path: Path, generation: int) -> Manifest:
+    """The manifest of this generation that these bytes are. `path`: where they are from, for errors.
+
+    Raises `CorruptIndexError` if they were altered, `IncompatibleIndexError`.
+    """
     try:
         payload = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from pipeline.errors import CorruptIndexError, IndexNotFoundError, IndexStoreErr
 from pipeline.index import candidate, files, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.live import LiveDocuments
-from pipeline.index.manifest import MODELS, Manifest, SegmentEntry, model_folder
+from pipeline.index.manifest import MODELS, Manifest, Publisher, SegmentEntry, model_folder
 from pipeline.index.segment import SEGMENTS, Segment, write_deletes
 from pipeline.index.staging import STAGING
 
@@ -111,9 +111,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def rollback(index: Path, target: int | None = None) -> Manifest:
+def rollback(
+    index: Path,
+    target: int | None = None,
+    *,
+    publish: Publisher = manifests.publish,
+    follows: Manifest | None = None,
+) -> Manifest:
     """Publish an earlier generation again as a new one: `target`, or the newest one there is before the live one.
 
+    `publish`: what makes it live. `follows`: the live generation, where it is not in this folder.
     Raises `IndexNotFoundError` if there is none, `IndexLockedError`, `CorruptIndexError`.
     """
     manifests.latest_generation(index)  # the lock would make a folder where there is none
@@ -129,7 +136,8 @@ def rollback(index: Path, target: int | None = None) -> Manifest:
         for entry in old.segments:
             Segment(index, entry)
         try:
-            shown_by = manifests.load(index, live).access_field  # who may see what is not rolled back
+            follows = follows or manifests.load(index, live)
+            live, shown_by = follows.generation, follows.access_field  # who may see what is not rolled back
         except IndexStoreError:
             shown_by = old.access_field
         restored = dataclasses.replace(
@@ -139,7 +147,7 @@ def rollback(index: Path, target: int | None = None) -> Manifest:
             note=f"rollback to generation {number}",
             access_field=shown_by,
         )
-        manifests.publish(index, restored)
+        publish(index, restored)
         return restored
 
 

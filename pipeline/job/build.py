@@ -19,6 +19,7 @@ from pipeline.errors import (
     ConfigError,
     DeletionGuardError,
     GateRefusedError,
+    IndexNotFoundError,
     IndexStoreError,
     RejectedDocumentsError,
 )
@@ -50,6 +51,9 @@ from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Document, Fingerprint, Rejection
+from pipeline.remote.place import RemoteIndex
+from pipeline.remote.pull import pull
+from pipeline.remote.writing import prepare
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +88,7 @@ def ingest(
     """
     config, watch = configured(config), Stopwatch(reporter(progress))
     wanted, injected = IngestOptions.of(options, **keywords), Injected.passed(encoder, chunker)
-    with _lock(config), failure.noted(config.index_path, watch):
+    with _lock(config, watch), failure.noted(config.index_path, watch):
         config = injected.following(config, wanted.full)
         return _ingest(config, injected.encoder(config), injected, wanted, watch)
 
@@ -107,7 +111,7 @@ def encode(
     injected = Injected.passed(encoder, chunker)
     config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
     index, note, allow_deletes = config.index_path, text("note", note), flag("allow_deletes", allow_deletes)
-    with _lock(config), failure.noted(index, watch):
+    with _lock(config, watch), failure.noted(index, watch):
         wishes = Wishes(_golden(config), note, allow_deletes)
         staged = staging.load_ingest(index)
         if staged is None:
@@ -146,7 +150,7 @@ def build(
     """
     injected, wanted = Injected.passed(encoder, chunker), BuildOptions.of(options, **keywords)
     config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
-    with _lock(config), failure.noted(config.index_path, watch):
+    with _lock(config, watch), failure.noted(config.index_path, watch):
         wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes)
         config = injected.following(config, wanted.full)
         loaded = injected.encoder(config)
@@ -169,7 +173,7 @@ def publish(
     """
     config, force, progress = configured(config), flag("force", force), reporter(progress)
     injected, index = Injected.passed(encoder), config.index_path
-    with _lock(config):
+    with _lock(config, progress):
         manifest = commit.staged_candidate(index)
         if force:
             reasons = "; ".join(manifest.statistics.refusals)
@@ -181,7 +185,7 @@ def publish(
             manifest = dataclasses.replace(manifest, statistics=statistics)
             if statistics.refusals:
                 raise GateRefusedError(commit.refusal(index, manifest))
-        commit.publish(config, manifest)
+        commit.publish(config, manifest, progress)
         _retell(index, manifest)
     return manifest
 
@@ -209,6 +213,9 @@ def plan(
     """Say what `build` would do and cost: compares all sources, writes nothing. Raises what `ingest` raises."""
     config, progress = configured(config), reporter(progress)
     wanted, injected = IngestOptions(full=full, rehash=rehash), Injected.passed(encoder, chunker)
+    if (remote := RemoteIndex.configured(config)) is not None:
+        with contextlib.suppress(IndexNotFoundError):
+            pull(remote, progress=progress)
     config, live = injected.following(config, wanted.full), _followed(config, wanted.full)
     loaded = injected.encoder(config)
     with planning.temporary_index() as name:
@@ -287,8 +294,11 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
 
 
 @contextlib.contextmanager
-def _lock(config: Config) -> Iterator[None]:
-    """The writer lock of the configured index. Raises `ConfigError` if `index` is no place for a folder."""
+def _lock(config: Config, progress: ProgressFactory) -> Iterator[None]:
+    """The writer lock of the configured index; of its local copy, brought up to date, if it is in an object store.
+
+    Raises `ConfigError` if `index` is no place for a folder, `ObjectStoreError` if it cannot be written.
+    """
     try:
         files.make_folder(config.index_path)
     except OSError as error:
@@ -298,6 +308,8 @@ def _lock(config: Config) -> Iterator[None]:
             f"index: {config.index_path}: no folder can be made there: {error.strerror}; correct `index`"
         ) from None
     with store.lock(config.index_path):
+        if (remote := RemoteIndex.configured(config)) is not None:
+            prepare(remote, progress)
         yield
 
 

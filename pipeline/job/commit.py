@@ -32,7 +32,10 @@ from pipeline.job.stopwatch import Stopwatch
 from pipeline.job.vector_check import check_given
 from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
+from pipeline.progress import ProgressFactory
 from pipeline.records import Fingerprint
+from pipeline.remote.place import RemoteIndex
+from pipeline.remote.writing import collect_after, publisher
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ def encode_and_publish(
         candidate.stage(index, manifest)
         staging.discard_ingest(index)
     else:
-        publish(config, manifest)
+        publish(config, manifest, watch)
     with _not_the_builds_fault(index, "the build's report is missing"):
         record = build_report.record(manifest, evidence, report, watch, encoded.encoded_chunks, lengths)
         write(index, record)
@@ -123,13 +126,18 @@ def _kept(index: Path, staged: StagedIngest, live: Manifest) -> list[SegmentEntr
     return kept
 
 
-def publish(config: Config, manifest: Manifest) -> None:
-    """Make a finished generation live and remove what it was made of. Call with the lock held."""
-    index = config.index_path
-    manifests.publish(index, manifest)
+def publish(config: Config, manifest: Manifest, progress: ProgressFactory) -> None:
+    """Make a finished generation live and remove what it was made of. Call with the lock held.
+
+    Raises `OvertakenError`, `ObjectStoreError` for an index in an object store.
+    """
+    index, remote = config.index_path, RemoteIndex.configured(config)
+    publisher(remote, progress)(index, manifest)
     with _not_the_builds_fault(index, "what is not needed any more could not all be removed"):
         staging.clear(index)
         store.collect_garbage(index, config.retain)
+        if remote is not None:
+            collect_after(remote, config.retain)
 
 
 @contextlib.contextmanager

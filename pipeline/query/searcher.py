@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from pipeline.arguments import file_path, flag, whole_number
-from pipeline.config import EncoderSettings, QuerySettings, checked_settings
+from pipeline.config import EncoderSettings, QuerySettings, RemoteSettings, checked_settings
 from pipeline.forking import Lock
 from pipeline.index import candidate, locks
 from pipeline.index import manifest as manifests
@@ -27,12 +27,21 @@ from pipeline.query.compatibility import came_with, check_encoder
 from pipeline.query.rerank import SecondLook
 from pipeline.query.searches import Searches
 from pipeline.query.snapshot import Snapshot
+from pipeline.remote.opening import fetch, from_store, newest, remote_index
+from pipeline.remote.place import RemoteIndex
 
 log = logging.getLogger(__name__)
 
 _MOST_VIEWS = 32
 _Reopening = tuple[
-    Path, int | Literal["staged"], Encoder | EncoderSettings | None, Path, QuerySettings, bool, Groups
+    Path | str,
+    int | Literal["staged"],
+    Encoder | EncoderSettings | None,
+    Path,
+    QuerySettings,
+    bool,
+    Groups,
+    RemoteSettings | None,
 ]
 
 
@@ -56,6 +65,7 @@ class Index(Searches):
         base: Path = Path(),
         staged: bool = False,
         groups: Groups = ALL_GROUPS,
+        origin: RemoteIndex | None = None,
     ) -> None:
         """Use `open_index`."""
         shared = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(lambda: encoder)
@@ -65,6 +75,7 @@ class Index(Searches):
         bundled = came_with(path, manifest, self._encoder_settings)
         self._verify = verify
         self._staged = staged
+        self._origin = origin
         self._base = base
         self._begin(path, Snapshot(path, manifest, verify), shared, settings, groups, bundled)
         if bundled is not None:
@@ -116,8 +127,10 @@ class Index(Searches):
     def _reopening(self, encoder: Encoder | EncoderSettings | None) -> _Reopening:
         """Return what `_reopened` needs to open this generation again."""
         generation: int | Literal["staged"] = "staged" if self._staged else self.manifest.generation
-        base = self._base.absolute()
-        return self.path.absolute(), generation, encoder, base, self.settings, self._verify, self.groups
+        base, origin = self._base.absolute(), self._origin
+        place = self.path.absolute() if origin is None else origin.url
+        remote = None if origin is None else origin.settings
+        return place, generation, encoder, base, self.settings, self._verify, self.groups, remote
 
     @while_open
     def for_groups(self, groups: WantedGroups) -> Index:
@@ -153,20 +166,25 @@ class Index(Searches):
     def newest(self) -> int | None:
         """The number of the live generation, `None` where that cannot be told now."""
         try:
-            return manifests.live_number(self.path) or None
-        except OSError:
+            number = manifests.live_number(self.path) if self._origin is None else newest(self._origin)
+        except (OSError, IndexStoreError):
             return None
+        return number or None
 
     @while_open
     def refresh(self) -> Index:
         """This index if it is the live generation, else the live one, opened with the same encoder and settings.
 
         This one goes on answering as before, so that threads which use it see no mixture; close it when none does.
-        Raises `IncompatibleIndexError` if the live generation was built with another encoder, `QueryError` if this
-        index was closed, and what `open_index` raises.
+        From an object store, a new generation is fetched first. Raises `IncompatibleIndexError` if the live
+        generation was built with another encoder, `QueryError` if this index was closed, and what `open_index`
+        raises.
         """
+        if self._origin is not None:
+            fetch(self._origin)
         return manifests.with_live(self.path, self._moved_to)
 
+    @while_open
     def _moved_to(self, manifest: Manifest) -> Index:
         if manifest == self._whole.manifest:
             return self
@@ -180,6 +198,7 @@ class Index(Searches):
             self._encoder_settings,
             self._base,
             groups=self.groups,
+            origin=self._origin,
         )
 
 
@@ -192,8 +211,12 @@ def open_index(
     settings: QuerySettings | Mapping[str, Any] | None = None,
     verify: bool = True,
     groups: WantedGroups = None,
+    remote: RemoteSettings | Mapping[str, Any] | None = None,
 ) -> Index:
     """Open the live generation of an index, or the one given; `staged`: the one that the gate refused.
+
+    `path`: a folder, or the address of an index in an object store (`s3://bucket/prefix`), which is fetched into a
+    local copy as `remote` says.
 
     `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
     recorded fingerprints. It may be an object of the application's own (`pipeline.models.contract.Encoder`), which
@@ -203,9 +226,11 @@ def open_index(
     `groups`: of the reader, where the index was built with an `access_field`; without any, nothing is found;
     `pipeline.query.access.ALL_GROUPS` finds everything.
     Raises `ConfigError` for an argument that makes no sense, `IndexNotFoundError`, `CorruptIndexError`,
-    `IncompatibleIndexError`, `EncoderError`.
+    `IncompatibleIndexError`, `EncoderError`, `ObjectStoreError`.
     """
-    folder, start, verify = file_path("path", path), file_path("base", base), flag("verify", verify)
+    start, verify = file_path("base", base), flag("verify", verify)
+    origin = remote_index(path, remote, start)
+    folder = file_path("path", path) if origin is None else origin.folder
     own = own_encoder(encoder) if is_encoder(encoder) else None
     other = None
     if own is None and encoder is not None:
@@ -229,23 +254,29 @@ def open_index(
                 folder,
                 manifest.access_field,
             )
-        return Index(folder, manifest, loaded, query, verify, chosen, start, staged, readers)
+        return Index(folder, manifest, loaded, query, verify, chosen, start, staged, readers, origin)
 
-    if generation is None:
-        return manifests.with_live(folder, use)
     if staged:
         return use(candidate.load(folder))
-    return use(manifests.load(folder, whole_number("generation", generation, "give a whole number, or 'staged'")))
+    number = None
+    if generation is not None:
+        number = whole_number("generation", generation, "give a whole number, or 'staged'")
+
+    def opened() -> Index:
+        return manifests.with_live(folder, use) if number is None else use(manifests.load(folder, number))
+
+    return opened() if origin is None else from_store(origin, number, opened)
 
 
 def _reopened(
-    path: Path,
+    path: Path | str,
     generation: int | Literal["staged"],
     encoder: Encoder | EncoderSettings | None,
     base: Path,
     settings: QuerySettings,
     verify: bool,
     groups: Groups,
+    remote: RemoteSettings | None = None,
 ) -> Index:
     return open_index(
         path,
@@ -255,4 +286,5 @@ def _reopened(
         settings=settings,
         verify=verify,
         groups=groups,
+        remote=remote,
     )

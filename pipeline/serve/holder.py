@@ -18,6 +18,8 @@ from pipeline.errors import (
     EncoderError,
     IncompatibleIndexError,
     IndexNotFoundError,
+    IndexStoreError,
+    ObjectStoreError,
     PipelineError,
     ServiceError,
 )
@@ -158,6 +160,8 @@ def _in_words(error: Exception) -> str:
             return "damaged"
         case IndexNotFoundError():
             return "gone"
+        case ObjectStoreError():
+            return "its object store cannot be used"
         case EncoderError():
             return "its encoder cannot be used"
         case ServiceError():

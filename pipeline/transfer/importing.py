@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexStoreError
 from pipeline.index import files, locks, store
 from pipeline.index import manifest as manifests
-from pipeline.index.manifest import FileEntry, Manifest, SegmentEntry, model_folder
+from pipeline.index.manifest import FileEntry, Manifest, Publisher, SegmentEntry, model_folder
 from pipeline.index.segment import SEGMENTS
 from pipeline.index.upkeep.verify import damaged_files
 from pipeline.transfer.contents import Contents
@@ -37,16 +37,24 @@ class ImportReport:
     with_model: bool
 
 
-def import_index(source: Path, index: Path, *, new_encoder: bool = False, retain: int = RETAIN) -> ImportReport:
+def import_index(
+    source: Path,
+    index: Path,
+    *,
+    new_encoder: bool = False,
+    retain: int = RETAIN,
+    publish: Publisher = manifests.publish,
+) -> ImportReport:
     """Read an export into `index` and publish it, under its own number or, if that is taken, the next.
 
     An index that is there stays as it is until the new generation is published; `new_encoder` lets it go on with
-    another encoder or chunker. `retain`: how many generations to keep. Raises `IndexNotFoundError` for an export
-    that is not there, `CorruptIndexError` for a damaged one, `IncompatibleIndexError`, `IndexLockedError`, and
-    `IndexStoreError` where the disk has too little room. After any of them `index` is as it was, or not there.
+    another encoder or chunker. `retain`: how many generations to keep. `publish`: what makes the next one live,
+    where an index is there. Raises `IndexNotFoundError` for an export that is not there, `CorruptIndexError` for
+    a damaged one, `IncompatibleIndexError`, `IndexLockedError`, and `IndexStoreError` where the disk has too little
+    room. After any of them `index` is as it was, or not there.
     """
     if index.is_dir():
-        return _into_existing(source, index, new_encoder, retain)
+        return _into_existing(source, index, new_encoder, retain, publish)
     locks.sweep_beside(index)
     try:
         with files.new_tree(index) as folder, locks.kept_from_sweeping(folder):
@@ -58,7 +66,7 @@ def import_index(source: Path, index: Path, *, new_encoder: bool = False, retain
     return _report(index, manifest, manifest, True, contents.with_model)
 
 
-def _into_existing(source: Path, index: Path, new_encoder: bool, retain: int) -> ImportReport:
+def _into_existing(source: Path, index: Path, new_encoder: bool, retain: int, publish: Publisher) -> ImportReport:
     with store.lock(index):
         with files.scratch_folder(index) as scratch:
             contents, manifest = unpack(source, scratch)
@@ -79,7 +87,7 @@ def _into_existing(source: Path, index: Path, new_encoder: bool, retain: int) ->
                 segments=segments,
                 note=f"import of generation {manifest.generation}",
             )
-            manifests.publish(index, fresh)
+            publish(index, fresh)
         store.collect_garbage(index, retain)
         return _report(index, fresh, manifest, True, contents.with_model)
 

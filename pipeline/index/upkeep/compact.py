@@ -26,7 +26,7 @@ from pipeline.index.components.rows import SegmentShape, StoredRows
 from pipeline.index.dense.component import DENSE
 from pipeline.index.lexical import seismic_writer
 from pipeline.index.lexical.component import LEXICAL
-from pipeline.index.manifest import LexicalRecall, Manifest, SegmentEntry
+from pipeline.index.manifest import LexicalRecall, Manifest, Publisher, SegmentEntry
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.segment import Segment, write_segment
 from pipeline.progress import ProgressFactory, silent
@@ -159,12 +159,13 @@ def compact(
     lexical: LexicalChoice = EXACT,
     retain: int | None = None,
     progress: ProgressFactory = silent,
+    publish: Publisher = manifests.publish,
 ) -> CompactReport:
     """Merge the groups that `choose` names and publish the result; nothing is published if there are none.
 
     `dense`: FAISS type and recall of the merged segments; `lexical`: likewise. `retain`: collect garbage afterwards
-    and keep so many generations. Raises `IndexNotFoundError`, `IndexLockedError`, `CorruptIndexError` and what
-    `seismic_writer.check` raises, before anything is published.
+    and keep so many generations. `publish`: what makes the new one live. Raises `IndexNotFoundError`,
+    `IndexLockedError`, `CorruptIndexError` and what `seismic_writer.check` raises, before anything is published.
     """
     with store.lock(index):
         live = manifests.load(index, manifests.latest_generation(index))
@@ -177,7 +178,7 @@ def compact(
             after = dataclasses.replace(
                 live, generation=live.generation + 1, created_at=store.now(), segments=tuple(segments), note=note
             )
-            manifests.publish(index, after)
+            publish(index, after)
             if retain is not None:
                 store.collect_garbage(index, retain)
     return CompactReport(

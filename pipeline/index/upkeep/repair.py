@@ -23,7 +23,7 @@ from pipeline.index.choices import AUTO, DenseChoice
 from pipeline.index.chunks import CHUNKS_FILE, ChunkStore
 from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Place
-from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.manifest import Manifest, Publisher, SegmentEntry
 from pipeline.index.segment import SEGMENTS, file_entry
 from pipeline.index.upkeep.verify import damaged_files, segment_file
 
@@ -64,11 +64,18 @@ class _Mended:
     lost: dict[str, str]
 
 
-def repair(index: Path, choice: DenseChoice = AUTO, drop_damaged: bool = False) -> RepairReport:
+def repair(
+    index: Path,
+    choice: DenseChoice = AUTO,
+    drop_damaged: bool = False,
+    *,
+    publish: Publisher = manifests.publish,
+) -> RepairReport:
     """Rebuild damaged files of the live generation where possible.
 
     `choice`: how approximate indexes are configured. `drop_damaged`: publish a generation without
-    the documents of segments that cannot be mended, so that the next build encodes them anew.
+    the documents of segments that cannot be mended, so that the next build encodes them anew. `publish`: what makes
+    it live.
     Raises `IndexNotFoundError`, `IndexLockedError`, `CorruptIndexError` for a damaged manifest, and
     `MissingDependencyError` where an approximate lexical index is damaged and its library is not installed.
     """
@@ -88,7 +95,9 @@ def repair(index: Path, choice: DenseChoice = AUTO, drop_damaged: bool = False) 
                 dropped, kept, broken = documents, left, []
         segments = [m.entry for m in mended] if broken else kept
         note = f"repair of generation {live.generation}"
-        published = _publish(index, live, segments, note, recount=bool(dropped))
+        published = _next(index, live, segments, note, recount=bool(dropped))
+        if published is not live:
+            publish(index, published)
         lost = [
             Lost(segment_file(m.entry, name), reason, _FULL if CHUNKS_FILE in m.lost or not kept else _DROP)
             for m in broken
@@ -99,7 +108,7 @@ def repair(index: Path, choice: DenseChoice = AUTO, drop_damaged: bool = False) 
         )
 
 
-def _publish(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note: str, recount: bool) -> Manifest:
+def _next(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note: str, recount: bool) -> Manifest:
     if tuple(segments) == live.segments:
         return live
     fresh = dataclasses.replace(
@@ -112,7 +121,6 @@ def _publish(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note
     )
     if recount:
         fresh = dataclasses.replace(fresh, documents=len(store.live_documents(index, fresh)))
-    manifests.publish(index, fresh)
     return fresh
 
 

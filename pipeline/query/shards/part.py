@@ -24,7 +24,7 @@ _MOST_VIEWS = 32
 
 def identity(manifest: Manifest) -> str:
     """What tells a generation from one of the same number that another build published."""
-    return manifests.digest({"manifest": manifests.written(manifest).decode()})
+    return manifests.digest({"manifest": manifests.to_bytes(manifest).decode()})
 
 
 class Part(Closable):

@@ -99,7 +99,7 @@ class ServedShare:
             return Message({"generations": {str(part.manifest.generation): part.identity for part in self._parts}})
         part = self._part(question.whole("generation"), question.fields.get("identity"))
         if question.text("ask") == "manifest":
-            return Message({"manifest": manifests.written(part.manifest).decode()})
+            return Message({"manifest": manifests.to_bytes(part.manifest).decode()})
         return part.answer(question, groups)
 
     def _part(self, generation: int, identity: object) -> Part:

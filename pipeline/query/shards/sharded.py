@@ -242,4 +242,4 @@ def _manifest(panel: Panel, states: Mapping[int, Mapping[int, str]], generation:
     place = min(states)
     question = Message({"ask": "manifest", "generation": generation, "identity": states[place][generation]})
     text = panel.ask({place: question})[place].text("manifest")
-    return manifests.read(Path(panel.name), text.encode(), generation)
+    return manifests.from_bytes(text.encode(), Path(panel.name), generation)
