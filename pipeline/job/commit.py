@@ -37,11 +37,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the caller asks of a commit. `note`: kept in the generation; `allow_deletes`: however few are left."""
+    """What the caller asks of a commit. `note`: kept in the generation; `allow_deletes`: however few are left.
+
+    `run`: who encodes the missing shards; by default this process, or one for each of `encode.devices`.
+    """
 
     golden: Golden
     note: str = ""
     allow_deletes: bool = False
+    run: encoding.ShardRunner | None = None
 
 
 def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
@@ -56,7 +60,7 @@ def encode_and_publish(
 ) -> BuildReport:
     """Encode what is staged and publish it. Call with the lock held. Raises what `job.build.encode` raises."""
     index, staged = config.index_path, report.staged
-    live = _followed(config, encoder, staged)
+    live = followed(config, encoder, staged)
     is_shown_to_others = live is not None and live.access_field != config.access_field
     if live is not None and live.access_field is not None and config.access_field is None:
         log.warning(
@@ -69,7 +73,9 @@ def encode_and_publish(
         return build_report.summary(live, report, watch, None)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
-    encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
+    encoded = encoding.encode_staged(
+        index, staged, encoder, config.segments, watch, wishes.run or _runner(config), live
+    )
     new = encoding.write_segments(
         index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
     )
@@ -96,7 +102,7 @@ def encode_and_publish(
     return build_report.summary(manifest, report, watch, encoded)
 
 
-def _followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifest | None:
+def followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifest | None:
     """The live generation that takes what is staged, `None` for a full build. Raises `IndexStoreError`."""
     index = config.index_path
     live = None if staged.full else store.live_manifest(index)
