@@ -137,6 +137,12 @@ def _encode_share(options: Options, shard: str) -> None:
 @click.option("--strict", is_flag=True, help="Refuse the whole build if any document is rejected.")
 @_REHASH
 @_ALLOW_DELETES
+@click.option(
+    "--cluster",
+    default="",
+    metavar="ray[://HOST:PORT]",
+    help="Let the workers of a Ray cluster encode (extra `ray`).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @_NOTE
 @click.pass_obj

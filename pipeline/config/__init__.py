@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pipeline.arguments import file_path, shown, text
 from pipeline.config.chunking import ChunkingSettings
+from pipeline.config.cluster import ClusterSettings
 from pipeline.config.encoder import Bm25Settings, EncoderSettings, Local
 from pipeline.config.problems import checked_settings, in_words, load_yaml, nearest
 from pipeline.config.search import (
@@ -30,6 +31,7 @@ from pipeline.errors import ConfigError
 __all__ = [
     "Bm25Settings",
     "ChunkingSettings",
+    "ClusterSettings",
     "Config",
     "EncodeSettings",
     "EncoderSettings",
@@ -152,6 +154,7 @@ class Config(Settings):
     chunking: ChunkingSettings = ChunkingSettings()
     encoder: EncoderSettings = EncoderSettings()
     encode: EncodeSettings = EncodeSettings()
+    cluster: ClusterSettings = ClusterSettings()
     segments: SegmentSettings = SegmentSettings()
     query: QuerySettings = QuerySettings()
     gate: GateSettings = GateSettings()

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.config import Config
+from pipeline.config import Config, SegmentSettings
 from pipeline.encode.reuse import Job
-from pipeline.encode.stage import fingerprints
+from pipeline.encode.stage import encode_shard, fingerprints
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexStoreError
 from pipeline.index import files, staging
 from pipeline.index.manifest import digest
@@ -52,13 +53,17 @@ class Terms:
             for name, value in made.model_dump(mode="json").items()
         }
         prints = {part: dict(found.fields) for part, found in fingerprints(encoder, config.segments).items()}
-        return cls({_PACKAGE: {"version": metadata.version(_DISTRIBUTION)}, _SETTINGS: settings, **prints})
+        return cls({_PACKAGE: _version(), _SETTINGS: settings, **prints})
 
     @property
     def prints(self) -> list[Fingerprint]:
         """The fingerprints of what is stored, in the order in which shards record them."""
         named = (part for part in self.parts if part not in (_PACKAGE, _SETTINGS))
         return [_fingerprint(self.parts[part]) for part in named]
+
+    def check_version(self, who: str) -> None:
+        """Refuse a worker of another version of this package. Raises `IncompatibleIndexError` naming both."""
+        Terms({_PACKAGE: self.parts.get(_PACKAGE, {})}).check(Terms({_PACKAGE: _version()}), who)
 
     def check(self, own: Terms, who: str) -> None:
         """Refuse a worker whose `own` terms are others. Raises `IncompatibleIndexError` naming both of each."""
@@ -72,6 +77,10 @@ class Terms:
                 f"{who} does not fit what is planned (planned → here): {'; '.join(differing)}; give it the same "
                 "package and configuration, or plan again with these"
             )
+
+
+def _version() -> dict[str, str]:
+    return {"version": metadata.version(_DISTRIBUTION)}
 
 
 def _fingerprint(fields: Mapping[str, str]) -> Fingerprint:
@@ -106,16 +115,14 @@ _ADAPTER: TypeAdapter[ShardPlan] = TypeAdapter(ShardPlan)
 
 def planned(index: Path, terms: Terms, jobs: list[Job]) -> ShardPlan:
     """The plan of these jobs."""
-    root = index / staging.STAGING
-    return ShardPlan(
-        terms,
-        tuple(
-            PlannedShard(
-                job.shard.name, job.texts.relative_to(root).as_posix(), files.checksum(job.texts), job.count
-            )
-            for job in jobs
-        ),
-    )
+    return ShardPlan(terms, tuple(planned_shard(index, job.texts, job.shard, job.count) for job in jobs))
+
+
+def planned_shard(index: Path, texts: Path, shard: Path, count: int | None = None) -> PlannedShard:
+    """The shard that a file of texts makes. `count`: how many texts there are, if that is known."""
+    name = texts.relative_to(index / staging.STAGING).as_posix()
+    rows = pq.read_metadata(texts).num_rows if count is None else count
+    return PlannedShard(shard.name, name, files.checksum(texts), rows)
 
 
 def plan_path(index: Path) -> Path:
@@ -167,3 +174,27 @@ def missing(index: Path, plan: ShardPlan) -> list[PlannedShard]:
     """The planned shards that are not there, or not sound, in the order of the plan."""
     prints = plan.terms.prints
     return [shard for shard in plan.shards if not staging.holds(staging.shard_folder(index, shard.key), prints)]
+
+
+def encode_planned(
+    index: Path, terms: Terms, shard: PlannedShard, encoder: Encoder, settings: SegmentSettings
+) -> bool:
+    """Encode one planned shard, unless it is there and sound; says whether it was encoded.
+
+    Raises `IndexStoreError` if somebody else took the index over meanwhile, `EncoderError`.
+    """
+    place, prints = staging.shard_folder(index, shard.key), terms.prints
+    if staging.holds(place, prints):
+        return False
+    texts = read_texts(index, shard)
+    files.remove_folder(place)
+    try:
+        encode_shard(texts, place, encoder, settings)
+    except FileNotFoundError as error:
+        raise IndexStoreError(
+            f"{error.filename}: gone while shard {shard.key} was written: another process took the index over; "
+            "start the worker again if it is still to be encoded"
+        ) from None
+    if not staging.holds(place, prints):
+        raise IndexStoreError(f"{place}: holds something else than was written; start the worker again")
+    return True

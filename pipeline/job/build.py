@@ -31,6 +31,7 @@ from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
+from pipeline.job.cluster.reach import reached
 from pipeline.job.cluster.shares import refuse_missing
 from pipeline.job.commit import Wishes
 from pipeline.job.evidence import gather
@@ -128,16 +129,17 @@ def build(
 ) -> BuildReport:
     """Bring the index up to date with its sources: ingest, encode, publish. Encodes only new and changed documents.
 
-    `full`, `strict`, `rehash`, `allow_deletes` and `note` are those of `ingest` and `encode`; `options` holds them
-    as one record. `encoder`: an object of the application's own (`pipeline.models.contract.Encoder`) in place of
-    the one that the settings name. It encodes in this process, whatever `encode.devices` says. `chunker`: an object
+    `full`, `strict`, `rehash`, `allow_deletes` and `note` are those of `ingest` and `encode`; `cluster`: whose
+    workers encode (`ray`, `ray://HOST:PORT`); `options` holds all of these as one record. `encoder`: an object of
+    the application's own (`pipeline.models.contract.Encoder`) in place of the one that the settings name. It
+    encodes in this process, whatever `encode.devices` says. `chunker`: an object of the application's own
     (`pipeline.ingest.cutting.contract.DocumentChunker`) in place of the one that the settings make.
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
     injected, wanted = Injected.passed(encoder, chunker), BuildOptions.of(options, **keywords)
     config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
-    with writing(config), failure.noted(config.index_path, watch):
-        wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes)
+    with writing(config), failure.noted(config.index_path, watch), reached(wanted.cluster, injected) as cluster:
+        wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes, cluster=cluster)
         config = injected.following(config, wanted.full)
         loaded = injected.encoder(config)
         report = _ingest(config, loaded, injected, wanted, watch)

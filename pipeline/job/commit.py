@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pipeline.index.statistics import Circumstances
 from pipeline.job import build_report
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
+from pipeline.job.cluster.reach import Cluster, spread_over
 from pipeline.job.draft import Draft
 from pipeline.job.evidence import gather
 from pipeline.job.gate import judge
@@ -39,13 +41,15 @@ log = logging.getLogger(__name__)
 class Wishes:
     """What the caller asks of a commit. `note`: kept in the generation; `allow_deletes`: however few are left.
 
-    `run`: who encodes the missing shards; by default this process, or one for each of `encode.devices`.
+    `run`: who encodes the missing shards; by default workers of `cluster`, or one process for each of
+    `encode.devices`, or this one.
     """
 
     golden: Golden
     note: str = ""
     allow_deletes: bool = False
     run: encoding.ShardRunner | None = None
+    cluster: Cluster | None = None
 
 
 def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
@@ -73,9 +77,9 @@ def encode_and_publish(
         return build_report.summary(live, report, watch, None)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
-    encoded = encoding.encode_staged(
-        index, staged, encoder, config.segments, watch, wishes.run or _runner(config), live
-    )
+    spread = wishes.cluster and spread_over(wishes.cluster, config, encoder)
+    run = wishes.run or (spread.encode if spread else _runner(config))
+    encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, run, live)
     new = encoding.write_segments(
         index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
     )
@@ -96,6 +100,8 @@ def encode_and_publish(
         publish(config, manifest)
     with _not_the_builds_fault(index, "the build's report is missing"):
         record = build_report.record(manifest, evidence, report, watch, encoded.encoded_chunks, lengths)
+        if spread:
+            record = dataclasses.replace(record, workers=tuple(spread.shares), troubles=tuple(spread.troubles))
         write(index, record)
     if manifest.statistics.refusals:
         raise GateRefusedError(refusal(index, manifest, report.rejects_file))

@@ -23,7 +23,6 @@ from pipeline.encode import shard_plan
 from pipeline.encode import stage as encoding
 from pipeline.encode.shard_plan import PlannedShard, ShardPlan, Terms
 from pipeline.errors import ConfigError, IndexStoreError
-from pipeline.index import files, staging
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.job import commit
 from pipeline.job.injected import Injected
@@ -112,35 +111,13 @@ def encode_share(
     loaded = injected.encoder(config)
     plan.terms.check(Terms.of(config, loaded), "this worker")
     mine = share.of_plan(plan)
-    prints = plan.terms.prints
     shards = chunks = 0
     with watch("encode", sum(shard.count for shard in mine), "chunk") as bar:
         for shard in mine:
-            place = staging.shard_folder(index, shard.key)
-            if not staging.holds(place, prints):
-                encode_planned(index, plan, shard, loaded, config)
+            if shard_plan.encode_planned(index, plan.terms, shard, loaded, config.segments):
                 shards, chunks = shards + 1, chunks + shard.count
             bar.update(shard.count)
     return ShareReport(shards, chunks, len(mine) - shards)
-
-
-def encode_planned(index: Path, plan: ShardPlan, shard: PlannedShard, encoder: Encoder, config: Config) -> None:
-    """Encode one planned shard that is not there, or not sound.
-
-    Raises `IndexStoreError` if somebody else took the index over meanwhile.
-    """
-    place = staging.shard_folder(index, shard.key)
-    texts = shard_plan.read_texts(index, shard)
-    files.remove_folder(place)
-    try:
-        encoding.encode_shard(texts, place, encoder, config.segments)
-    except FileNotFoundError as error:
-        raise IndexStoreError(
-            f"{error.filename}: gone while shard {shard.key} was written: another process took the index over; "
-            "start the worker again if it is still to be encoded"
-        ) from None
-    if not staging.holds(place, plan.terms.prints):
-        raise IndexStoreError(f"{place}: holds something else than was written; start the worker again")
 
 
 def refuse_missing(tasks: Sequence[tuple[Path, Path]]) -> Iterator[int]:

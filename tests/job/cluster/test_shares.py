@@ -17,12 +17,12 @@ from pipeline.config import Config
 from pipeline.encode import shard_plan
 from pipeline.encode.shard_plan import ShardPlan, Terms
 from pipeline.errors import ConfigError, EncoderError, IncompatibleIndexError, IndexStoreError
-from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
 from pipeline.job.cluster import shares
 from pipeline.job.cluster.shares import Share, ShareReport
 from pipeline.records import Encoded
 from tests.faults import stub
+from tests.job.cluster.fake_cluster import content
 from tests.support.collection import config_for, write_documents
 
 
@@ -47,12 +47,6 @@ def plan(config: Config) -> ShardPlan:
 
 def work(config: Config, share: str) -> ShareReport:
     return shares.encode_share(config, Share.parsed(share), encoder=stub.encoder())
-
-
-def content(index: Path) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    """The live segments, and the checksums of all their files."""
-    live = manifests.load(index, manifests.latest_generation(index))
-    return [(e.segment_id, tuple((file.name, file.checksum) for file in e.files)) for e in live.segments]
 
 
 @pytest.fixture(scope="module")
