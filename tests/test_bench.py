@@ -45,6 +45,7 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
         ("hits.py", "--chunks 400 --rounds 5", {"parquet_vs_rows", "bytes_a_chunk"}),
         ("serve.py", "--documents 100 --seconds 1 --clients 1 --rivals", {"overhead_ms", "pipeline", "left_out"}),
         ("stemming.py", "xx", set()),
+        ("cluster.py", "kills --count 2 --chunks 120 --seed 1", {"worker_kills", "node_kills", "builds"}),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
 )

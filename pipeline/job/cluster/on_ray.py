@@ -104,7 +104,8 @@ class RayWorkers:
 
     def _replace(self, name: str) -> None:
         """Another one for one that is gone: as long as there are not many more of these than workers."""
-        self._members.pop(name, None)
+        if member := self._members.pop(name, None):
+            self.ray.kill(member.actor)  # one that is only out of reach must not come back
         if self._started < self._wanted * (1 + self.config.cluster.attempts) + self.config.cluster.attempts:
             self._start()
 
@@ -162,7 +163,6 @@ class RayWorkers:
         """Kill an actor and start another."""
         member = self._members.get(worker)
         if member is not None:
-            self.ray.kill(member.actor)
             self._pending = {reference: name for reference, name in self._pending.items() if name != worker}
             self._replace(worker)
 
