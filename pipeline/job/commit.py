@@ -101,7 +101,12 @@ def encode_and_publish(
     with _not_the_builds_fault(index, "the build's report is missing"):
         record = build_report.record(manifest, evidence, report, watch, encoded.encoded_chunks, lengths)
         if spread:
-            record = dataclasses.replace(record, workers=tuple(spread.shares), troubles=tuple(spread.troubles))
+            record = dataclasses.replace(
+                record,
+                workers=tuple(spread.shares),
+                troubles=tuple(spread.troubles),
+                trouble_count=spread.trouble_count,
+            )
         write(index, record)
     if manifest.statistics.refusals:
         raise GateRefusedError(refusal(index, manifest, report.rejects_file))

@@ -113,10 +113,11 @@ class Spread:
         """The next shard for a worker: one that it has not failed at, or any if nobody else is there."""
         if worker in self._busy or not self._waiting:
             return
-        fresh = [number for number in self._waiting if not self._shards[number].has_failed_at(worker)]
-        if not fresh and self._workers.alive() > 1:
+        fresh = (number for number in self._waiting if not self._shards[number].has_failed_at(worker))
+        number = next(fresh, None)
+        if number is None and self._workers.alive() > 1:
             return
-        number = fresh[0] if fresh else self._waiting[0]
+        number = self._waiting[0] if number is None else number
         self._waiting.remove(number)
         self._busy[worker] = (number, self._clock())
         self._workers.give(worker, self._shards[number].planned)

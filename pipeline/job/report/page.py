@@ -179,13 +179,17 @@ def _workers(record: BuildRecord) -> str:
         for one in record.workers
     ]
     troubles = [(one.worker, one.shard, one.reason) for one in record.troubles]
-    return "<h2>Workers</h2>" + "".join(
-        _table(head, lines, numeric)
-        for head, lines, numeric in (
-            (("worker", "shards", "chunks", "chunks a second"), rows, 3),
-            (("worker in trouble", "shard", "what went wrong"), troubles, 0),
+    return (
+        "<h2>Workers</h2>"
+        + "".join(
+            _table(head, lines, numeric)
+            for head, lines, numeric in (
+                (("worker", "shards", "chunks", "chunks a second"), rows, 3),
+                (("worker in trouble", "shard", "what went wrong"), troubles, 0),
+            )
+            if lines
         )
-        if lines
+        + (f"<p>and {more:,} more, in the log.</p>" if (more := record.trouble_count - len(troubles)) > 0 else "")
     )
 
 

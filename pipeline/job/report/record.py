@@ -44,7 +44,7 @@ class BuildRecord:
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
     `lexical_recall`: `None` where the lexical leg is exact. `workers`, `troubles`: of a build on a cluster, the
-    first troubles only.
+    first troubles only, of `trouble_count`.
     """
 
     generation: int
@@ -76,6 +76,7 @@ class BuildRecord:
     lexical_recall: LexicalRecall | None = None
     workers: tuple[WorkerShare, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    trouble_count: int = 0
 
 
 @cache

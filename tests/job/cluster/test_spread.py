@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.encode.shard_plan import PlannedShard, Terms, missing
 from pipeline.errors import ConfigError, EncoderError, IncompatibleIndexError
@@ -139,6 +141,13 @@ def test_a_shard_that_fails_everywhere_ends_the_stage_and_says_where_and_why(
     assert workers.closed
 
 
+def test_more_troubles_than_are_kept_are_counted(planned: tuple[Config, Any]) -> None:
+    workers, tasks = begin(planned, fault=lambda number: "dies" if number < 24 else "", count=2)
+    running = spread(workers, replace(LIMITS, attempts=30))
+    assert sorted(running.encode(tasks)) == list(range(8))
+    assert (running.trouble_count, len(running.troubles)) == (24, 20)
+
+
 def test_what_was_stored_by_a_worker_that_died_is_not_encoded_again(planned: tuple[Config, Any]) -> None:
     workers, tasks = begin(planned, fault=scripted(["dies after storing"]))
     encoded: list[int] = []
@@ -252,6 +261,9 @@ def test_a_build_on_a_cluster_is_a_local_build_and_its_report_names_workers_and_
         assert trouble.worker in page
         assert trouble.shard in page
     assert "the process is gone" in page
+    told = CliRunner().invoke(cli, ["report", "--index", str(config.index_path)], env={"COLUMNS": "200"}).output
+    assert "a second" in told
+    assert all(str(trouble) in told for trouble in record.troubles)
 
 
 def test_a_build_that_failed_names_the_shard_and_the_next_goes_on(
