@@ -39,6 +39,7 @@ class Vectors:
     gives_multivectors = False
     lexical_scoring = LexicalScoring("dot")
     runtime = Runtime("numpy", "cpu", "f32")
+    combines_queries = True
 
     def __init__(self, dimension: int, fingerprint: Fingerprint | None = None) -> None:
         """`fingerprint`: of a real model, so that it can encode queries on the same index."""

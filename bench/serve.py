@@ -95,6 +95,7 @@ def serve_pipeline(folder: Path, port: int) -> None:
     """This package's service."""
     from pipeline import build, open_index, parse_config
     from pipeline.config import ServeSettings
+    from pipeline.index.lexical import kernel
     from pipeline.serve import server
     from pipeline.serve.service import Service
 
@@ -105,6 +106,7 @@ def serve_pipeline(folder: Path, port: int) -> None:
     if not config.index_path.exists():
         build(config, encoder=encoder)
     index = open_index(config.index_path, encoder=encoder, verify=False)
+    kernel.load()
     print(json.dumps(in_process(index)), flush=True)
     server.serve(Service.of({"made-up": index}, ServeSettings(refresh_seconds=3600.0)), "127.0.0.1", port)
 

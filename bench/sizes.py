@@ -90,7 +90,7 @@ def measured(index: Path, variant: str, work: Path) -> dict[str, Any]:
     shutil.copytree(index, folder / "index", copy_function=os.link, ignore=ignored)
     row: dict[str, Any] = {"variant": variant}
     for step in ("write", "ask"):
-        command = [sys.executable, str(Path(__file__)), "--step", step, "--variants", variant, str(folder)]
+        command = [sys.executable, str(Path(__file__)), str(folder), "--step", step, "--variants", variant]
         paths = os.pathsep.join([str(ROOT), str(ROOT / "bench")])
         done = subprocess.run(
             command, stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "PYTHONPATH": paths}

@@ -15,6 +15,7 @@ from pipeline.integrations.metadata import hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.service import KEY_VARIABLE
 from pipeline.integrations.source import IndexOrPath, Source, open_source, search_async
+from pipeline.query.access import ALL_GROUPS, AllGroups, WantedGroups
 from pipeline.query.request import Fusion, Rerank
 from pipeline.query.searcher import Index
 from pipeline.records import Hit
@@ -36,7 +37,8 @@ class HybridTextRetriever:
 
     `index`: an open index, which stays the caller's to close, or its folder. `url`: a running service in its place,
     one of whose indexes `index` may name; with `api_key` and `headers`. `filters`: Haystack's form of `where`; of
-    both, both hold. `top_k` is what `Index.search` calls `k`, and the other arguments are those of `Index.search`.
+    both, both hold. `groups`: of the reader, where the index has an access field; a call's are narrowed to these.
+    `top_k` is what `Index.search` calls `k`, and the other arguments are those of `Index.search`.
     `run` takes those that change most, for one call. The index is opened by `warm_up`, at the latest by the first
     search, which raises what `open_index` and `Index.search` raise, and `ServiceError`.
     """
@@ -59,6 +61,7 @@ class HybridTextRetriever:
         collapse: bool | None = None,
         context: int | None = None,
         explain: bool | None = None,
+        groups: WantedGroups = None,
     ) -> None:
         self.index, self.url, self.api_key, self.headers = index, url, api_key, headers
         self.filters = filters
@@ -73,6 +76,7 @@ class HybridTextRetriever:
             collapse=collapse,
             context=context,
             explain=explain,
+            groups=groups,
         )
         filter_condition(filters)
         self._source: Source | None = None
@@ -96,6 +100,7 @@ class HybridTextRetriever:
             api_key=None if self.api_key is None else self.api_key.to_dict(),
             headers=self.headers,
             filters=self.filters,
+            groups=_plain_groups(self.parameters.groups),
             **{"top_k" if name == "k" else name: value for name, value in said.items()},
         )
         return data
@@ -103,6 +108,9 @@ class HybridTextRetriever:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> HybridTextRetriever:
         """The component that `to_dict` wrote."""
+        arguments = data.get("init_parameters", {})
+        if arguments.get("groups") == ALL_GROUPS.value:
+            data = {**data, "init_parameters": {**arguments, "groups": ALL_GROUPS}}
         found: HybridTextRetriever = default_from_dict(cls, data)
         return found
 
@@ -115,9 +123,12 @@ class HybridTextRetriever:
         mode: str | None = None,
         where: str | None = None,
         rerank: str | None = None,
+        groups: WantedGroups = None,
     ) -> dict[str, list[Document]]:
         """The best documents. What is left out is as the component was made; `filters` replace those."""
-        parameters = self._asked(filters, {"k": top_k, "mode": mode, "where": where, "rerank": rerank})
+        parameters = self._asked(
+            filters, {"k": top_k, "mode": mode, "where": where, "rerank": rerank, "groups": groups}
+        )
         return {"documents": [_document(hit) for hit in self._opened().search(query, parameters)]}
 
     @component.output_types(documents=list[Document])
@@ -129,9 +140,12 @@ class HybridTextRetriever:
         mode: str | None = None,
         where: str | None = None,
         rerank: str | None = None,
+        groups: WantedGroups = None,
     ) -> dict[str, list[Document]]:
         """Like `run`, beside the event loop."""
-        parameters = self._asked(filters, {"k": top_k, "mode": mode, "where": where, "rerank": rerank})
+        parameters = self._asked(
+            filters, {"k": top_k, "mode": mode, "where": where, "rerank": rerank, "groups": groups}
+        )
         hits = await search_async(self._opened(), query, parameters)
         return {"documents": [_document(hit) for hit in hits]}
 
@@ -143,7 +157,7 @@ class HybridTextRetriever:
     def _opened(self) -> Source:
         if self._source is None:
             key = None if self.api_key is None or self.url is None else self.api_key.resolve_value()
-            self._source = open_source(self.index, self.url, key, self.headers)
+            self._source = open_source(self.index, self.url, key, self.headers, self.parameters.groups)
         return self._source
 
 
@@ -197,6 +211,12 @@ def _moment(operator: str, value: str) -> datetime:
 
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json", exclude_unset=True) if isinstance(value, Settings) else value
+
+
+def _plain_groups(groups: WantedGroups) -> list[str] | str | None:
+    if groups is None:
+        return None
+    return groups.value if isinstance(groups, AllGroups) else sorted(groups)
 
 
 def _document(hit: Hit) -> Document:

@@ -10,6 +10,7 @@ from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.metadata import hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.source import IndexOrPath, Source, index_source, open_source, search_async
+from pipeline.query.access import AllGroups
 from pipeline.query.request import Fusion, Rerank
 from pipeline.records import Hit
 
@@ -24,8 +25,9 @@ class HybridRetriever(BaseRetriever):
     """Finds a query's best chunks as documents.
 
     `index`: an open index, which stays the caller's to close, or its folder. `url`: a running service in its place,
-    one of whose indexes `index` may name; with `api_key` and `headers`. The other arguments are those of
-    `Index.search`; `invoke` and `ainvoke` take them too, for one call: `retriever.invoke("…", k=3)`.
+    one of whose indexes `index` may name; with `api_key` and `headers`. `groups`: of the reader, where the index
+    has an access field; a call's are narrowed to these. The other arguments are those of `Index.search`; `invoke`
+    and `ainvoke` take them too, for one call: `retriever.invoke("…", k=3)`.
     Raises what `open_index` raises; a search raises what `Index.search` raises, and `ServiceError`.
     """
 
@@ -43,13 +45,14 @@ class HybridRetriever(BaseRetriever):
     collapse: bool | None = None
     context: int | None = None
     explain: bool | None = None
+    groups: list[str] | AllGroups | None = None
     _source: Source = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
         """Open what the arguments name."""
         super().model_post_init(context)
         key = None if self.api_key is None else self.api_key.get_secret_value()
-        self._source = open_source(self.index, self.url, key, self.headers)
+        self._source = open_source(self.index, self.url, key, self.headers, self.groups)
 
     def refresh(self) -> None:
         """Go on with the live generation."""

@@ -13,6 +13,7 @@ from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.metadata import SHOWN_TO_MODELS, hit_fields, hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.source import IndexOrPath, open_source, search_async
+from pipeline.query.access import WantedGroups
 from pipeline.query.request import Fusion, Rerank
 from pipeline.records import Hit
 
@@ -47,6 +48,7 @@ class HybridQuery(QueryBundle):
     collapse: bool | None = None
     context: int | None = None
     explain: bool | None = None
+    groups: WantedGroups = None
 
     def options(self) -> dict[str, Any]:
         """What it says otherwise; `filters` and `where` hold both."""
@@ -59,7 +61,8 @@ class HybridRetriever(BaseRetriever):
 
     `index`: an open index, which stays the caller's to close, or its folder. `url`: a running service in its place,
     one of whose indexes `index` may name; with `api_key` and `headers`. `filters`: LlamaIndex's form of `where`; of
-    both, both hold. `callback_manager`, `verbose`: LlamaIndex's. The other arguments are those of `Index.search`; a
+    both, both hold. `groups`: of the reader, where the index has an access field; a query's are narrowed to these.
+    `callback_manager`, `verbose`: LlamaIndex's. The other arguments are those of `Index.search`; a
     `HybridQuery` has them too, for one call. Raises what `open_index` raises; a search raises what `Index.search`
     raises, and `ServiceError`.
     """
@@ -79,7 +82,7 @@ class HybridRetriever(BaseRetriever):
         made_with = SearchParameters().changed(parameters)
         where = combined(made_with.where, metadata_condition(filters))
         self._parameters = dataclasses.replace(made_with, where=where)
-        self._source = open_source(index, url, api_key, headers)
+        self._source = open_source(index, url, api_key, headers, made_with.groups)
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
     def refresh(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from pipeline.query.access import WantedGroups
 from pipeline.query.request import Fusion, Rerank, refuse_unknown
 
 
@@ -23,11 +24,15 @@ class CallOptions(TypedDict, total=False):
     collapse: bool | None
     context: int | None
     explain: bool | None
+    groups: WantedGroups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchParameters:
-    """The arguments of `Index.search`. `None`: what the index or the service is configured with."""
+    """The arguments of `Index.search`. `None`: what the index or the service is configured with.
+
+    `groups`: of the reader, among those that the source was opened with; `None`: those.
+    """
 
     k: int | None = None
     mode: str | None = None
@@ -39,6 +44,7 @@ class SearchParameters:
     collapse: bool | None = None
     context: int | None = None
     explain: bool | None = None
+    groups: WantedGroups = None
 
     def changed(self, options: Mapping[str, Any]) -> SearchParameters:
         """These, but for what a call says. Raises `TypeError` for a name that no search has."""
@@ -46,6 +52,6 @@ class SearchParameters:
         return dataclasses.replace(self, **{name: value for name, value in options.items() if value is not None})
 
     def said(self) -> dict[str, Any]:
-        """Those that are not left to the configuration."""
+        """What a search is told: those that are not left to the configuration, without the groups."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None and name != "groups"}

@@ -23,6 +23,7 @@ from pipeline.errors import ConfigError, QueryError, ServiceError
 from pipeline.integrations.parameters import SearchParameters
 from pipeline.models.endpoint.http import retry_after_seconds
 from pipeline.models.endpoint.token import Secret, keep_out_of_logs
+from pipeline.query.access import WantedGroups
 from pipeline.records import Hit, LegScore, TokenMatch
 
 KEY_VARIABLE = "HYBRID_PIPELINE_API_KEY"
@@ -87,6 +88,12 @@ class _Later:
     seconds: float
 
 
+def refuse_groups(groups: WantedGroups) -> None:
+    """Raise `ConfigError` for groups of a reader: whose documents a service finds, its keys say."""
+    if groups is not None:
+        raise ConfigError("groups= is for an index: a service finds the documents of the groups of its api_key=")
+
+
 class ServiceSource:
     """A running service. For any number of threads, which share its connections."""
 
@@ -110,6 +117,7 @@ class ServiceSource:
 
     def search(self, query: str, parameters: SearchParameters) -> list[Hit]:
         """The hits of one query. Raises `QueryError`, `ServiceError`."""
+        refuse_groups(parameters.groups)
         body = {"query": query, **_search_body(parameters)}
         if self._settings.index is not None:
             body["index"] = self._settings.index

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 from pipeline.arguments import shown
 from pipeline.errors import ConfigError, QueryError
 from pipeline.integrations.parameters import SearchParameters
+from pipeline.query.access import WantedGroups
 from pipeline.query.searcher import Index, open_index
 from pipeline.records import Encoded, Hit
 
@@ -34,7 +35,8 @@ class IndexSource:
 
     def search(self, query: str, parameters: SearchParameters) -> list[Hit]:
         """The hits of one query."""
-        return self._index.search(query, **parameters.said())
+        index = self._index if parameters.groups is None else self._index.for_groups(parameters.groups)
+        return index.search(query, **parameters.said())
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
         """Passages as the index's encoder sees them."""
@@ -55,30 +57,32 @@ def open_source(
     url: str | None = None,
     api_key: str | None = None,
     headers: Mapping[str, str] | None = None,
+    groups: WantedGroups = None,
 ) -> Source:
-    """Return the source that an adapter's arguments name: the service at `url`, else the index.
+    """Return the source that arguments name: the service at `url`, else the index for readers of `groups`.
 
     Raises `ConfigError`, and what `open_index` raises.
     """
     if url is not None:
-        from pipeline.integrations.service import ServiceSettings, ServiceSource
+        from pipeline.integrations.service import ServiceSettings, ServiceSource, refuse_groups
 
+        refuse_groups(groups)
         settings = ServiceSettings(url=url, index=cast(str | None, index), api_key=api_key, headers=headers)
         return ServiceSource(settings)
     if api_key is not None or headers is not None:
         raise ConfigError("api_key and headers are for a service: give its url= too")
     if index is None:
         raise ConfigError("give index=, an open index or its folder, or url=, the address of a service")
-    return index_source(index)
+    return index_source(index, groups)
 
 
-def index_source(index: IndexOrPath | None) -> IndexSource:
-    """Return an open index, or the one at a path, as a source. Raises what `open_source` raises."""
+def index_source(index: IndexOrPath | None, groups: WantedGroups = None) -> IndexSource:
+    """Return an open index, or the one at a path, for readers of `groups`. Raises what `open_source` raises."""
     if isinstance(index, Index):
-        return IndexSource(index)
+        return IndexSource(index if groups is None else index.for_groups(groups))
     if not isinstance(index, str | os.PathLike):
         raise ConfigError(f"index={shown(index)}: give an open index, or its folder as str or Path")
-    return IndexSource(open_index(index))
+    return IndexSource(open_index(index, groups=groups))
 
 
 async def search_async(source: Source, query: str, parameters: SearchParameters) -> list[Hit]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import ServeSettings
+from pipeline.index.lexical import kernel
 from pipeline.query.searcher import Index
 from pipeline.serve.guard.keys import NO_KEYS, Keyring
 from pipeline.serve.holder import IndexHolder
@@ -50,8 +51,9 @@ class Service:
         return found
 
     def start(self) -> None:
-        """Begin to look for new generations."""
+        """Begin to look for new generations, and to compile what searches run."""
         self.watcher.start()
+        kernel.begin()
 
     def close(self) -> None:
         """Finish what runs, then close the indexes."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import math
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ class Workers:
         """`queue`: how many may wait for a thread. `seconds`: the time limit, waiting included."""
         self._threads, self._room, self._seconds, self._metrics = threads, threads + queue, seconds, metrics
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="serve")
-        self._taken = 0
+        self._taken, self._counting = 0, threading.Lock()
         self._mean = 0.1
         metrics.in_flight.set_function(lambda: self._taken)
 
@@ -43,10 +43,11 @@ class Workers:
             raise Problem(
                 429, "too many requests wait already; come again later", headers={"Retry-After": str(wait)}
             )
-        self._taken += 1
-        asked, loop = time.perf_counter(), asyncio.get_running_loop()
+        with self._counting:
+            self._taken += 1
+        asked = time.perf_counter()
         task = self._pool.submit(contextvars.copy_context().run, self._timed, work, asked)
-        task.add_done_callback(lambda _: self._tell(loop, asked))
+        task.add_done_callback(lambda _: self._done(time.perf_counter() - asked))
         try:
             async with asyncio.timeout(self._seconds):
                 return await asyncio.shield(asyncio.wrap_future(task))
@@ -55,17 +56,14 @@ class Workers:
             self._metrics.rejected.labels("timeout").inc()
             raise Problem(504, f"took longer than {self._seconds:g} s") from None
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, asked: float) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(self._done, time.perf_counter() - asked)
-
     def _timed(self, work: Callable[[], T], asked: float) -> T:
         self._metrics.stage.labels("wait").observe(time.perf_counter() - asked)
         return work()
 
     def _done(self, seconds: float) -> None:
-        self._taken -= 1
-        self._mean += _WEIGHT * (seconds - self._mean)
+        with self._counting:
+            self._taken -= 1
+            self._mean += _WEIGHT * (seconds - self._mean)
 
     def close(self) -> None:
         """Wait for what runs, and take nothing more."""

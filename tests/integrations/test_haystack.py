@@ -22,6 +22,7 @@ from pipeline.integrations.haystack import HybridTextRetriever, filter_condition
 from pipeline.integrations.metadata import hit_metadata
 from pipeline.integrations.service import KEY_VARIABLE
 from pipeline.job import build as builder
+from pipeline.query.access import ALL_GROUPS, WantedGroups
 from pipeline.query.searcher import Index, open_index
 from tests.integrations.search_server import SearchServer
 from tests.support.collection import config_for
@@ -141,6 +142,13 @@ def test_a_component_survives_being_written_down(index: Index, monkeypatch: pyte
     expected = pipeline.run({"retriever": {"query": QUERY}})
     assert again.run({"retriever": {"query": QUERY}}) == expected
     assert len(expected["retriever"]["documents"]) == 2
+
+
+@pytest.mark.parametrize("groups", [None, ["hr", "staff"], ALL_GROUPS])
+def test_the_readers_groups_are_written_down(groups: WantedGroups) -> None:
+    made = HybridTextRetriever("folder", groups=groups)
+    again = HybridTextRetriever.from_dict(json.loads(json.dumps(made.to_dict())))
+    assert again.parameters == made.parameters
 
 
 def test_nothing_is_opened_before_it_is_needed(tmp_path: Path) -> None:

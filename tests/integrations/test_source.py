@@ -10,8 +10,9 @@ import pytest
 from pipeline.errors import ConfigError, QueryError
 from pipeline.integrations.parameters import SearchParameters
 from pipeline.integrations.service import ServiceSource
-from pipeline.integrations.source import IndexSource, index_source, open_source, search_async
+from pipeline.integrations.source import IndexSource, Source, index_source, open_source, search_async
 from pipeline.job import build as builder
+from pipeline.query.access import ALL_GROUPS, WantedGroups
 from pipeline.query.searcher import Index, open_index
 from tests.support.collection import config_for, write_documents
 
@@ -30,6 +31,7 @@ def test_an_index_its_folder_or_a_service(index: Index) -> None:
         ({"index": 3}, "index=3: give an open index"),
         ({"index": "x", "api_key": "k"}, "give its url="),
         ({"index": "x", "headers": {}}, "give its url="),
+        ({"index": None, "url": "http://127.0.0.1:8000", "groups": ["staff"]}, "the groups of its api_key="),
     ],
 )
 def test_arguments_that_make_no_sense(arguments: dict[str, Any], words: str) -> None:
@@ -71,3 +73,23 @@ def test_an_index_without_vectors_embeds_nothing(tmp_path: Path) -> None:
         source.embed_query("words")
     with pytest.raises(QueryError, match="no dense leg"):
         source.embed_documents(["words"])
+
+
+def test_readers_find_what_their_groups_see_and_a_call_only_narrows(tmp_path: Path) -> None:
+    groups = {"a": '["staff", "all"]', "b": '["hr", "board"]', "c": '"board"'}
+    lines = [f'{{"_id": "{name}", "text": "words", "groups": {listed}}}\n' for name, listed in groups.items()]
+    write_documents(tmp_path / "documents", {"all.jsonl": "".join(lines)})
+    config = config_for(tmp_path, encoder={"model": "none"}, access_field="groups")
+    builder.build(config)
+
+    def found(source: Source, groups: WantedGroups = None) -> str:
+        hits = source.search("words", SearchParameters(groups=groups))
+        return "".join(sorted(hit.doc_id for hit in hits))
+
+    with open_index(config.index_path, groups=ALL_GROUPS) as index:
+        for given in (config.index_path, index):
+            staff, everything = open_source(given, groups=["staff", "hr"]), open_source(given, groups=ALL_GROUPS)
+            assert found(staff) == "ab"
+            assert found(staff, ["hr", "board"]) == found(everything, ["hr"]) == "b"
+            assert found(staff, ["board"]) == found(open_source(config.index_path)) == ""
+            assert found(everything) == "abc"

@@ -144,7 +144,9 @@ class DenseIndex:
             return [NOTHING for _ in queries]
         depth = min(depth, self._index.ntotal)
         if self.exact:
-            found = list(pool.map(lambda view: self._search_view(view, queries, depth, deleted), self._views))
+            first, *others = self._views
+            rest = [pool.submit(self._search_view, view, queries, depth, deleted) for view in others]
+            found = [self._search_view(first, queries, depth, deleted), *(part.result() for part in rest)]
             return [joined(parts) for parts in zip(*found, strict=True)]
         if len(queries) == 1:
             return self.candidates(queries, depth, self._probes, self._refine, deleted)

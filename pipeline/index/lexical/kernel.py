@@ -55,6 +55,11 @@ def count(postings: int) -> None:
         _start()
 
 
+def begin() -> None:
+    """Begin to compile in the background, for a process that will search a lot."""
+    _start()
+
+
 def load() -> Kernel | None:
     """Compile now and wait for it. `None` where numba is not installed."""
     _start().join()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import PurePath
 
 
+@lru_cache(4096)
 def shown_source(source: str) -> str:
     """The file that a document came from as the configuration names it; of an absolute path the name alone."""
     path = PurePath(source)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
+
+_set = object.__setattr__
 
 
 class Body(BaseModel):
@@ -25,6 +27,16 @@ class Answer(BaseModel):
     """An answer's JSON."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def of(cls, **fields: Any) -> Self:
+        """The answer of all its fields, which are known to be right: `model_construct` in less time."""
+        answer = cls.__new__(cls)
+        _set(answer, "__dict__", fields)
+        _set(answer, "__pydantic_fields_set__", set(fields))
+        _set(answer, "__pydantic_extra__", None)
+        _set(answer, "__pydantic_private__", None)
+        return answer
 
     def as_json(self) -> bytes:
         """The answer as UTF-8; `null` stands for numbers that JSON does not have."""

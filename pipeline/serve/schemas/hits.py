@@ -14,7 +14,7 @@ from pipeline.serve.schemas.search import HighlightAnswer, HitAnswer, LegAnswer,
 def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
     """A hit as an answer has it. `query`: whose words to mark, if they are to be."""
     tokens = None if query is None else index.encoder.describe_tokens(query)
-    return HitAnswer.model_construct(
+    return HitAnswer.of(
         rank=hit.rank,
         score=hit.score,
         chunk_id=hit.chunk_id,
@@ -28,7 +28,7 @@ def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
         source=shown_source(hit.source),
         legs={name: _leg(leg) for name, leg in hit.legs.items()},
         matches=[
-            MatchAnswer.model_construct(
+            MatchAnswer.of(
                 token=match.token,
                 query_weight=match.query_weight,
                 passage_weight=match.passage_weight,
@@ -43,7 +43,7 @@ def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
 
 
 def _leg(leg: LegScore) -> LegAnswer:
-    return LegAnswer.model_construct(
+    return LegAnswer.of(
         score=leg.score,
         rank=leg.rank,
         normalized=leg.normalized,

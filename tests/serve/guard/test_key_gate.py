@@ -161,7 +161,7 @@ def test_every_answer_has_its_headers_and_every_error_is_a_problem(
         (live, "GET", "/metrics", 500),
         (live, "GET", "/nowhere", 404),
         (live, "DELETE", "/v1/search", 405),
-        (live, "BREW", "/v1/search", 405),
+        (live, "PROPFIND", "/v1/search", 405),
         (live, "PUT", "/", 405),
         (live, "GET", "/v1/search", 422),
         (live, "POST", "/v1/search", 415),
