@@ -31,6 +31,7 @@ def ray() -> Iterator[Any]:
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(
+        address="local",  # not one that happens to run on this machine
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
