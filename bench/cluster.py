@@ -168,15 +168,18 @@ def kills(folder: Path, count: int, chunks: int, cost: float, seed: int) -> dict
     builds = troubles = 0
     with nodes(2, cost) as cluster:
 
-        def kill_worker() -> None:
-            if pids := workers_running():
-                os.kill(rng.choice(pids), signal.SIGKILL)
+        def kill_worker() -> bool:
+            pids = workers_running()
+            for pid in rng.sample(pids, min(len(pids), 1)):
+                os.kill(pid, signal.SIGKILL)
+            return bool(pids)
 
-        def kill_node() -> None:
+        def kill_node() -> bool:
             cluster.remove_node(rng.choice(list(cluster.worker_nodes)), allow_graceful=False)
             cluster.add_node(num_cpus=1, object_store_memory=80_000_000)
+            return True
 
-        how: dict[str, Callable[[], None]] = {"worker": kill_worker, "node": kill_node}
+        how: dict[str, Callable[[], bool]] = {"worker": kill_worker, "node": kill_node}
         kinds = itertools.cycle(done)
         while sum(done.values()) < count:
             config = collection(folder / str(builds), chunks, 20)
@@ -186,13 +189,13 @@ def kills(folder: Path, count: int, chunks: int, cost: float, seed: int) -> dict
                 if not _more_shards(config, driver, rng.randint(2, 6)):
                     break
                 kind = next(kinds)
-                done[kind] += 1
                 if kind == "driver":
                     driver.kill()
                     driver.wait()
                     driver = started(config, "ray", cluster.address, cost)
+                    done[kind] += 1
                 else:
-                    how[kind]()
+                    done[kind] += how[kind]()
             if driver.wait():
                 raise SystemExit(f"build {builds} ended with {driver.returncode} after {done}")
             record = records.load(load_config(config).index_path)
