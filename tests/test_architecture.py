@@ -59,6 +59,7 @@ ROOMS = {
     "matplotlib": {"evaluate/plot.py"},
     "pypdfium2": {"ingest/formats/pdf"},
     "olefile": {"ingest/formats/hwp"},
+    "ray": {"job/cluster/on_ray.py"},
     "pickle": set(),
 }
 

@@ -50,6 +50,7 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
             {"equal", "first_p50_vs_one_index", "again_p50_vs_one_index", "filtered_p50_vs_one_index"},
         ),
         ("stemming.py", "xx", set()),
+        ("cluster.py", "kills --count 2 --chunks 120 --seed 1", {"worker_kills", "node_kills", "builds"}),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
 )

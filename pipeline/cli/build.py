@@ -75,22 +75,61 @@ def ingest(options: Options, wanted: IngestOptions) -> None:
 
 
 @click.command()
+@click.option("--plan", is_flag=True, help="Only write down which shards are missing, for workers to encode.")
+@click.option("--shard", metavar="I/N", help="Encode share I (from 0) of N of what is planned; publish nothing.")
+@click.option(
+    "--commit", is_flag=True, help="Encode nothing: publish what workers encoded, or name what is missing."
+)
 @_ALLOW_DELETES
 @_NOTE
 @click.pass_obj
-def encode(options: Options, allow_deletes: bool, note: str) -> None:
+def encode(options: Options, plan: bool, shard: str | None, commit: bool, allow_deletes: bool, note: str) -> None:
     """Encode what `ingest` staged and publish it as a new generation."""
-    from pipeline.job import build as builder
+    if plan + commit + (shard is not None) > 1:
+        raise click.UsageError("give one of --plan, --shard and --commit: each is a step of its own")
+    if (plan or shard is not None) and (allow_deletes or note):
+        raise click.UsageError("--allow-deletes and --note belong to the step that publishes: --commit")
+    if plan:
+        _plan_shards(options)
+    elif shard is not None:
+        _encode_share(options, shard)
+    else:
+        from pipeline.job import build as builder
 
-    report = builder.encode(
-        options.config(),
-        allow_deletes=allow_deletes,
-        note=note,
-        encoder=options.encoder,
-        chunker=options.chunker,
-        progress=options.progress(),
+        report = builder.encode(
+            options.config(),
+            allow_deletes=allow_deletes,
+            note=note,
+            commit_only=commit,
+            encoder=options.encoder,
+            chunker=options.chunker,
+            progress=options.progress(),
+        )
+        _finish(options, report)
+
+
+def _plan_shards(options: Options) -> None:
+    from pipeline.job.cluster import shares
+
+    plan = shares.plan_shards(options.config(), encoder=options.encoder, chunker=options.chunker)
+    shards, chunks = len(plan.shards), plan.chunks
+    then = "`pipeline encode --shard I/N` on each worker" if shards else "`pipeline encode --commit`"
+    line = f"planned {counted(shards, 'shard')} with {counted(chunks, 'chunk')} to encode; next: {then}"
+    options.say(line, event="planned", shards=shards, chunks=chunks)
+
+
+def _encode_share(options: Options, shard: str) -> None:
+    from pipeline.job.cluster import shares
+
+    share = shares.Share.parsed(shard)
+    done = shares.encode_share(options.config(), share, encoder=options.encoder, progress=options.progress())
+    options.say(
+        f"share {shard}: encoded {counted(done.chunks, 'chunk')} in {counted(done.shards, 'shard')}; "
+        f"{counted(done.found, 'shard')} were there",
+        event="share",
+        share=shard,
+        **dataclasses.asdict(done),
     )
-    _finish(options, report)
 
 
 @click.command()
@@ -98,6 +137,12 @@ def encode(options: Options, allow_deletes: bool, note: str) -> None:
 @click.option("--strict", is_flag=True, help="Refuse the whole build if any document is rejected.")
 @_REHASH
 @_ALLOW_DELETES
+@click.option(
+    "--cluster",
+    default="",
+    metavar="ray[://HOST:PORT]",
+    help="Let the workers of a Ray cluster encode (extra `ray`).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @_NOTE
 @click.pass_obj

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.arguments import file_path, shown, text
 from pipeline.config.chunking import ChunkingSettings
+from pipeline.config.cluster import ClusterSettings
 from pipeline.config.encoder import Bm25Settings, EncoderSettings, Local
 from pipeline.config.problems import checked_settings, in_words, load_yaml, nearest
 from pipeline.config.remote import RemoteSettings, checked_url, is_url
@@ -31,6 +32,7 @@ from pipeline.errors import ConfigError
 __all__ = [
     "Bm25Settings",
     "ChunkingSettings",
+    "ClusterSettings",
     "Config",
     "EncodeSettings",
     "EncoderSettings",
@@ -160,6 +162,7 @@ class Config(Settings):
     chunking: ChunkingSettings = ChunkingSettings()
     encoder: EncoderSettings = EncoderSettings()
     encode: EncodeSettings = EncodeSettings()
+    cluster: ClusterSettings = ClusterSettings()
     segments: SegmentSettings = SegmentSettings()
     query: QuerySettings = QuerySettings()
     gate: GateSettings = GateSettings()

@@ -17,7 +17,7 @@ from pipeline.index import staging
 from pipeline.index.chunks import CHUNKS_FILE, text_columns
 from pipeline.index.components.registry import components
 from pipeline.index.components.rows import Ordinals, SegmentShape
-from pipeline.index.files import make_folder
+from pipeline.index.files import make_folder, replace_file, scratch_folder
 from pipeline.index.given.staged import take_given
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import SEGMENTS, Segment
@@ -159,7 +159,12 @@ def write_jobs(index: Path, staged: StagedIngest, inventory: Inventory, prints: 
         if len(rows) < inventory.sizes[number]:
             texts = staging.texts_file(index, key)
             make_folder(texts.parent)
-            pq.write_table(pq.read_table(path, columns=text_columns(path)).take(rows), texts, compression="zstd")
+            with scratch_folder(texts.parent) as scratch:  # a worker may be reading the file of this name
+                fresh = scratch / texts.name
+                pq.write_table(
+                    pq.read_table(path, columns=text_columns(path)).take(rows), fresh, compression="zstd"
+                )
+                replace_file(fresh, texts)
             take_given(path, rows, texts)
         jobs.append(Job(texts, staging.shard_folder(index, key), len(rows)))
     return jobs

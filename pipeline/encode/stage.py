@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pipeline import names
 from pipeline.config import SegmentSettings
 from pipeline.encode.placement import GatheredSource, Placement
-from pipeline.encode.reuse import take_inventory, write_jobs
+from pipeline.encode.reuse import Inventory, Job, take_inventory, write_jobs
 from pipeline.errors import EncoderError
 from pipeline.index import staging
 from pipeline.index.choices import DenseChoice, LexicalChoice
@@ -141,21 +141,43 @@ def encode_staged(
     Shards of texts that are not staged any more are removed. `run` does it elsewhere (`Pool.encode`); by default
     it happens here, shard by shard.
     """
-    prints = list(fingerprints(encoder, settings).values())
-    inventory = take_inventory(index, staged, prints, shape(encoder, settings), index, live)
+    work = plan_work(index, staged, encoder, settings, live)
 
     def one_by_one(tasks: Sequence[tuple[Path, Path]]) -> Iterator[int]:
         for number, (texts, shard) in enumerate(tasks):
             encode_shard(texts, shard, encoder, settings)
             yield number
 
-    staging.discard_shards(index, keep=inventory.sources())
-    jobs = write_jobs(index, staged, inventory, prints)
-    missing = inventory.missing
+    jobs, missing = work.jobs, work.inventory.missing
     with progress("encode", missing, "chunk") as bar:
         for number in (run or one_by_one)([(job.texts, job.shard) for job in jobs]):
             bar.update(jobs[number].count)
-    return EncodedParts(inventory.placement(jobs), missing, staged.chunks - missing)
+    return EncodedParts(work.inventory.placement(jobs), missing, staged.chunks - missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is encoded of a staged ingest, and the jobs that encode the rest."""
+
+    inventory: Inventory
+    jobs: list[Job]
+
+
+def plan_work(
+    index: Path,
+    staged: StagedIngest,
+    encoder: Encoder,
+    settings: SegmentSettings,
+    live: Manifest | None,
+) -> Work:
+    """Find out what is still to be encoded, and write the files of texts that need it.
+
+    Shards of texts that are not staged any more are removed.
+    """
+    prints = list(fingerprints(encoder, settings).values())
+    inventory = take_inventory(index, staged, prints, shape(encoder, settings), index, live)
+    staging.discard_shards(index, keep=inventory.sources())
+    return Work(inventory, write_jobs(index, staged, inventory, prints))
 
 
 def write_segments(

@@ -11,7 +11,7 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -165,10 +165,12 @@ def _link_new(temporary: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(destination: Path) -> Iterator[Path]:
+def new_folder(destination: Path, keep: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """A temporary folder beside `destination` that is synced and renamed to it when the block ends without error.
 
     If `destination` exists by then it is replaced only when it is a leftover that nothing names; callers make sure.
+    `keep`: says of a folder that stands there by then whether it stays, so that any number of writers, on any
+    machines, may make the same folder.
     """
     make_folder(destination.parent)
     temporary = _temporary(destination)
@@ -179,13 +181,28 @@ def new_folder(destination: Path) -> Iterator[Path]:
             for path in sorted(temporary.iterdir()):
                 sync_file(path)
             sync_folder(temporary)
-            if destination.exists():
-                remove_folder(destination)
-            temporary.rename(destination)
+            while not _takes_place(temporary, destination, keep):
+                pass  # another writer was there first
             sync_folder(destination.parent)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def _takes_place(temporary: Path, destination: Path, keep: Callable[[Path], bool] | None) -> bool:
+    """Put a finished folder in its place, or drop it if what stands there stays; says whether that is settled."""
+    if destination.exists():
+        if keep is not None and keep(destination):
+            shutil.rmtree(temporary)
+            return True
+        remove_folder(destination)
+    try:
+        temporary.rename(destination)
+    except OSError as error:
+        if keep is None or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
     staging/ingest/part-00000.parquet …   chunks still to encode, in order
     staging/ingest/part-00000.given.parquet …   their vectors, where the sources give them
     staging/ingest/ingest.json            what the parts hold; the folder appears under its name only when complete
+    staging/ingest/plan.json              the shards that other machines are to encode (encode/shard_plan.py)
     staging/texts/<key>.parquet           the texts of a part that are to be encoded, if not all of them are
     staging/shards/<key>/                 texts encoded: text-hashes.npy, dense.npy, lexical.parquet,
                                           multivector.arrow; shard.json with checksums and fingerprints
@@ -196,6 +197,19 @@ def is_finished(shard: Path, fingerprints: Sequence[Fingerprint] | None = None) 
         return False
 
 
+def shard_checksum(shard: Path) -> str:
+    """Checksum of a finished shard: of its record, which has those of its files. Raises `OSError`."""
+    return files.checksum(shard / _SHARD_SUMMARY)
+
+
+def holds(shard: Path, fingerprints: Sequence[Fingerprint]) -> bool:
+    """Whether a shard is finished and undamaged, and has the texts and fingerprints that its name says."""
+    try:
+        return is_finished(shard, fingerprints) and shard_key(shard_hashes(shard), fingerprints) == shard.name
+    except CorruptIndexError:
+        return False
+
+
 def shard_hashes(shard: Path) -> TextHashes:
     """The hashes of a shard's texts. Raises `CorruptIndexError`."""
     rows = files.read_array(shard / _HASHES, np.uint8, 2)
@@ -205,8 +219,11 @@ def shard_hashes(shard: Path) -> TextHashes:
 def write_shard(
     shard: Path, encoded: Encoded, hashes: TextHashes, fingerprints: Sequence[Fingerprint], shape: SegmentShape
 ) -> None:
-    """Write encoded texts, all or nothing, as a segment of this shape will store them."""
-    with files.new_folder(shard) as folder:
+    """Write encoded texts, all or nothing, as a segment of this shape will store them.
+
+    Several writers may write the same shard: the first one that is done keeps its place.
+    """
+    with files.new_folder(shard, keep=lambda there: is_finished(there, fingerprints)) as folder:
         np.save(folder / _HASHES, hashes.view(np.uint8).reshape(len(hashes), -1), allow_pickle=False)
         for component in components():
             if component.rows is not None:

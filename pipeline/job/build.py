@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -23,8 +22,8 @@ from pipeline.errors import (
     IndexStoreError,
     RejectedDocumentsError,
 )
-from pipeline.index import files, staging, store
 from pipeline.index import manifest as manifests
+from pipeline.index import staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
@@ -35,6 +34,8 @@ from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
+from pipeline.job.cluster.reach import reached
+from pipeline.job.cluster.shares import refuse_missing
 from pipeline.job.commit import Wishes
 from pipeline.job.evidence import gather
 from pipeline.job.gate import judge
@@ -45,15 +46,15 @@ from pipeline.job.plan import BuildPlan
 from pipeline.job.report import failure
 from pipeline.job.report.page import write
 from pipeline.job.report.record import load as load_record
+from pipeline.job.staged import staged_build, writing
 from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.choose.encoder import chunk_tokenizer
 from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import Progress, ProgressFactory, silent
-from pipeline.records import Document, Fingerprint, Rejection
+from pipeline.records import Document, Rejection
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.pull import pull
-from pipeline.remote.writing import prepare
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def ingest(
     """
     config, watch = configured(config), Stopwatch(reporter(progress))
     wanted, injected = IngestOptions.of(options, **keywords), Injected.passed(encoder, chunker)
-    with _lock(config, watch), failure.noted(config.index_path, watch):
+    with writing(config, watch), failure.noted(config.index_path, watch):
         config = injected.following(config, wanted.full)
         return _ingest(config, injected.encoder(config), injected, wanted, watch)
 
@@ -98,37 +99,29 @@ def encode(
     *,
     allow_deletes: bool = False,
     note: str = "",
+    commit_only: bool = False,
     encoder: Encoder | None = None,
     chunker: DocumentChunker | None = None,
     progress: ProgressFactory = silent,
 ) -> BuildReport:
     """Encode what `ingest` staged and publish it as a new generation, unless the quality gate refuses it.
 
-    `note` is kept in the generation. `encoder` and `chunker`: as in `build`, and those that `ingest` had. Raises
-    `IndexStoreError` if nothing is staged or the index has moved on since, `GateRefusedError`, `EncoderError`,
-    `IndexLockedError`.
+    `note` is kept in the generation. `commit_only`: encode nothing here; `IndexStoreError` names the shards that
+    workers have still to encode (`pipeline.job.cluster.shares`). `encoder` and `chunker`: as in `build`, and those
+    that `ingest` had. Raises `IndexStoreError` if nothing is staged or the index has moved on since,
+    `GateRefusedError`, `EncoderError`, `IndexLockedError`.
     """
     injected = Injected.passed(encoder, chunker)
     config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
     index, note, allow_deletes = config.index_path, text("note", note), flag("allow_deletes", allow_deletes)
-    with _lock(config, watch), failure.noted(index, watch):
-        wishes = Wishes(_golden(config), note, allow_deletes)
-        staged = staging.load_ingest(index)
-        if staged is None:
-            raise IndexStoreError(f"{index}: nothing is staged; run `pipeline ingest` first, or `pipeline build`")
-        config, followed = (
-            injected.following(config, staged.full),
-            Fingerprint(tuple(sorted(staged.chunker.items()))),
-        )
-        loaded, cut_by = injected.encoder(config), injected.chunker(config, followed=followed).fingerprint
-        if changed := followed.differences(cut_by):
-            raise IndexStoreError(
-                f"{index}: staged with other settings (staged → configured): {'; '.join(changed)}; "
-                "run `pipeline ingest` again"
-            )
-        config, loaded = injected.suited_to_texts(config, loaded, index, staged)
+    commit_only = flag("commit_only", commit_only)
+    with writing(config, watch), failure.noted(index, watch):
+        wishes = Wishes(_golden(config), note, allow_deletes, refuse_missing if commit_only else None)
+        ready = staged_build(config, injected)
+        staged = ready.staged
         rejections, path = load_rejections(index, staged.base_generation + 1) if staged.rejected else ((), None)
-        return commit.encode_and_publish(config, loaded, IngestReport(staged, rejections, path), watch, wishes)
+        report = IngestReport(staged, rejections, path)
+        return commit.encode_and_publish(ready.config, ready.encoder, report, watch, wishes)
 
 
 def build(
@@ -142,16 +135,21 @@ def build(
 ) -> BuildReport:
     """Bring the index up to date with its sources: ingest, encode, publish. Encodes only new and changed documents.
 
-    `full`, `strict`, `rehash`, `allow_deletes` and `note` are those of `ingest` and `encode`; `options` holds them
-    as one record. `encoder`: an object of the application's own (`pipeline.models.contract.Encoder`) in place of
-    the one that the settings name. It encodes in this process, whatever `encode.devices` says. `chunker`: an object
+    `full`, `strict`, `rehash`, `allow_deletes` and `note` are those of `ingest` and `encode`; `cluster`: whose
+    workers encode (`ray`, `ray://HOST:PORT`); `options` holds all of these as one record. `encoder`: an object of
+    the application's own (`pipeline.models.contract.Encoder`) in place of the one that the settings name. It
+    encodes in this process, whatever `encode.devices` says. `chunker`: an object of the application's own
     (`pipeline.ingest.cutting.contract.DocumentChunker`) in place of the one that the settings make.
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
     injected, wanted = Injected.passed(encoder, chunker), BuildOptions.of(options, **keywords)
     config, watch = injected.settled(configured(config)), Stopwatch(reporter(progress))
-    with _lock(config, watch), failure.noted(config.index_path, watch):
-        wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes)
+    with (
+        writing(config, watch),
+        failure.noted(config.index_path, watch),
+        reached(wanted.cluster, injected) as cluster,
+    ):
+        wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes, cluster=cluster)
         config = injected.following(config, wanted.full)
         loaded = injected.encoder(config)
         report = _ingest(config, loaded, injected, wanted, watch)
@@ -173,7 +171,7 @@ def publish(
     """
     config, force, progress = configured(config), flag("force", force), reporter(progress)
     injected, index = Injected.passed(encoder), config.index_path
-    with _lock(config, progress):
+    with writing(config, progress):
         manifest = commit.staged_candidate(index)
         if force:
             reasons = "; ".join(manifest.statistics.refusals)
@@ -291,26 +289,6 @@ def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]
     for document in documents:
         yield document
         bar.update()
-
-
-@contextlib.contextmanager
-def _lock(config: Config, progress: ProgressFactory) -> Iterator[None]:
-    """The writer lock of the configured index; of its local copy, brought up to date, if it is in an object store.
-
-    Raises `ConfigError` if `index` is no place for a folder, `ObjectStoreError` if it cannot be written.
-    """
-    try:
-        files.make_folder(config.index_path)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP):
-            raise
-        raise ConfigError(
-            f"index: {config.index_path}: no folder can be made there: {error.strerror}; correct `index`"
-        ) from None
-    with store.lock(config.index_path):
-        if (remote := RemoteIndex.configured(config)) is not None:
-            prepare(remote, progress)
-        yield
 
 
 def _golden(config: Config) -> Golden:

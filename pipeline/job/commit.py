@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from pipeline.index.statistics import Circumstances
 from pipeline.job import build_report
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
+from pipeline.job.cluster.reach import Cluster, spread_over
 from pipeline.job.draft import Draft
 from pipeline.job.evidence import gather
 from pipeline.job.gate import judge
@@ -42,11 +44,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the caller asks of a commit. `note`: kept in the generation; `allow_deletes`: however few are left."""
+    """What the caller asks of a commit. `note`: kept in the generation; `allow_deletes`: however few are left.
+
+    `run`: who encodes the missing shards; by default workers of `cluster`, or one process for each of
+    `encode.devices`, or this one.
+    """
 
     golden: Golden
     note: str = ""
     allow_deletes: bool = False
+    run: encoding.ShardRunner | None = None
+    cluster: Cluster | None = None
 
 
 def check_fingerprints(config: Config, live: Manifest, encoder: Encoder, chunker: Fingerprint) -> None:
@@ -61,7 +69,7 @@ def encode_and_publish(
 ) -> BuildReport:
     """Encode what is staged and publish it. Call with the lock held. Raises what `job.build.encode` raises."""
     index, staged = config.index_path, report.staged
-    live = _followed(config, encoder, staged)
+    live = followed(config, encoder, staged)
     is_shown_to_others = live is not None and live.access_field != config.access_field
     if live is not None and live.access_field is not None and config.access_field is None:
         log.warning(
@@ -76,7 +84,9 @@ def encode_and_publish(
         check_given(config, encoder, staged)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
-    encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
+    spread = wishes.cluster and spread_over(wishes.cluster, config, encoder)
+    run = wishes.run or (spread.encode if spread else _runner(config))
+    encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, run, live)
     new = encoding.write_segments(
         index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
     )
@@ -97,13 +107,20 @@ def encode_and_publish(
         publish(config, manifest, watch)
     with _not_the_builds_fault(index, "the build's report is missing"):
         record = build_report.record(manifest, evidence, report, watch, encoded.encoded_chunks, lengths)
+        if spread:
+            record = dataclasses.replace(
+                record,
+                workers=tuple(spread.shares),
+                troubles=tuple(spread.troubles),
+                trouble_count=spread.trouble_count,
+            )
         write(index, record)
     if manifest.statistics.refusals:
         raise GateRefusedError(refusal(index, manifest, report.rejects_file))
     return build_report.summary(manifest, report, watch, encoded)
 
 
-def _followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifest | None:
+def followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifest | None:
     """The live generation that takes what is staged, `None` for a full build. Raises `IndexStoreError`."""
     index = config.index_path
     live = None if staged.full else store.live_manifest(index)

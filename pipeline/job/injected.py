@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,12 @@ class Injected:
                 config.encoder.bm25.korean,
             )
         return _with_encoder(config, found)
+
+    def as_recorded(self, config: Config, fingerprints: Mapping[str, Mapping[str, str]]) -> Config:
+        """The configuration, with what its encoder leaves open as fingerprints (fields by part) have it."""
+        if self.own_encoder is not None:
+            return config
+        return _with_encoder(config, as_recorded(config.encoder, fingerprints))
 
     def suited_to_texts(
         self, config: Config, encoder: Encoder, index: Path, staged: StagedIngest

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, Self, TypedDict
 
 from pipeline.arguments import flag, shown, text
 from pipeline.errors import ConfigError
+
+_CLUSTER = re.compile(r"ray|ray://[^\s/@]+")
 
 
 class IngestKeywords(TypedDict, total=False):
@@ -23,6 +26,7 @@ class BuildKeywords(IngestKeywords, total=False):
     """The fields of `BuildOptions`, as keywords of a call."""
 
     note: str
+    cluster: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,15 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions(IngestOptions):
-    """`note`: kept in the generation, for whoever asks later. The others are those of an ingest."""
+    """`note`: kept in the generation, for whoever asks later. `cluster`: whose workers encode, `ray` or
+    `ray://HOST:PORT`; empty: this machine does. The others are those of an ingest."""
 
     note: str = ""
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         IngestOptions.__post_init__(self)  # `super()` does not find the class that slots make of this one
         object.__setattr__(self, "note", text("note", self.note))
+        object.__setattr__(self, "cluster", text("cluster", self.cluster))
+        if self.cluster and not _CLUSTER.fullmatch(self.cluster):
+            raise ConfigError(f"cluster={shown(self.cluster)}: give ray, or ray://HOST:PORT")

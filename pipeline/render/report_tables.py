@@ -15,6 +15,7 @@ from pipeline.render.build_lines import recall_lines
 from pipeline.wording import counted, printable
 
 _REJECTIONS = 5
+_TROUBLES = 5
 
 
 def record_tables(console: Console, record: BuildRecord) -> None:
@@ -33,6 +34,16 @@ def record_tables(console: Console, record: BuildRecord) -> None:
     for line in recall_lines(record.lexical_recall):
         console.print(f"  {line}")
     console.print(_stages(record.stages))
+    if record.workers:
+        shares = Table("worker", "shards", "chunks", "a second")
+        for worker in record.workers:
+            rate = f"{worker.chunks / worker.seconds:,.1f}" if worker.seconds > 0 else "–"
+            shares.add_row(escape(printable(worker.worker)), f"{worker.shards:,}", f"{worker.chunks:,}", rate)
+        console.print(shares)
+    for trouble in record.troubles[:_TROUBLES]:
+        console.print(f"  [red]in trouble:[/] {escape(printable(str(trouble)))}")
+    if record.trouble_count > _TROUBLES:
+        console.print(f"  … and {record.trouble_count - _TROUBLES:,} more")
     if record.measures:
         live = record.live_measures or {}
         quality = Table("measure", "this build", "before")

@@ -18,7 +18,6 @@ from pipeline.errors import (
     EncoderError,
     IncompatibleIndexError,
     IndexNotFoundError,
-    IndexStoreError,
     ObjectStoreError,
     PipelineError,
     ServiceError,

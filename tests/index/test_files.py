@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,45 @@ def test_lock_names_its_holder_and_dies_with_it(tmp_path: Path) -> None:
         holder.kill()
     with locks.writer_lock(tmp_path / ".writer.lock"):
         pass
+
+
+def test_of_several_writers_of_a_folder_the_first_keeps_its_place(tmp_path: Path) -> None:
+    """Whether the other one comes before the rename or in the very moment of it."""
+    place = tmp_path / "shard"
+
+    def write(text: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        with files.new_folder(place, keep=lambda there: (there / "a").read_text() != "damaged") as folder:
+            (folder / "a").write_text(text)
+            meanwhile()
+
+    write("first")
+    write("second")
+    assert (place / "a").read_text() == "first"
+    (place / "a").write_text("damaged")
+    write("third")
+    assert (place / "a").read_text() == "third"
+    (place / "a").write_text("damaged")
+    write("fourth", meanwhile=lambda: files.write_file(place / "a", b"another writer's"))
+    assert (place / "a").read_text() == "another writer's"
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
+
+
+def test_a_writer_that_is_overtaken_at_its_rename_gives_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "shard"
+    rename, overtaken = Path.rename, []
+
+    def late(self: Path, target: Path) -> Path:
+        if target == place and not overtaken:
+            overtaken.append(True)
+            place.mkdir()
+            (place / "a").write_text("the other's")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with files.new_folder(place, keep=lambda there: True) as folder:
+        (folder / "a").write_text("mine")
+    assert overtaken
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
+    assert (place / "a").read_text() == "the other's"

@@ -70,6 +70,7 @@ def sections(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
         _changes(record),
         "<h2>Time</h2>",
         _stages(record.stages),
+        _workers(record),
         _quality(record),
         _lengths(record),
         _rejections(record),
@@ -163,6 +164,33 @@ def _stages(stages: Sequence[StageTime]) -> str:
         for stage in stages
     ]
     return plot + _table(("stage", "done", "a second", "peak memory"), rows, 3)
+
+
+def _workers(record: BuildRecord) -> str:
+    if not record.workers and not record.troubles:
+        return ""
+    rows = [
+        (
+            one.worker,
+            f"{one.shards:,}",
+            f"{one.chunks:,}",
+            f"{one.chunks / one.seconds:,.1f}" if one.seconds > 0 else "–",
+        )
+        for one in record.workers
+    ]
+    troubles = [(one.worker, one.shard, one.reason) for one in record.troubles]
+    return (
+        "<h2>Workers</h2>"
+        + "".join(
+            _table(head, lines, numeric)
+            for head, lines, numeric in (
+                (("worker", "shards", "chunks", "chunks a second"), rows, 3),
+                (("worker in trouble", "shard", "what went wrong"), troubles, 0),
+            )
+            if lines
+        )
+        + (f"<p>and {more:,} more, in the log.</p>" if (more := record.trouble_count - len(troubles)) > 0 else "")
+    )
 
 
 def _quality(record: BuildRecord) -> str:

@@ -16,6 +16,7 @@ from pipeline.errors import CorruptIndexError, IndexNotFoundError
 from pipeline.index import files
 from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
+from pipeline.job.cluster.workers import Trouble, WorkerShare
 from pipeline.job.stopwatch import StageTime
 from pipeline.records import Rejection
 
@@ -42,7 +43,8 @@ class BuildRecord:
     """One build. `status`: `published` or `refused`; `encoded`: chunks that went through the encoder in this run.
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
-    `lexical_recall`: `None` where the lexical leg is exact.
+    `lexical_recall`: `None` where the lexical leg is exact. `workers`, `troubles`: of a build on a cluster, the
+    first troubles only, of `trouble_count`.
     """
 
     generation: int
@@ -72,6 +74,9 @@ class BuildRecord:
     note: str = ""
     moved: int = 0
     lexical_recall: LexicalRecall | None = None
+    workers: tuple[WorkerShare, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+    trouble_count: int = 0
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Encoding on other machines: shares of a plan for any scheduler, or workers that this build gives shards to."""

@@ -1,0 +1,148 @@
+"""Builds on a real Ray of two CPUs: the same index, workers that are killed, orders that do not fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import Config, parse_config
+from pipeline.errors import EncoderError, IncompatibleIndexError, MissingDependencyError
+from pipeline.index import staging
+from pipeline.job import build as builder
+from pipeline.job.cluster import on_ray
+from pipeline.job.cluster.on_ray import Room
+from pipeline.job.report import record as records
+from tests.job.cluster.fake_cluster import content
+from tests.support.collection import config_for
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """Two CPUs, without a dashboard, statistics, or anything from outside."""
+    ray = pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(
+        address="local",  # not one that happens to run on this machine
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=80_000_000,
+        _node_ip_address="127.0.0.1",
+    )
+    yield ray
+    ray.shutdown()
+
+
+def texts(folder: Path, count: int = 24) -> Config:
+    """Documents in shards of two, encoded by BM25 alone, which loads in a moment."""
+    (folder / "documents").mkdir(parents=True)
+    for number in range(count):
+        text = f"A document about number {number} and {('apples', 'pears')[number % 2]}."
+        (folder / "documents" / f"{number:03d}.txt").write_text(text)
+    return config_for(folder, encoder={"model": "none"}, encode={"shard_chunks": 2}, cluster={"cpus": 1})
+
+
+def test_a_build_on_ray_is_a_local_build(ray: Any, tmp_path: Path) -> None:
+    here, there = texts(tmp_path / "here"), texts(tmp_path / "there")
+    builder.build(here)
+    report = builder.build(there, cluster="ray")
+    assert (report.encoded_chunks, report.chunks) == (24, 24)
+    assert content(there.index_path) == content(here.index_path)
+    record = records.load(there.index_path)
+    assert sum(share.shards for share in record.workers) == 12
+    assert len(record.workers) == 2
+    assert record.troubles == ()
+    assert ray.is_initialized(), "a build leaves a cluster as it found it"
+    again = builder.build(there, cluster="ray")
+    assert not again.published
+
+
+def test_workers_that_are_killed_are_replaced(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = texts(tmp_path / "here", 60), texts(tmp_path / "there", 60)
+    builder.build(here)
+    killed: list[str] = []
+    give = on_ray.RayWorkers.give
+
+    def deadly(self: on_ray.RayWorkers, worker: str, shard: Any) -> None:
+        give(self, worker, shard)
+        if len(killed) < 3:
+            pid = int(worker.rsplit(":", 1)[1].rstrip(")"))
+            os.kill(pid, signal.SIGKILL)
+            killed.append(worker)
+
+    monkeypatch.setattr(on_ray.RayWorkers, "give", deadly)
+    report = builder.build(there, cluster="ray")
+    assert (len(killed), report.chunks) == (3, 60)
+    assert content(there.index_path) == content(here.index_path)
+    troubles = records.load(there.index_path).troubles
+    assert {trouble.worker for trouble in troubles} <= set(killed)
+    assert all("worker process has died" in trouble.reason for trouble in troubles)
+    deadline = time.monotonic() + 20
+    while ray.available_resources().get("CPU") != 2.0:
+        assert time.monotonic() < deadline, "actors are left"
+        time.sleep(0.05)
+
+
+def test_workers_of_another_version_are_refused_and_both_are_named(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = texts(tmp_path)
+    monkeypatch.setattr("pipeline.encode.shard_plan.metadata.version", lambda name: "99.9")
+    with pytest.raises(IncompatibleIndexError, match=r"no worker is left: .*version: 99\.9 → \d+\.\d+"):
+        builder.build(config, cluster="ray")
+    assert staging.shard_folders(config.index_path) == []
+
+
+def test_a_cluster_without_room_says_so(ray: Any, tmp_path: Path) -> None:
+    config = texts(tmp_path)
+    small = config.cluster.model_copy(update={"cpus": 64, "start_seconds": 1.5})
+    with pytest.raises(EncoderError, match=r"no worker has taken a shard for 1\.5 s; .*cluster\.cpus"):
+        builder.build(config.model_copy(update={"cluster": small}), cluster="ray")
+
+
+def test_without_ray_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'hybrid-pipeline\[ray\]'"):
+        builder.build(texts(tmp_path), cluster="ray")
+
+
+@pytest.mark.parametrize(
+    ("settings", "machines", "expected"),
+    [
+        ({}, [{"CPU": 8.0}, {"CPU": 8.0}], Room(8.0, 0.0, 2)),
+        ({}, [{"CPU": 8.0}, {"CPU": 4.0}, {"memory": 1.0}], Room(4.0, 0.0, 3)),
+        ({"cluster": {"cpus": 2}}, [{"CPU": 8.0}, {"CPU": 3.0}], Room(2.0, 0.0, 5)),
+        ({"cluster": {"cpus": 2, "workers": 3}}, [{"CPU": 8.0}], Room(2.0, 0.0, 3)),
+        ({"cluster": {"gpus": 1}}, [{"CPU": 32.0, "GPU": 4.0}, {"CPU": 64.0}], Room(1.0, 1.0, 4)),
+        ({"cluster": {"gpus": 0.5}}, [{"CPU": 32.0, "GPU": 2.0}], Room(1.0, 0.5, 4)),
+        ({"encoder": {"model": "a/b", "device": "cuda"}}, [{"CPU": 8.0, "GPU": 2.0}], Room(1.0, 1.0, 2)),
+        ({"encoder": {"model": "a/b"}, "encode": {"devices": ["cuda:0"]}}, [{"CPU": 8.0}], Room(1.0, 1.0, 1)),
+        ({}, [], Room(1.0, 0.0, 1)),
+    ],
+)
+def test_room_is_what_machines_have_and_settings_ask_for(
+    settings: dict[str, Any], machines: Sequence[dict[str, float]], expected: Room
+) -> None:
+    assert Room.found(parse_config(settings), machines) == expected
+
+
+def test_orders_hold_no_secret_and_no_object(tmp_path: Path) -> None:
+    from pipeline.encode.shard_plan import Terms
+    from pipeline.job.cluster import orders
+
+    config = texts(tmp_path)
+    told = orders.written(config, Terms({"package": {"version": "1"}}))
+    assert json.loads(told)["index"] == str(config.index_path)
+    worker = orders.ShardEncoder(told)
+    assert json.loads(worker.problem())["refuses"]
+    assert "this worker does not fit" in json.loads(worker.problem())["error"]
