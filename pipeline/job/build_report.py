@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.encode.stage import EncodedParts
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
 from pipeline.index.staging import Changes, StagedIngest
+from pipeline.job.collapse import Compared
 from pipeline.job.gate import Evidence
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
 from pipeline.job.stopwatch import Stopwatch, peak_memory
@@ -98,6 +99,7 @@ def record(
     watch: Stopwatch,
     encoded: int,
     lengths: ChunkLengths | None,
+    known_items: tuple[Compared, ...] = (),
 ) -> BuildRecord:
     """What the report of a finished build keeps. `encoded`: chunks that went through the encoder."""
     staged, changes = report.staged, report.staged.changes
@@ -129,5 +131,6 @@ def record(
         refusals=refusals,
         note=manifest.note,
         moved=len(changes.moved),
+        known_items=known_items,
         lexical_recall=lexical_recall(manifest),
     )

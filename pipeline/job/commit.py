@@ -67,6 +67,7 @@ def encode_and_publish(
     if live is not None and staged.nothing_to_do and not is_shown_to_others:
         staging.clear(index)
         return build_report.summary(live, report, watch, None)
+    _distrust_collapsed(index)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, _runner(config), live)
@@ -81,7 +82,7 @@ def encode_and_publish(
     draft.count(encoded, watch.seconds_of("encode"))
     circumstances = Circumstances(staged.read, staged.rejected, wishes.allow_deletes)
     evidence = gather(config, encoder, draft.manifest(), wishes.golden, circumstances, watch)
-    draft.judged(judge(config.gate, evidence))
+    draft.judged(judge(config.gate, evidence), evidence.known_items_record())
     manifest = draft.manifest()
     if manifest.statistics.refusals:
         candidate.stage(index, manifest)
@@ -89,7 +90,15 @@ def encode_and_publish(
     else:
         publish(config, manifest)
     with _not_the_builds_fault(index, "the build's report is missing"):
-        record = build_report.record(manifest, evidence, report, watch, encoded.encoded_chunks, lengths)
+        record = build_report.record(
+            manifest,
+            evidence,
+            report,
+            watch,
+            encoded.encoded_chunks,
+            lengths,
+            evidence.known_items(config.gate),
+        )
         write(index, record)
     if manifest.statistics.refusals:
         raise GateRefusedError(refusal(index, manifest, report.rejects_file))
@@ -109,6 +118,15 @@ def _followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifes
     if live is not None:
         check_fingerprints(config, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
     return live
+
+
+def _distrust_collapsed(index: Path) -> None:
+    """Forget what a model gave that the gate found broken, so that it is not taken for encoded."""
+    refused = candidate.waiting(index)
+    if refused is not None and refused.statistics.gate is not None and refused.statistics.gate.collapsed:
+        log.warning("%s: a leg of the refused generation had collapsed: its texts are encoded again", index)
+        candidate.discard(index)
+        staging.discard_shards(index, keep=())
 
 
 def _kept(index: Path, staged: StagedIngest, live: Manifest) -> list[SegmentEntry]:

@@ -16,6 +16,7 @@ from pipeline.errors import CorruptIndexError, IndexNotFoundError
 from pipeline.index import files
 from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
+from pipeline.job.collapse import Compared
 from pipeline.job.stopwatch import StageTime
 from pipeline.records import Rejection
 
@@ -42,7 +43,7 @@ class BuildRecord:
     """One build. `status`: `published` or `refused`; `encoded`: chunks that went through the encoder in this run.
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
-    `lexical_recall`: `None` where the lexical leg is exact.
+    `lexical_recall`: `None` where the lexical leg is exact. `known_items`: how passages are found by their words.
     """
 
     generation: int
@@ -72,6 +73,7 @@ class BuildRecord:
     note: str = ""
     moved: int = 0
     lexical_recall: LexicalRecall | None = None
+    known_items: tuple[Compared, ...] = ()
 
 
 @cache
