@@ -18,6 +18,7 @@ _MODULES = {
     "servers.key": ("key",),
     "judging.evaluate": ("evaluate",),
     "judging.tune": ("tune",),
+    "judging.diff": ("diff",),
     "generations": ("status", "generations", "rollback", "gc"),
     "report": ("report",),
     "maintain": ("verify", "repair", "compact"),

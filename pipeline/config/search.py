@@ -125,7 +125,7 @@ class GateSettings(Settings):
     `minimum` and `max_drop`, by measure: the least value, and how much less than the live generation's is
     acceptable. Measures are those of `pipeline evaluate`, on all legs, and `expected`: the share of `expect` that
     holds. `min_known_item_ratio`: how much of what the live generation finds of its own passages, by each leg and
-    in each script, this one must find (job/collapse.py); 0: it is not asked.
+    in each script, this one must find (job/comparison/collapse.py); 0: it is not asked.
     """
 
     queries: str | None = None

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.encode.stage import EncodedParts
+from pipeline.evaluate.difference import Difference
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
 from pipeline.index.staging import Changes, StagedIngest
-from pipeline.job.collapse import Compared
+from pipeline.job.comparison.collapse import Compared
 from pipeline.job.gate import Evidence
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
 from pipeline.job.stopwatch import Stopwatch, peak_memory
@@ -100,6 +101,7 @@ def record(
     encoded: int,
     lengths: ChunkLengths | None,
     known_items: tuple[Compared, ...] = (),
+    difference: Difference | None = None,
 ) -> BuildRecord:
     """What the report of a finished build keeps. `encoded`: chunks that went through the encoder."""
     staged, changes = report.staged, report.staged.changes
@@ -132,5 +134,6 @@ def record(
         note=manifest.note,
         moved=len(changes.moved),
         known_items=known_items,
+        difference=difference,
         lexical_recall=lexical_recall(manifest),
     )

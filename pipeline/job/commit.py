@@ -22,6 +22,7 @@ from pipeline.index.statistics import Circumstances
 from pipeline.job import build_report
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
+from pipeline.job.comparison.differences import from_live
 from pipeline.job.draft import Draft
 from pipeline.job.evidence import gather
 from pipeline.job.gate import judge
@@ -84,6 +85,7 @@ def encode_and_publish(
     evidence = gather(config, encoder, draft.manifest(), wishes.golden, circumstances, watch)
     draft.judged(judge(config.gate, evidence), evidence.known_items_record())
     manifest = draft.manifest()
+    difference = from_live(config, encoder, manifest, wishes.golden, watch)
     if manifest.statistics.refusals:
         candidate.stage(index, manifest)
         staging.discard_ingest(index)
@@ -98,6 +100,7 @@ def encode_and_publish(
             encoded.encoded_chunks,
             lengths,
             evidence.known_items(config.gate),
+            difference,
         )
         write(index, record)
     if manifest.statistics.refusals:

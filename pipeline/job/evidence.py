@@ -18,7 +18,7 @@ from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import Segment
 from pipeline.index.statistics import Circumstances
-from pipeline.job.collapse import Known
+from pipeline.job.comparison.collapse import Known
 from pipeline.job.gate import Evidence
 from pipeline.job.golden import Golden, measure, unmet
 from pipeline.models.contract import Encoder, leg_fingerprints

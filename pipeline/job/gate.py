@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline.config import GateSettings
 from pipeline.index.statistics import Circumstances, Verdict
-from pipeline.job import collapse
-from pipeline.job.collapse import Compared, Known
+from pipeline.job.comparison import collapse
+from pipeline.job.comparison.collapse import Compared, Known
 
 EXPECTED = "expected"
 """The measure of `gate.expect`: the share of its queries that find an expected document in time. All must, unless

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from pipeline.job.collapse import KEPT, Compared
+from pipeline.job.comparison.collapse import KEPT, Compared
 from pipeline.job.report import plots
 from pipeline.job.report.record import BuildRecord
 

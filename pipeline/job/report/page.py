@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from pipeline.job.report import known_items, plots
+from pipeline.job.report import differences, known_items, plots
 from pipeline.job.report.record import BuildRecord, history, page_path, save
 from pipeline.job.stopwatch import StageTime
 
@@ -72,6 +72,7 @@ def sections(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
         _stages(record.stages),
         _quality(record),
         known_items.section(record.known_items, [*earlier, record]),
+        differences.section(record.difference),
         _lengths(record),
         _rejections(record),
         _history([*earlier, record]),

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import CorruptIndexError, IndexNotFoundError
+from pipeline.evaluate.difference import Difference
 from pipeline.index import files
 from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
-from pipeline.job.collapse import Compared
+from pipeline.job.comparison.collapse import Compared
 from pipeline.job.stopwatch import StageTime
 from pipeline.records import Rejection
 
@@ -44,6 +45,7 @@ class BuildRecord:
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
     `lexical_recall`: `None` where the lexical leg is exact. `known_items`: how passages are found by their words.
+    `difference`: from the live generation, with some of the queries whose first hits are others.
     """
 
     generation: int
@@ -74,6 +76,7 @@ class BuildRecord:
     moved: int = 0
     lexical_recall: LexicalRecall | None = None
     known_items: tuple[Compared, ...] = ()
+    difference: Difference | None = None
 
 
 @cache

@@ -15,7 +15,7 @@ from pipeline.errors import GateRefusedError
 from pipeline.evaluate.known_items import KnownItem, KnownItems
 from pipeline.index import store
 from pipeline.job.build import build
-from pipeline.job.collapse import CONFIDENCE, Compared, Known, compared, lines
+from pipeline.job.comparison.collapse import CONFIDENCE, Compared, Known, compared, lines
 from pipeline.job.report.record import load
 from tests.support.nights import BROKEN, collection, config_of, encoder, write
 
