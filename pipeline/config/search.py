@@ -104,11 +104,19 @@ class RerankSettings(Settings):
 
 
 class QuerySettings(Settings):
+    """How queries are answered, and whether they are logged (docs/nightly.md).
+
+    `log_text`: else a hash stands for it. `log_megabytes`: how large a file of the log grows before the next one.
+    """
+
     k: int = Field(default=10, ge=1)
     mode: names.Mode = names.HYBRID
     depth: int = Field(default=100, ge=1)
     fusion: FusionSettings = FusionSettings()
     rerank: RerankSettings = RerankSettings()
+    log: bool = False
+    log_text: bool = True
+    log_megabytes: float = Field(default=16.0, gt=0)
 
 
 class Expectation(Settings):

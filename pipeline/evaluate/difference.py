@@ -19,6 +19,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.names import DENSE, LEXICAL
 from pipeline.query.files.batch import Query
 from pipeline.query.searcher import Index
+from pipeline.query.showing.hits import to_hits
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import Hit
 
@@ -158,7 +159,10 @@ def _query_changes(
     if not texts:
         return ()
     found = []
-    was, now = (index.search_many(texts, FIRST, collapse=True) for index in (before, after))
+    was, now = (
+        [to_hits(index.snapshot, ranked, None) for ranked in index.rank(texts, FIRST, collapse=True)]
+        for index in (before, after)
+    )
     evidence = _Evidence(before, after, texts, changes)
     for i, query in enumerate(queries):
         old, new = was[i], now[i]

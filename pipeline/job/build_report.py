@@ -14,6 +14,7 @@ from pipeline.job.comparison.collapse import Compared
 from pipeline.job.gate import Evidence
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
 from pipeline.job.stopwatch import Stopwatch, peak_memory
+from pipeline.query.log.reader import QueryLogSummary
 from pipeline.records import Rejection
 
 
@@ -102,6 +103,7 @@ def record(
     lengths: ChunkLengths | None,
     known_items: tuple[Compared, ...] = (),
     difference: Difference | None = None,
+    queries: QueryLogSummary | None = None,
 ) -> BuildRecord:
     """What the report of a finished build keeps. `encoded`: chunks that went through the encoder."""
     staged, changes = report.staged, report.staged.changes
@@ -135,5 +137,6 @@ def record(
         moved=len(changes.moved),
         known_items=known_items,
         difference=difference,
+        queries=queries,
         lexical_recall=lexical_recall(manifest),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.pool import Pool
-from pipeline.errors import GateRefusedError, IndexStoreError
+from pipeline.errors import GateRefusedError, IndexStoreError, QueryError
 from pipeline.index import candidate, staging, store
 from pipeline.index import manifest as manifests
 from pipeline.index.components.registry import stored
@@ -31,6 +31,8 @@ from pipeline.job.report.page import write
 from pipeline.job.report.record import chunk_lengths
 from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.contract import Encoder
+from pipeline.query.log.reader import QueryLogSummary, summary
+from pipeline.query.log.writer import log_folder
 from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -101,6 +103,7 @@ def encode_and_publish(
             lengths,
             evidence.known_items(config.gate),
             difference,
+            _logged(config),
         )
         write(index, record)
     if manifest.statistics.refusals:
@@ -121,6 +124,16 @@ def _followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifes
     if live is not None:
         check_fingerprints(config, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
     return live
+
+
+def _logged(config: Config) -> QueryLogSummary | None:
+    """What the log of queries tells, `None` where there is none."""
+    if not config.query.log:
+        return None
+    try:
+        return summary(log_folder(config.index_path))
+    except QueryError:
+        return None  # nobody has asked yet
 
 
 def _distrust_collapsed(index: Path) -> None:

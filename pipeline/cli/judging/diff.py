@@ -23,13 +23,19 @@ class AskedArguments:
     """Which queries are asked of both generations."""
 
     queries_path: str | None
+    log_path: str | None
     pseudo: int
 
     def read(self, options: Options, index: Index) -> list[Query]:
         """Return those of --queries, else of `gate.queries`, else the index's own."""
         from pipeline.evaluate.own_queries import own_queries
         from pipeline.query.files.batch import read_queries
+        from pipeline.query.log.reader import logged_queries
 
+        if self.queries_path and self.log_path:
+            raise click.UsageError("give --queries or --log, not both")
+        if self.log_path:
+            return logged_queries(Path(self.log_path), self.pseudo or None)
         if self.queries_path:
             return read_queries(Path(self.queries_path))
         config = options.config_or_defaults()
@@ -42,12 +48,13 @@ class AskedArguments:
 @click.argument("before", type=int, required=False, metavar="[A]")
 @click.argument("after", type=Generation(), required=False, metavar="[B]")
 @click.option("--queries", "queries_path", metavar="FILE", help="Queries to ask of both. Default: gate.queries.")
+@click.option("--log", "log_path", metavar="PATH", help="The folder or a file of a query log, instead.")
 @click.option(
     "--pseudo",
     type=click.IntRange(min=0),
     default=50,
     metavar="N",
-    help="Without either: windows of N passages of its own. Default: 50.",
+    help="Without any: windows of N passages of its own; of --log the N most frequent. Default: 50.",
 )
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")

@@ -19,6 +19,7 @@ from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
 from pipeline.job.comparison.collapse import Compared
 from pipeline.job.stopwatch import StageTime
+from pipeline.query.log.reader import QueryLogSummary
 from pipeline.records import Rejection
 
 REPORTS = "reports"
@@ -45,7 +46,8 @@ class BuildRecord:
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
     `lexical_recall`: `None` where the lexical leg is exact. `known_items`: how passages are found by their words.
-    `difference`: from the live generation, with some of the queries whose first hits are others.
+    `difference`: from the live generation, with some of the queries whose first hits are others. `queries`: what
+    the log of queries tells.
     """
 
     generation: int
@@ -77,6 +79,7 @@ class BuildRecord:
     lexical_recall: LexicalRecall | None = None
     known_items: tuple[Compared, ...] = ()
     difference: Difference | None = None
+    queries: QueryLogSummary | None = None
 
 
 @cache
