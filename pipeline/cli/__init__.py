@@ -13,6 +13,7 @@ _MODULES = {
     "build": ("init", "ingest", "encode", "build", "publish"),
     "query": ("query",),
     "similar": ("similar",),
+    "duplicates": ("duplicates",),
     "servers.serve": ("serve",),
     "servers.mcp": ("mcp",),
     "servers.key": ("key",),
