@@ -44,6 +44,7 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
         ("growth.py", "--chunks 300 600 --dimension 32", {"sizes", "exponents"}),
         ("hits.py", "--chunks 400 --rounds 5", {"parquet_vs_rows", "bytes_a_chunk"}),
         ("serve.py", "--documents 100 --seconds 1 --clients 1 --rivals", {"overhead_ms", "pipeline", "left_out"}),
+        ("nights.py", "--nights 1 --no-faults", {"nights", "refused", "lowest"}),
         ("stemming.py", "xx", set()),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
