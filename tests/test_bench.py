@@ -49,6 +49,7 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
             "--documents 200 --rounds 4",
             {"equal", "first_p50_vs_one_index", "again_p50_vs_one_index", "filtered_p50_vs_one_index"},
         ),
+        ("nights.py", "--nights 1 --no-faults", {"nights", "refused", "lowest"}),
         ("stemming.py", "xx", set()),
         ("cluster.py", "kills --count 2 --chunks 120 --seed 1", {"worker_kills", "node_kills", "builds"}),
         ("korean.py", "", {"characters_per_second", "start_ms"}),

@@ -104,11 +104,19 @@ class RerankSettings(Settings):
 
 
 class QuerySettings(Settings):
+    """How queries are answered, and whether they are logged (docs/nightly.md).
+
+    `log_text`: else a hash stands for it. `log_megabytes`: how large a file of the log grows before the next one.
+    """
+
     k: int = Field(default=10, ge=1)
     mode: names.Mode = names.HYBRID
     depth: int = Field(default=100, ge=1)
     fusion: FusionSettings = FusionSettings()
     rerank: RerankSettings = RerankSettings()
+    log: bool = False
+    log_text: bool = True
+    log_megabytes: float = Field(default=16.0, gt=0)
 
 
 class Expectation(Settings):
@@ -124,7 +132,8 @@ class GateSettings(Settings):
 
     `minimum` and `max_drop`, by measure: the least value, and how much less than the live generation's is
     acceptable. Measures are those of `pipeline evaluate`, on all legs, and `expected`: the share of `expect` that
-    holds.
+    holds. `min_known_item_ratio`: how much of what the live generation finds of its own passages, by each leg and
+    in each script, this one must find (job/comparison/collapse.py); 0: it is not asked.
     """
 
     queries: str | None = None
@@ -136,6 +145,7 @@ class GateSettings(Settings):
     max_reject_ratio: float = Field(default=0.5, ge=0, le=1)
     max_empty_vector_ratio: float = Field(default=0.01, ge=0, le=1)
     max_empty_lexical_ratio: float = Field(default=0.5, ge=0, le=1)
+    min_known_item_ratio: float = Field(default=0.5, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _queries_with_qrels(self) -> GateSettings:

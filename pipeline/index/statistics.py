@@ -70,13 +70,15 @@ class Verdict(OpenRecord):
     """What the quality gate found of a generation. `refusals`: every reason not to publish it, a line each.
 
     `measures`: by name; empty if the gate had no queries. `inputs` changes with anything that changes what is
-    measured. `circumstances`: under which it was judged.
+    measured. `circumstances`: under which it was judged. `collapsed`: `True` if a leg no longer finds passages by
+    their own words, so that what was encoded is not to be believed.
     """
 
     inputs: str | None = None
     measures: Mapping[str, float] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
     circumstances: Circumstances | None = None
+    collapsed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Statistics(OpenRecord):
 
     `calibration`: as `query/fusion/calibration.py` writes it. `encoded_chunks` and `reused_chunks`: of the build.
     `encoding`: of this build, or of an earlier one if this one encoded too little to tell. `gate`: `None` if it
-    measured nothing and refused nothing.
+    measured nothing and refused nothing. `known_items`: as `evaluate/known_items.py` writes them.
     """
 
     calibration: Mapping[str, Any] | None = None
@@ -93,6 +95,7 @@ class Statistics(OpenRecord):
     reused_chunks: int | None = None
     encoding: EncodingRate | None = None
     gate: Verdict | None = None
+    known_items: Mapping[str, Any] | None = None
 
     @property
     def measures(self) -> Mapping[str, float]:
@@ -109,7 +112,7 @@ class Statistics(OpenRecord):
         """Under which the gate judged the generation, as far as that was recorded."""
         return (self.gate and self.gate.circumstances) or Circumstances()
 
-    def judged(self, verdict: Verdict) -> Statistics:
-        """The same with another verdict of the gate."""
+    def judged(self, verdict: Verdict, known_items: Mapping[str, Any] | None = None) -> Statistics:
+        """The same with another verdict of the gate, and the known items that it was found by."""
         tells = verdict.measures or verdict.refusals
-        return dataclasses.replace(self, gate=verdict if tells else None)
+        return dataclasses.replace(self, gate=verdict if tells else None, known_items=known_items)

@@ -179,7 +179,7 @@ def publish(
         else:
             config, before = injected.suited_to(config, manifest), manifest.statistics.circumstances
             evidence = gather(config, injected.encoder(config), manifest, _golden(config), before, progress)
-            statistics = manifest.statistics.judged(judge(config.gate, evidence))
+            statistics = manifest.statistics.judged(judge(config.gate, evidence), evidence.known_items_record())
             manifest = dataclasses.replace(manifest, statistics=statistics)
             if statistics.refusals:
                 raise GateRefusedError(commit.refusal(index, manifest))

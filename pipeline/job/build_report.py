@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.encode.stage import EncodedParts
+from pipeline.evaluate.difference import Difference
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
 from pipeline.index.staging import Changes, StagedIngest
+from pipeline.job.comparison.collapse import Compared
 from pipeline.job.gate import Evidence
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
 from pipeline.job.stopwatch import Stopwatch, peak_memory
+from pipeline.query.log.reader import QueryLogSummary
 from pipeline.records import Rejection
 
 
@@ -98,6 +101,9 @@ def record(
     watch: Stopwatch,
     encoded: int,
     lengths: ChunkLengths | None,
+    known_items: tuple[Compared, ...] = (),
+    difference: Difference | None = None,
+    queries: QueryLogSummary | None = None,
 ) -> BuildRecord:
     """What the report of a finished build keeps. `encoded`: chunks that went through the encoder."""
     staged, changes = report.staged, report.staged.changes
@@ -129,5 +135,8 @@ def record(
         refusals=refusals,
         note=manifest.note,
         moved=len(changes.moved),
+        known_items=known_items,
+        difference=difference,
+        queries=queries,
         lexical_recall=lexical_recall(manifest),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
 from pipeline.encode.pool import Pool
-from pipeline.errors import GateRefusedError, IndexStoreError
+from pipeline.errors import GateRefusedError, IndexStoreError, QueryError
 from pipeline.index import candidate, staging, store
 from pipeline.index import manifest as manifests
 from pipeline.index.components.registry import stored
@@ -24,6 +24,7 @@ from pipeline.job import build_report
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
 from pipeline.job.cluster.reach import Cluster, spread_over
+from pipeline.job.comparison.differences import from_live
 from pipeline.job.draft import Draft
 from pipeline.job.evidence import gather
 from pipeline.job.gate import judge
@@ -35,6 +36,8 @@ from pipeline.job.vector_check import check_given
 from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import ProgressFactory
+from pipeline.query.log.reader import QueryLogSummary, summary
+from pipeline.query.log.writer import log_folder
 from pipeline.records import Fingerprint
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.writing import collect_after, publisher
@@ -82,6 +85,7 @@ def encode_and_publish(
         return build_report.summary(live, report, watch, None)
     if isinstance(encoder, PrecomputedEncoder):
         check_given(config, encoder, staged)
+    _distrust_collapsed(index)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
     spread = wishes.cluster and spread_over(wishes.cluster, config, encoder)
@@ -98,15 +102,26 @@ def encode_and_publish(
     draft.count(encoded, watch.seconds_of("encode"))
     circumstances = Circumstances(staged.read, staged.rejected, wishes.allow_deletes)
     evidence = gather(config, encoder, draft.manifest(), wishes.golden, circumstances, watch)
-    draft.judged(judge(config.gate, evidence))
+    draft.judged(judge(config.gate, evidence), evidence.known_items_record())
     manifest = draft.manifest()
+    difference = from_live(config, encoder, manifest, wishes.golden, watch)
     if manifest.statistics.refusals:
         candidate.stage(index, manifest)
         staging.discard_ingest(index)
     else:
         publish(config, manifest, watch)
     with _not_the_builds_fault(index, "the build's report is missing"):
-        record = build_report.record(manifest, evidence, report, watch, encoded.encoded_chunks, lengths)
+        record = build_report.record(
+            manifest,
+            evidence,
+            report,
+            watch,
+            encoded.encoded_chunks,
+            lengths,
+            evidence.known_items(config.gate),
+            difference,
+            _logged(config),
+        )
         if spread:
             record = dataclasses.replace(
                 record,
@@ -133,6 +148,25 @@ def followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifest
     if live is not None:
         check_fingerprints(config, live, encoder, Fingerprint(tuple(sorted(staged.chunker.items()))))
     return live
+
+
+def _logged(config: Config) -> QueryLogSummary | None:
+    """What the log of queries tells, `None` where there is none."""
+    if not config.query.log:
+        return None
+    try:
+        return summary(log_folder(config.index_path))
+    except QueryError:
+        return None  # nobody has asked yet
+
+
+def _distrust_collapsed(index: Path) -> None:
+    """Forget what a model gave that the gate found broken, so that it is not taken for encoded."""
+    refused = candidate.waiting(index)
+    if refused is not None and refused.statistics.gate is not None and refused.statistics.gate.collapsed:
+        log.warning("%s: a leg of the refused generation had collapsed: its texts are encoded again", index)
+        candidate.discard(index)
+        staging.discard_shards(index, keep=())
 
 
 def _kept(index: Path, staged: StagedIngest, live: Manifest) -> list[SegmentEntry]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.config import Config
 from pipeline.encode import stage as encoding
@@ -87,9 +88,9 @@ class Draft:
             encoding=telling_rate(rate, self.live),
         )
 
-    def judged(self, verdict: Verdict) -> None:
-        """Record what the quality gate found."""
-        self.statistics = self.statistics.judged(verdict)
+    def judged(self, verdict: Verdict, known_items: Mapping[str, Any] | None) -> None:
+        """Record what the quality gate found, and the known items that the next build compares its own with."""
+        self.statistics = self.statistics.judged(verdict, known_items)
 
     def manifest(self) -> Manifest:
         """The manifest of the generation as it is drafted so far."""

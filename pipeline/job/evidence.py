@@ -10,12 +10,15 @@ import numpy.typing as npt
 
 from pipeline.config import Config
 from pipeline.errors import IndexStoreError, PipelineError
+from pipeline.evaluate import known_items
+from pipeline.evaluate.known_items import KnownItems
 from pipeline.index import store
 from pipeline.index.dense.component import DENSE
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.manifest import Manifest
 from pipeline.index.segment import Segment
 from pipeline.index.statistics import Circumstances
+from pipeline.job.comparison.collapse import Known
 from pipeline.job.gate import Evidence
 from pipeline.job.golden import Golden, measure, unmet
 from pipeline.models.contract import Encoder, leg_fingerprints
@@ -60,9 +63,21 @@ def gather(
             measures=measure(index, golden, missed),
             live_measures=_live_measures(config, encoder, live, golden) if live else None,
             missed=missed,
+            known=_known(index, known, live) if config.gate.min_known_item_ratio else None,
         )
         bar.update(len(golden.queries) + len(golden.expect))
     return evidence
+
+
+def _known(index: Index, old: set[str], live: Manifest | None) -> Known:
+    """Known items of a generation, of its new segments, and of the live one as they were found when it was built.
+
+    The live one is not asked again: a model that is broken now would find its passages as little as the new ones.
+    """
+    now = known_items.measure(index)
+    new = [i for i, segment in enumerate(index.snapshot.segments) if segment.entry.segment_id not in old]
+    before = KnownItems.from_json(live.statistics.known_items) if live else None
+    return Known(now, known_items.measure(index, new) if new and before else KnownItems(), before)
 
 
 def _live(config: Config) -> Manifest | None:

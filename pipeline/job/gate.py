@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.config import GateSettings
 from pipeline.index.statistics import Circumstances, Verdict
+from pipeline.job.comparison import collapse
+from pipeline.job.comparison.collapse import Compared, Known
 
 EXPECTED = "expected"
 """The measure of `gate.expect`: the share of its queries that find an expected document in time. All must, unless
@@ -19,7 +22,8 @@ class Evidence:
 
     `read` and `rejected`: documents of this build; `allow_deletes`: whether however few documents are left is fine;
     `new_chunks` and the empty ones among them: of segments that the live generation does not have; `inputs` changes
-    with anything that changes what is measured; `missed`: expectations that did not hold, a line each.
+    with anything that changes what is measured; `missed`: expectations that did not hold, a line each; `known`:
+    `None` where no known items were asked for.
     """
 
     documents: int
@@ -34,6 +38,15 @@ class Evidence:
     measures: Mapping[str, float] = field(default_factory=dict)
     live_measures: Mapping[str, float] | None = None
     missed: tuple[str, ...] = ()
+    known: Known | None = None
+
+    def known_items_record(self) -> Mapping[str, Any] | None:
+        """Known items as a manifest keeps them for the next build."""
+        return self.known.now.to_json() if self.known else None
+
+    def known_items(self, settings: GateSettings) -> tuple[Compared, ...]:
+        """The comparisons of known items; empty where none were asked for."""
+        return collapse.compared(self.known, settings.min_known_item_ratio) if self.known else ()
 
 
 def judge(settings: GateSettings, evidence: Evidence) -> Verdict:
@@ -43,12 +56,18 @@ def judge(settings: GateSettings, evidence: Evidence) -> Verdict:
         measures=evidence.measures,
         refusals=refusals(settings, evidence),
         circumstances=Circumstances(evidence.read, evidence.rejected, evidence.allow_deletes),
+        collapsed=any(one.collapsed and one.leg for one in evidence.known_items(settings)) or None,
     )
 
 
 def refusals(settings: GateSettings, evidence: Evidence) -> tuple[str, ...]:
     """Every reason not to publish, a line each; empty if the generation is good."""
-    return (*_collapse(settings, evidence), *_shares(settings, evidence), *_measures(settings, evidence))
+    return (
+        *_collapse(settings, evidence),
+        *_shares(settings, evidence),
+        *_measures(settings, evidence),
+        *collapse.lines(evidence.known_items(settings), settings.min_known_item_ratio),
+    )
 
 
 def _collapse(settings: GateSettings, evidence: Evidence) -> Iterator[str]:

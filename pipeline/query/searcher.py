@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from pipeline.arguments import file_path, flag, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, RemoteSettings, checked_settings
+from pipeline.errors import IndexStoreError
 from pipeline.forking import Lock
 from pipeline.index import candidate, locks
 from pipeline.index import manifest as manifests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -22,6 +23,7 @@ from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
 from pipeline.query.fusion.trust import LegTrust, trust
 from pipeline.query.legs.contract import EncodedQueries, Leg
 from pipeline.query.legs.registry import open_legs
+from pipeline.query.log.writer import QueryLog
 from pipeline.query.ranked import Ranked
 from pipeline.query.request import (
     RankEncodedOptions,
@@ -62,6 +64,7 @@ class Searches(Closable):
         self._legs = self._opened_legs(snapshot)
         self._open = Openness(f"{path}: this index was closed; open it again with `open_index`", snapshot.close)
         self._second_look = second_look
+        self._log = QueryLog(path, settings) if settings.log else None
         self._ranker = Ranker(snapshot, encoder, second_look, self._legs)
         self._answer_together = combined(self._ranker)
 
@@ -117,11 +120,16 @@ class Searches(Closable):
 
     @while_open
     def answer(self, request: SearchRequest) -> list[list[Hit]]:
-        """The hits of each of a request's texts. See `search_many`."""
+        """The hits of each of a request's texts, logged where `query.log` is set. See `search_many`."""
         self._check_request(request)
+        started = time.perf_counter()
         if request.texts and may_wait(self._ranker, request):
-            return self._answer_together(Asked(request, with_hits=True)).hits
-        return self._ranker.hits(request, self._rank_alone(request))
+            hits = self._answer_together(Asked(request, with_hits=True)).hits
+        else:
+            hits = self._ranker.hits(request, self._rank_alone(request))
+        if self._log is not None:
+            self._log.add(request, hits, time.perf_counter() - started, self.manifest.generation)
+        return hits
 
     @while_open
     def similar(

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.job.report.failure import Failure
+from pipeline.job.report.known_items import before
 from pipeline.job.report.record import BuildRecord
 from pipeline.job.stopwatch import StageTime
 from pipeline.render.build_lines import recall_lines
@@ -50,6 +51,12 @@ def record_tables(console: Console, record: BuildRecord) -> None:
         for name, value in record.measures.items():
             quality.add_row(name, f"{value:.4f}", f"{live[name]:.4f}" if name in live else "–")
         console.print(quality)
+    if record.known_items:
+        known = Table("passages find themselves", "queries", "this build", "before")
+        for item in record.known_items:
+            style = "red" if item.collapsed else None
+            known.add_row(item.name, f"{item.queries:,}", f"{item.now:.3f}", before(item), style=style)
+        console.print(known)
     for one in record.rejections[:_REJECTIONS]:
         console.print(f"  rejected {escape(printable(f'{one.source}: {one.reason}'))}")
     if record.rejected > _REJECTIONS:

@@ -24,6 +24,7 @@ from pipeline.errors import (
 )
 from pipeline.query.access import ALL_GROUPS, Groups
 from pipeline.query.searcher import Index
+from pipeline.query.showing.hits import to_hits
 from pipeline.serve.guard.gate import CALLER
 from pipeline.serve.metrics import Metrics
 
@@ -148,7 +149,8 @@ class IndexHolder:
 
 def _warm(index: Index) -> None:
     """Search once, so that the first who asks need not wait for files to be opened, and damage shows."""
-    index.search(_WARM_UP, k=1, mode=None, rerank="none")
+    (ranked,) = index.rank([_WARM_UP], k=1, mode=None, rerank="none")  # a search would be logged
+    to_hits(index.snapshot, ranked, None)
 
 
 def _in_words(error: Exception) -> str:

@@ -29,6 +29,7 @@ class JudgedArguments:
     queries_path: str | None
     qrels_path: str | None
     index_path: str | None
+    log_path: str | None = None
 
     @contextlib.contextmanager
     def open(self, options: Options) -> Iterator[tuple[Index, list[Query], dict[str, dict[str, int]]]]:
@@ -37,6 +38,12 @@ class JudgedArguments:
         from pipeline.query.files.batch import read_queries
 
         folder = Path(self.beir_path) if self.beir_path else None
+        if self.log_path is not None:
+            if folder is not None or self.queries_path or self.qrels_path:
+                raise click.UsageError("--log brings its own queries and judgements: leave the others out")
+            with self._logged(options, Path(self.log_path)) as found:
+                yield found
+            return
         if folder is None and (self.queries_path is None or self.qrels_path is None):
             raise click.UsageError("give --beir DIR, or --queries FILE and --qrels FILE")
         if folder is None and self.chunked:
@@ -56,6 +63,17 @@ class JudgedArguments:
             else:
                 yield stack.enter_context(options.open_index(self.index_path, groups=ALL_GROUPS)), queries, qrels
 
+    @contextlib.contextmanager
+    def _logged(
+        self, options: Options, path: Path
+    ) -> Iterator[tuple[Index, list[Query], dict[str, dict[str, int]]]]:
+        from pipeline.query.access import ALL_GROUPS
+        from pipeline.query.log.reader import logged_judgements
+
+        queries, qrels = logged_judgements(path)
+        with options.open_index(self.index_path, groups=ALL_GROUPS) as index:
+            yield index, queries, qrels
+
 
 def judged_options(doing: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a decorator that gives a command these options, and hands them on as `judged`. `doing`: what it does."""
@@ -66,6 +84,7 @@ def judged_options(doing: str) -> Callable[[Callable[..., None]], Callable[..., 
         click.option("--chunk", "chunked", is_flag=True, help="Cut the passages of --beir as configured."),
         click.option("--queries", "queries_path", metavar="FILE", help="Queries for the built index."),
         click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels."),
+        click.option("--log", "log_path", metavar="PATH", help="A query log whose lines were clicked or rated."),
         click.option(
             "--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration."
         ),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from pipeline.job.report import plots
+from pipeline.job.report import differences, known_items, plots, queries
 from pipeline.job.report.record import BuildRecord, history, page_path, save
 from pipeline.job.stopwatch import StageTime
 
@@ -72,6 +72,9 @@ def sections(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
         _stages(record.stages),
         _workers(record),
         _quality(record),
+        known_items.section(record.known_items, [*earlier, record]),
+        differences.section(record.difference),
+        queries.section(record.queries),
         _lengths(record),
         _rejections(record),
         _history([*earlier, record]),

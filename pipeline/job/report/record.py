@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import CorruptIndexError, IndexNotFoundError
+from pipeline.evaluate.difference import Difference
 from pipeline.index import files
 from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
 from pipeline.job.cluster.workers import Trouble, WorkerShare
+from pipeline.job.comparison.collapse import Compared
 from pipeline.job.stopwatch import StageTime
+from pipeline.query.log.reader import QueryLogSummary
 from pipeline.records import Rejection
 
 REPORTS = "reports"
@@ -44,7 +47,8 @@ class BuildRecord:
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
     `lexical_recall`: `None` where the lexical leg is exact. `workers`, `troubles`: of a build on a cluster, the
-    first troubles only, of `trouble_count`.
+    first troubles only, of `trouble_count`. `known_items`: how passages are found by their words. `difference`: from
+    the live generation, with some of the queries whose first hits are others. `queries`: what the log of queries tells.
     """
 
     generation: int
@@ -77,6 +81,9 @@ class BuildRecord:
     workers: tuple[WorkerShare, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     trouble_count: int = 0
+    known_items: tuple[Compared, ...] = ()
+    difference: Difference | None = None
+    queries: QueryLogSummary | None = None
 
 
 @cache

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import heapq
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,12 +73,16 @@ def trials_wanted(chunks: int) -> int:
     return min(max(int(TRIAL_SHARE * chunks), LEAST_TRIALS), MOST_TRIALS)
 
 
-def sample(snapshot: Snapshot, count: int, seed: int) -> list[Sample]:
-    """Pseudo-queries of up to `count` live chunks, in an order that depends only on chunk ids and the seed."""
+def sample(snapshot: Snapshot, count: int, seed: int, segments: Collection[int] | None = None) -> list[Sample]:
+    """Pseudo-queries of up to `count` live chunks, in an order that depends only on chunk ids and the seed.
+
+    `segments`: by number, of which chunks are drawn; `None`: all.
+    """
     starts = itertools.accumulate((segment.chunks for segment in snapshot.segments), initial=0)
     keys = (
         (seed_of(f"{seed}/{chunk_id}"), start + ordinal)
-        for segment, start in zip(snapshot.segments, starts, strict=False)
+        for number, (segment, start) in enumerate(zip(snapshot.segments, starts, strict=False))
+        if segments is None or number in segments
         for ordinal, chunk_id in _live(segment)
     )
     chosen = heapq.nsmallest(count, keys)

@@ -1,0 +1,1 @@
+"""How a generation compares with the live one, before it takes its place."""
