@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
 DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".html", ".htm", ".epub"})
 HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
-SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HWP_SUFFIXES)
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".zst"})
+SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"
