@@ -6,7 +6,8 @@ Usage: python bench/growth.py [--chunks 10000 100000] [--dimension 384] [--model
 Documents of two chunks with made-up vectors, Zipf words and metadata (bench/made_up.py). Every size and every step
 is a process of its own. The last column is the growth exponent: the slope of log cost over log size, 0 for what
 does not grow and 1 for what grows with the index. Searches are of ten hits with their texts; their vectors are
-given, so that encoding is a row of its own. `--keep`: leaves the indexes there, and goes on with those that it has.
+given, so that encoding is a row of its own. On a machine that others use too, `--cpu` shows the processor's time
+where there is one. `--keep`: leaves the indexes there, and goes on with those that it has.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ ROWS = {
     "encode_s": "of it encode (made-up vectors), s",
     "segments_s": "of it write segments, s",
     "bytes_a_chunk": "bytes a chunk",
+    "first_open_ms": "open for the first time, ms",
     "open_ms": "open, ms",
     "open_unverified_ms": "open with verify=False, ms",
     "cold_query_s": "cold query, a process, s",
@@ -100,24 +102,28 @@ class Size:
         found: dict[str, Any] = json.loads(measured.read_text())
         return found
 
-    def cold_query(self) -> float:
-        """Wall seconds of a query's process: the command line, where the real model fits the vectors."""
+    def cold_query(self) -> tuple[float, float]:
+        """Seconds of a query's process, and of the processor: the command line, where the real model fits."""
         command = [sys.executable, str(STEP), "query", str(self.folder), "--dimension", str(self.dimension)]
         if self.dimension == MODEL_DIMENSION:
             command = [sys.executable, "-m", "pipeline", "--config", str(self.folder / "config.yaml"), "query"]
             command.append(made_up.queries(1)[0])
-        seconds = []
+        wall, cpu = [], []
         for _ in range(COLD_RUNS):
             started = time.perf_counter()
-            subprocess.run(command, stdout=subprocess.DEVNULL, env=environment(), check=True)
-            seconds.append(time.perf_counter() - started)
-        return statistics.median(seconds)
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
+            _, status, usage = os.wait4(process.pid, 0)
+            if status:
+                raise SystemExit(f"{self.folder}: a query failed")
+            wall.append(time.perf_counter() - started)
+            cpu.append(usage.ru_utime + usage.ru_stime)
+        return statistics.median(wall), statistics.median(cpu)
 
     def measured(self) -> Costs:
         """Every cost of this size."""
         built = self.build()
         asked, checked = self.step("ask"), self.step("verify")
-        cold = self.cold_query()
+        cold, cold_cpu = self.cold_query()
         nothing = self.step("build")
         changed = frozenset(np.random.default_rng(4).choice(self.documents, self.documents // 100, False).tolist())
         made_up.write_collection(self.folder / "corpus.jsonl", self.documents, changed)
@@ -126,17 +132,21 @@ class Size:
         return {
             "chunks": built["chunks"],
             "build_s": built["seconds"],
+            "build_s_cpu": built["cpu_s"],
             "ingest_s": built["ingest s"],
             "encode_s": built["encode s"],
             "segments_s": built["write segments s"],
             "bytes_a_chunk": built["bytes"] / built["chunks"],
             "cold_query_s": cold,
-            **{name: cost for name, cost in asked.items() if name in ROWS and name != "private_mb"},
-            "verify_s": checked["verify_s"],
-            "verify_deep_s": checked["verify_deep_s"],
+            "cold_query_s_cpu": cold_cpu,
+            **{name: cost for name, cost in asked.items() if name.removesuffix("_cpu") in ROWS},
+            **{name: cost for name, cost in checked.items() if name.removesuffix("_cpu") in ROWS},
             "night_of_nothing_s": nothing["seconds"],
+            "night_of_nothing_s_cpu": nothing["cpu_s"],
             "night_of_1_percent_s": night["seconds"],
+            "night_of_1_percent_s_cpu": night["cpu_s"],
             "compact_s": merged["seconds"],
+            "compact_s_cpu": merged["cpu_s"],
             "search_private_mb": asked["private_mb"],
             "search_peak_mb": asked["peak_mb"],
             "build_private_mb": built["private_mb"],
@@ -157,8 +167,8 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     return float(slope)
 
 
-def save_plot(path: Path, table: Sequence[Costs]) -> None:
-    """Costs over size, both logarithmic, each divided by that of the smallest size."""
+def save_plot(path: Path, table: Sequence[Costs], cpu: bool) -> None:
+    """Costs over size, both logarithmic, each divided by that of the smallest size. `cpu`: the processor's time."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -171,8 +181,14 @@ def save_plot(path: Path, table: Sequence[Costs]) -> None:
     with mpl.rc_context({"svg.hashsalt": "hybrid-pipeline", "svg.fonttype": "none"}):
         figure = Figure(figsize=(12, 4.2), layout="constrained")
         for axes, (title, names) in zip(figure.subplots(1, len(groups)), groups.items(), strict=True):
-            for name in names:
-                axes.plot(sizes, [row[name] / table[0][name] for row in table], marker="o", ms=3, label=ROWS[name])
+            for name in (f"{name}_cpu" if cpu and f"{name}_cpu" in table[0] else name for name in names):
+                axes.plot(
+                    sizes,
+                    [row[name] / table[0][name] for row in table],
+                    marker="o",
+                    ms=3,
+                    label=ROWS[name.removesuffix("_cpu")],
+                )
             axes.plot(sizes, [size / sizes[0] for size in sizes], color="0.7", ls=":", label="proportional")
             axes.set(xscale="log", yscale="log", title=title, xlabel="chunks", ylabel="÷ the smallest size")
             axes.legend(fontsize=7, frameon=False)
@@ -186,6 +202,7 @@ def main() -> None:
     parser.add_argument("--model", default="embedded", help="whose vectors these stand for, at 384 dimensions")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--keep", type=Path, help="a folder for the indexes, which stay there")
+    parser.add_argument("--cpu", action="store_true", help="show processor time, on a machine that others use too")
     parser.add_argument("--only", choices=["build"], help="build the indexes, and measure nothing else")
     options = parser.parse_args()
     table = []
@@ -206,12 +223,15 @@ def main() -> None:
     for name, label in ROWS.items():
         if name not in table[0]:
             continue
+        by_cpu = f"{name}_cpu"
+        if options.cpu and by_cpu in table[0]:
+            name, label = by_cpu, label.replace("searches/s", "ms a search") + ", CPU"
         costs = [row[name] for row in table]
         exponents[name] = exponent(sizes, costs)
         shown = "".join(f"{cost:12,.0f}" if cost >= 1000 else f"{cost:12.3g}" for cost in costs)
         print(f"{label:40}{shown}{exponents[name]:10.2f}")
     if options.plot:
-        save_plot(options.plot, table)
+        save_plot(options.plot, table, options.cpu)
     rounded = [{name: round(cost, 3) for name, cost in row.items()} for row in table]
     slopes = {name: None if np.isnan(slope) else round(slope, 3) for name, slope in exponents.items()}
     print(json.dumps({"dimension": options.dimension, "sizes": rounded, "exponents": slopes}))

@@ -98,13 +98,13 @@ class Watch:
 
 def build(place: Place) -> Row:
     """A build, its stages, and what it left on disk."""
-    stages = Stopwatch()
+    stages, cpu = Stopwatch(), time.process_time()
     with Watch() as watch:
         report = pipeline.build(place.config, encoder=place.made_up(), allow_deletes=True, progress=stages)
     size = sum(path.stat().st_size for path in (place.index / "segments").rglob("*") if path.is_file())
     return {
         "seconds": report.seconds,
-        "cpu_s": time.process_time(),
+        "cpu_s": time.process_time() - cpu,
         "documents": report.documents,
         "chunks": report.chunks,
         "bytes": size,
@@ -127,9 +127,9 @@ def verify(place: Place) -> Row:
 
     found = {}
     for name, deep in (("verify_s", False), ("verify_deep_s", True)):
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         report = check(place.index, None, deep)
-        found[name] = time.perf_counter() - started
+        found[name], found[f"{name}_cpu"] = time.perf_counter() - started, time.process_time() - cpu
         assert report.ok, report.problems
     return {**found, "peak_mb": peak_mb()}
 
@@ -138,11 +138,12 @@ def compact(place: Place) -> Row:
     """Every segment that has deletions, or is small, written again."""
     from pipeline.index.upkeep.compact import compact as merge
 
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     with Watch() as watch:
         report = merge(place.index, retain=1)
     assert report.published
-    return {"seconds": time.perf_counter() - started, "private_mb": watch.most, "peak_mb": peak_mb()}
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return {"seconds": seconds, "cpu_s": cpu, "private_mb": watch.most, "peak_mb": peak_mb()}
 
 
 def ask(place: Place) -> Row:
@@ -151,31 +152,30 @@ def ask(place: Place) -> Row:
 
     row: Row = {}
     stub = place.made_up()
+    row["first_open_ms"], row["first_open_ms_cpu"] = timed(partial(opened, place, stub))
     for name, verified in (("open_ms", True), ("open_unverified_ms", False)):
-        row[name] = statistics.median(timed(partial(opened, place, stub, verified)) for _ in range(5))
+        row |= typical(name, [timed(partial(opened, place, stub, verified)) for _ in range(9)])
     kernel.load()
     before = private_mb()
     index = opened(place, stub)
     texts = made_up.queries(QUERIES + QUERIES // 2)
     index.search(texts[0], TOP)
     for mode in ("dense", "lexical", "hybrid"):
-        row[f"{mode}_p50"], row[f"{mode}_p95"] = percentiles(partial(index.search, k=TOP, mode=mode), texts)
-    row["rank_p50"], row["rank_p95"] = percentiles(lambda text: index.rank([text], TOP), texts)
-    row["first_filter_ms"] = timed(lambda: index.search(texts[0], TOP, where=made_up.FILTER))
-    filtered = partial(index.search, k=TOP, where=made_up.FILTER)
-    row["filtered_p50"], row["filtered_p95"] = percentiles(filtered, texts)
+        row |= searched(mode, partial(index.search, k=TOP, mode=mode), texts)
+    row |= searched("rank", lambda text: index.rank([text], TOP), texts)
+    first = partial(index.search, texts[0], TOP)
+    row["first_filter_ms"], row["first_filter_ms_cpu"] = timed(partial(first, where=made_up.FILTER))
+    row |= searched("filtered", partial(index.search, k=TOP, where=made_up.FILTER), texts)
     conditions = [f"year >= {year}" for year in range(2001, 2012)]
-    row["new_filter_ms"] = statistics.median(
-        timed(partial(index.search, texts[0], TOP, where=condition)) for condition in conditions
-    )
+    row |= typical("new_filter_ms", [timed(partial(first, where=condition)) for condition in conditions])
     row["private_mb"], row["index_private_mb"], row["peak_mb"] = private_mb(), private_mb() - before, peak_mb()
-    row["threads_8"] = searches_per_second(index, texts)
+    row["threads_8"], row["threads_8_cpu"] = by_threads(index, texts)
     if place.has_model:
         model = pipeline.open_index(place.index, encoder=EncoderSettings(model=place.model))
         model.search(texts[0], TOP)
-        row["encode_p50"], row["encode_p95"] = percentiles(lambda text: model.encode([text]), texts)
-        row["with_model_p50"], row["with_model_p95"] = percentiles(lambda text: model.search(text, TOP), texts)
-        row["with_model_threads_8"] = searches_per_second(model, texts)
+        row |= searched("encode", lambda text: model.encode([text]), texts)
+        row |= searched("with_model", lambda text: model.search(text, TOP), texts)
+        row["with_model_threads_8"], row["with_model_threads_8_cpu"] = by_threads(model, texts)
     return row
 
 
@@ -183,15 +183,35 @@ def opened(place: Place, encoder: Encoder, verified: bool = True) -> Index:
     return pipeline.open_index(place.index, encoder=encoder, verify=verified)
 
 
-def timed(run: Callable[[], object]) -> float:
-    """Milliseconds."""
-    started = time.perf_counter()
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Milliseconds, and milliseconds of processor time."""
+    started, cpu = time.perf_counter(), time.process_time()
     run()
-    return (time.perf_counter() - started) * 1e3
+    return (time.perf_counter() - started) * 1e3, (time.process_time() - cpu) * 1e3
 
 
-def searches_per_second(index: Index, texts: Sequence[str]) -> float:
-    """Of `CLIENTS` threads that each ask one query after the other."""
+def typical(name: str, times: Sequence[tuple[float, float]]) -> Row:
+    """The medians of what `timed` gave."""
+    wall, cpu = zip(*times, strict=True)
+    return {name: statistics.median(wall), f"{name}_cpu": statistics.median(cpu)}
+
+
+def searched(name: str, run: Callable[[str], object], texts: Sequence[str]) -> Row:
+    """p50 and p95 in milliseconds, and the processor time of a search."""
+    p50, p95 = percentiles(run, list(texts))
+    cpu = time.process_time()
+    for text in texts:
+        run(text)
+    return {
+        f"{name}_p50": p50,
+        f"{name}_p95": p95,
+        f"{name}_p50_cpu": (time.process_time() - cpu) / len(texts) * 1e3,
+    }
+
+
+def by_threads(index: Index, texts: Sequence[str]) -> tuple[float, float]:
+    """Searches a second of `CLIENTS` threads that each ask one query after the other, and the processor's
+    milliseconds for one."""
 
     def client(number: int) -> None:
         for text in texts[number::CLIENTS]:
@@ -199,10 +219,11 @@ def searches_per_second(index: Index, texts: Sequence[str]) -> float:
 
     with ThreadPoolExecutor(CLIENTS) as clients:
         list(clients.map(client, range(CLIENTS)))
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         for _ in range(ROUNDS):
             list(clients.map(client, range(CLIENTS)))
-        return ROUNDS * len(texts) / (time.perf_counter() - started)
+        count = ROUNDS * len(texts)
+        return count / (time.perf_counter() - started), (time.process_time() - cpu) / count * 1e3
 
 
 STEPS: dict[str, Callable[[Place], Row]] = {

@@ -1,6 +1,7 @@
 """Searches a second of one client and of eight on one open index, with encoding and hits.
 
-Usage: python bench/throughput.py INDEX [--baseline CHECKOUT] [--model embedded-english] [--mode hybrid]
+Usage: python bench/throughput.py INDEX [--baseline CHECKOUT [--baseline-index INDEX]]
+           [--model embedded-english] [--mode hybrid]
 
 INDEX is one of bench/growth.py (`--keep`), at 384 dimensions. The checkouts take turns, each time in a process of
 its own. `idle` is the share of the machine's time that nobody used meanwhile: what is left of it with eight clients
@@ -123,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("index")
     parser.add_argument("--baseline", type=Path, help="another checkout, which takes turns with this one")
+    parser.add_argument("--baseline-index", help="the same collection, as that checkout wrote it")
     parser.add_argument("--model", default="embedded-english", help="or `made-up`: no model at all")
     parser.add_argument("--mode", default="hybrid", help="dense, lexical, hybrid, or `rank`: hybrid without texts")
     parser.add_argument("--rounds", type=int, default=3)
@@ -131,12 +133,13 @@ def main() -> None:
     if options.child:
         child(options.index, options.model, options.mode)
         return
-    arguments = [options.index, "--model", options.model, "--mode", options.mode]
+    arguments = ["--model", options.model, "--mode", options.mode]
+    indexes = {"this": options.index, "baseline": options.baseline_index or options.index}
     roots = {"this": ROOT, **({"baseline": options.baseline.resolve()} if options.baseline else {})}
     results: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in roots}
     for _ in range(options.rounds):
         for name, root in roots.items():
-            results[name].append(run(root, arguments))
+            results[name].append(run(root, [indexes[name], *arguments]))
     print(f"{'':10} {'clients':>7} {'searches/s':>11} {'p50 ms':>8} {'p95 ms':>8} {'CPU ms':>8} {'idle':>6}")
     medians: dict[str, dict[str, dict[str, float]]] = {}
     for name, rounds in results.items():
@@ -156,6 +159,7 @@ def main() -> None:
         ratios["throughput_of_8"] = this[most]["per_second"] / before["per_second"]
         ratios["cpu_of_8"] = before["cpu_ms"] / this[most]["cpu_ms"]
         ratios["p50_of_1"] = medians["baseline"]["1"]["p50"] / this["1"]["p50"]
+        ratios["p95_of_8_to_p50_of_1_before"] = this[most]["p95"] / medians["baseline"]["1"]["p50"]
     print(json.dumps({name: round(ratio, 3) for name, ratio in ratios.items()}))
 
 

@@ -16,7 +16,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnablePassthrough
-from tutorial import QUERY, RAG_PROMPT, TEXTS, Answer, arguments, index_of, local, stand_in
+from tutorial import QUERY, RAG_PROMPT, TEXTS, Answer, arguments, index_of, local, print_sentences, stand_in
 
 from pipeline.config import EncoderSettings
 from pipeline.integrations.langchain import HybridEmbeddings, HybridRetriever
@@ -24,9 +24,9 @@ from pipeline.integrations.langchain import HybridEmbeddings, HybridRetriever
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`ranking`: all sentences, best first. `dimension`: of the vectors. `answer`: the chain's."""
+    """`doc_ids`: of all sentences, best first. `dimension`: of the vectors. `answer`: the chain's."""
 
-    ranking: list[Document]
+    doc_ids: list[str]
     dimension: int
     answer: Answer
 
@@ -38,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> Found:
         vector = HybridEmbeddings(index=index).embed_query(QUERY)
         retriever = HybridRetriever(index=index, k=len(TEXTS))
         ranking = retriever.invoke(QUERY)
-        print(f"[Query] {QUERY}\n====================================")
-        for i, document in enumerate(ranking):
-            print(f"[{i}] {document.page_content}")
+        print_sentences([document.page_content for document in ranking])
 
         chain = (
             {"context": retriever.bind(k=2) | joined, "question": RunnablePassthrough()}
@@ -48,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> Found:
             | language_model
             | StrOutputParser()
         )
-        answer = Answer(chain.invoke(QUERY), [document.metadata["doc_id"] for document in ranking[:2]])
+        doc_ids = [document.metadata["doc_id"] for document in ranking]
+        answer = Answer(chain.invoke(QUERY), doc_ids[:2])
     answer.show()
-    return Found(ranking, len(vector), answer)
+    return Found(doc_ids, len(vector), answer)
 
 
 def joined(documents: list[Document]) -> str:

@@ -75,6 +75,13 @@ def print_ranking(order: list[int], scores: npt.NDArray[np.float32]) -> None:
         print(f"[{rank}] {scores[i]:.4f}  {TEXTS[i]}")
 
 
+def print_sentences(texts: list[str]) -> None:
+    """The tutorial's listing: the query, and the sentences, best first."""
+    print(f"[Query] {QUERY}\n====================================")
+    for i, text in enumerate(texts):
+        print(f"[{i}] {text}")
+
+
 @contextmanager
 def index_of(settings: EncoderSettings) -> Iterator[pipeline.Index]:
     """An index of the sentences in a temporary folder; `doc_id` is `0` to `4`."""

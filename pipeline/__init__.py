@@ -50,6 +50,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    from pipeline.startup.installed import told_what_to_install
+
+    with told_what_to_install():
+        value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

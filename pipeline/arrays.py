@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ _HEADER = re.compile(
     rb"'shape': \((?P<shape>|\d+,|\d+(?:, \d+)+)\), \} *\n)",
     re.DOTALL,
 )
+T = TypeVar("T", bound=np.generic)
 _LONGEST = 4096
 """No header of an array of numbers is longer."""
 
@@ -40,3 +41,11 @@ def mapped(path: Path) -> npt.NDArray[Any]:
     if missing > 0:
         raise ValueError(f"{missing} bytes are missing")
     return np.memmap(path, dtype, "r", found.end(), shape)
+
+
+def distinct(values: npt.NDArray[T]) -> npt.NDArray[T]:
+    """The different values of a one-dimensional array, ascending. `np.unique` would import masked arrays first."""
+    ordered = np.sort(values)
+    kept = np.ones(len(ordered), np.bool_)
+    kept[1:] = ordered[1:] != ordered[:-1]
+    return ordered[kept]

@@ -53,10 +53,11 @@ class Combiner(Generic[Query, Answer]):
         call: _Call[Query, Answer] = _Call(query)
         try:
             desk.enter(call)
-            if not call.leads:
+            is_alone = call.leads
+            if not is_alone:
                 call.woken.acquire()
             if call.leads:
-                self._work(desk.take(call, self._fitting), lambda: desk.hand_on(call))
+                self._work(desk.take(call, self._fitting, is_alone), lambda: desk.hand_on(call))
         finally:
             desk.leave(call)
         return call.result()
@@ -148,9 +149,10 @@ class _Desk(Generic[Query, Answer]):
         self,
         call: _Call[Query, Answer],
         fitting: Callable[[Query, Sequence[_Call[Query, Answer]]], list[_Call[Query, Answer]]],
+        is_alone: bool,
     ) -> Sequence[_Call[Query, Answer]]:
-        """The calls that the leader answers, its own first."""
-        known = -1
+        """The calls that the leader answers, its own first. `is_alone`: nobody was at work when it came."""
+        known = len(self._waiting) if is_alone else -1
         while len(self._waiting) > known:  # those who were answered together come again together
             known = len(self._waiting)
             time.sleep(0)
@@ -175,6 +177,7 @@ class _Desk(Generic[Query, Answer]):
             if call in self._waiting:
                 self._waiting.remove(call)
             unanswered = [other for other in call.party if other is not call and not other.done]
+            call.party = ()  # it holds the call itself, and so would keep its answer and the index behind that
             self._waiting.extendleft(reversed(unanswered))
             if call.in_charge:
                 call.in_charge, self.leader = False, None

@@ -12,6 +12,8 @@ from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+os.environ["LANGSMITH_TRACING"] = "false"
 os.environ.pop("COLUMNS", None)  # tables are as wide as where nobody looks
 settings.register_profile("offline", deadline=None)
 settings.load_profile("offline")

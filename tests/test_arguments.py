@@ -24,6 +24,7 @@ from pipeline.progress import silent
 from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import choose_reranker
 from pipeline.query.searcher import Index
+from pipeline.query.similar import Examples
 from tests.support.collection import config_for, write_documents
 
 Call = tuple[Callable[..., Any], dict[str, Any]]
@@ -44,6 +45,7 @@ OTHER_NAMES = {
     "texts": "text",
     "text": "the query",
     "legs": "leg",
+    "fields": "facet",
     "name": "leg",
     "where": "filter",
     "encoder": "index → configured",
@@ -78,6 +80,10 @@ def lookups(index: Index) -> dict[str, Call]:
         "rank_request": (index.rank_request, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "trust": (index.trust, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "leg": (index.leg, {"name": "lexical"}),
+        "document": (index.document, {"doc_id": "en/bm25.md"}),
+        "facets": (index.facets, {"fields": ["source"]}),
+        "similar": (index.similar, {"examples": Examples(texts=(QUESTION,))}),
+        "for_groups": (index.for_groups, {"groups": ["staff"]}),
         "encode": (index.encode, {"texts": [QUESTION]}),
         "rank_encoded": (index.rank_encoded, {"queries": index.encode([QUESTION])}),
     }

@@ -89,3 +89,10 @@ def test_threads_open_files_at_the_same_time(tmp_path: Path) -> None:
         gc.callbacks.remove(pause)
         gc.set_threshold(*thresholds)
     assert failed == []
+
+
+@given(drawn.arrays(st.sampled_from([np.int64, np.uint64]), st.integers(0, 40), elements=st.integers(0, 9)))
+def test_distinct_values_are_those_of_a_set(values: npt.NDArray[np.int64]) -> None:
+    found = arrays.distinct(values)
+    assert found.tolist() == sorted(set(values.tolist()))
+    assert found.dtype == values.dtype

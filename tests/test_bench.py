@@ -42,6 +42,8 @@ def last_line(script: str, *arguments: str) -> dict[str, Any]:
         ("memory.py", "--stub --chunks 50 100", {"growth", "peak_rss_mb"}),
         ("nightly.py", "--stub --chunks 200", {"chunks", "full_seconds"}),
         ("growth.py", "--chunks 300 600 --dimension 32", {"sizes", "exponents"}),
+        ("hits.py", "--chunks 400 --rounds 5", {"parquet_vs_rows", "bytes_a_chunk"}),
+        ("serve.py", "--documents 100 --seconds 1 --clients 1 --rivals", {"overhead_ms", "pipeline", "left_out"}),
         ("stemming.py", "xx", set()),
         ("korean.py", "", {"characters_per_second", "start_ms"}),
     ],
@@ -67,6 +69,22 @@ def test_made_up_documents_and_vectors_are_functions_of_their_number_and_text(
     assert (vectors == again[::-1]).all()
     assert len(np.unique(vectors, axis=0)) == 30
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_query_host_is_weighed_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file once, however many names it has; nothing of what links point to."""
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import query_host
+
+    (tmp_path / "a").write_bytes(b"123")
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/e").write_bytes(b"45")
+    assert query_host.size_of(tmp_path.rglob("*")) == 5
+    whole = query_host.whole_distribution()
+    assert {"torch", "numpy", "pyarrow"} <= whole.keys()
+    assert all(size >= 0 for size in whole.values())
 
 
 def test_the_exponent_is_the_slope_of_a_power(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -249,3 +251,16 @@ def test_everybody_gets_the_own_answer_whatever_others_ask(
     assert all(len(call) <= most for call in office.calls)
     assert all(len({n % 2 if n >= 100 else None for n in call}) == 1 for call in office.calls)
     assert combined.waiting == 0
+
+
+def test_what_was_answered_is_not_kept_until_garbage_is_collected() -> None:
+    class Answer:
+        pass
+
+    combiner: Combiner[int, Answer] = Combiner(lambda numbers, _: [Answer() for _ in numbers], most=4)
+    gc.disable()
+    try:
+        left = weakref.ref(combiner(1))
+        assert left() is None
+    finally:
+        gc.enable()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import io
 import sys
 
@@ -15,13 +13,16 @@ _MODULES = {
     "build": ("init", "ingest", "encode", "build", "publish"),
     "query": ("query",),
     "similar": ("similar",),
-    "serve": ("serve",),
-    "evaluate": ("evaluate",),
-    "tune": ("tune",),
+    "servers.serve": ("serve",),
+    "servers.mcp": ("mcp",),
+    "servers.key": ("key",),
+    "judging.evaluate": ("evaluate",),
+    "judging.tune": ("tune",),
     "generations": ("status", "generations", "rollback", "gc"),
     "report": ("report",),
     "maintain": ("verify", "repair", "compact"),
     "models": ("models",),
+    "transfer": ("export", "import"),
 }
 
 
@@ -38,14 +39,7 @@ def cli() -> None:
 
 def main() -> None:
     """The `pipeline` command."""
-    atexit.register(_leave_it_to_the_system)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a letter must not end a command
     cli(prog_name="pipeline")
-
-
-def _leave_it_to_the_system() -> None:
-    """Going through all that is loaded, only to free it, would take a seventh of a query."""
-    if "duckdb" not in sys.modules:  # which complains of what is not freed
-        gc.freeze()

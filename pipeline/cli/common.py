@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import functools
 import importlib
+import keyword
 import logging
 import os
 import sys
@@ -19,6 +20,8 @@ import click
 
 from pipeline import errors, interruption
 from pipeline.cli import logs
+from pipeline.startup import own_process
+from pipeline.startup.installed import told_what_to_install
 from pipeline.wording import printable
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from pipeline.ingest.cutting.contract import DocumentChunker
     from pipeline.models.contract import Encoder
     from pipeline.progress import Progress, ProgressFactory
+    from pipeline.query.access import Groups
     from pipeline.query.searcher import Index
 
 EXIT_OK, EXIT_FAILED, EXIT_BAD_CONFIGURATION, EXIT_REJECTS, EXIT_NOTHING_TO_DO, EXIT_LOCKED, EXIT_REFUSED = range(7)
@@ -116,10 +120,17 @@ class Options:
 
     @contextlib.contextmanager
     def open_index(
-        self, index_path: str | None, generation: int | Literal["staged"] | None = None
+        self,
+        index_path: str | None,
+        generation: int | Literal["staged"] | None = None,
+        groups: Groups = frozenset(),
     ) -> Iterator[Index]:
-        """The configured index, with the configured encoder; or the one at `index_path`, with its own."""
-        from pipeline.query.searcher import open_index
+        """The configured index, with the configured encoder; or the one at `index_path`, with its own.
+
+        `groups`: for whom it is opened.
+        """
+        with own_process.importing():
+            from pipeline.query.searcher import open_index
 
         if index_path is not None:
             opened = open_index(
@@ -127,6 +138,7 @@ class Options:
                 generation=generation,
                 encoder=self.encoder,
                 settings=self.config_or_defaults().query,
+                groups=groups,
             )
         else:
             config = self.config()
@@ -136,6 +148,7 @@ class Options:
                 encoder=self.encoder or config.encoder,
                 base=config.base,
                 settings=config.query,
+                groups=groups,
             )
         with opened:
             yield opened
@@ -227,7 +240,8 @@ class Commands(click.Group):
         known = cmd_name in self._modules
         for name in (cmd_name,) if known else self._modules:  # all of them, to suggest one that reads like it
             if name not in self.commands:
-                self.add_command(getattr(importlib.import_module(self._modules[name]), name))
+                attribute = f"{name}_" if keyword.iskeyword(name) else name
+                self.add_command(getattr(importlib.import_module(self._modules[name]), attribute))
         return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
@@ -236,7 +250,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with told_what_to_install():
+                return super().invoke(ctx)
         except errors.PipelineError as error:
             _fail(ctx, f"error: {error}", _exit_code(error))
         except OSError as error:

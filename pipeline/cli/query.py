@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,10 +16,14 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import Generation, Options, collected, console
+from pipeline.cli.groups import ReaderArguments, reader_options
 from pipeline.names import MODES
+from pipeline.startup import own_process
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from pipeline.config import QuerySettings
     from pipeline.query.files.batch import Query
     from pipeline.query.files.results import Add
@@ -171,6 +177,7 @@ class OutputArguments:
     output=OutputArguments,
     facets=FacetArguments,
 )
+@reader_options
 @click.pass_obj
 def query(
     options: Options,
@@ -179,13 +186,18 @@ def query(
     source: IndexArguments,
     output: OutputArguments,
     facets: FacetArguments,
+    reader: ReaderArguments,
 ) -> None:
     """Search the index for TEXT, for the queries of --batch FILE, or for each line of standard input."""
+    with own_process.importing():
+        import pipeline.query.searcher  # noqa: F401 - with all that a search needs
     output.check()
     facets.check(output)
     queries = questions.read()
     named = questions.batch is not None
-    with options.open_index(source.index_path, source.generation) as index, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        index = stack.enter_context(options.open_index(source.index_path, source.generation, reader.chosen))
+        reader.warn(options, index)
         arguments.check(index.settings)
         used = arguments.mode or index.settings.mode
         request = arguments.request(index, [one.text for one in queries])
@@ -197,6 +209,8 @@ def query(
             sinks.append(Sink(table.add, arguments.collapse))
         elif not sinks:
             sinks.append(Sink(_json_lines(index, used, named, trust, counts), arguments.collapse))
+        if table is not None:
+            threading.Thread(target=_import_tables, daemon=True).start()
         started = time.perf_counter()
         _answer(index, request, queries, sinks)
         seconds = time.perf_counter() - started
@@ -207,6 +221,15 @@ def query(
     if named and not options.quiet:
         rate = len(queries) / max(seconds, 1e-9)
         click.echo(f"{counted(len(queries), 'query')} in {seconds:.1f} s: {rate:,.1f} queries a second", err=True)
+
+
+def _import_tables() -> None:
+    """Import what prints tables, while another thread waits for the encoder to be loaded.
+
+    What is missing is told by that thread, when it needs it.
+    """
+    with contextlib.suppress(ImportError):
+        import pipeline.render.hit_tables  # noqa: F401
 
 
 def _answer(index: Index, request: SearchRequest, queries: Sequence[Query], sinks: Sequence[Sink]) -> None:
@@ -240,12 +263,13 @@ def _sinks(
     """What --run and --output write. A run ranks documents."""
     from pipeline.query.files import results
     from pipeline.query.files.batch import trec_lines
-    from pipeline.render import hit_tables
 
     def trec(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
         return trec_lines({one.query_id: [(hit.doc_id, hit.score) for hit in hits]}, mode)
 
     def record(one: Query, hits: Sequence[Hit]) -> Iterable[str]:
+        from pipeline.render import hit_tables
+
         (why,) = trust.of([one])
         return (hit_tables.hits_as_json(one.text, one.query_id, index, mode, hits, why),)
 
@@ -287,8 +311,12 @@ class _Table:
     """Prints tables, and knows afterwards which of the fields to show no hit had."""
 
     def __init__(self, index: Index, show: Sequence[str], trust: _Trust) -> None:
-        self._index, self._show, self._trust, self._screen = index, show, trust, console()
+        self._index, self._show, self._trust = index, show, trust
         self._fields: set[str] = set()
+
+    @functools.cached_property
+    def _screen(self) -> Console:
+        return console()
 
     def add(self, queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         """Print the hits of some queries."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.cli.common import Generation, Options, collected, console
+from pipeline.cli.groups import ReaderArguments, reader_options
 from pipeline.names import MODES
 
 if TYPE_CHECKING:
@@ -27,19 +28,23 @@ class ExampleArguments:
 
     def examples(self, options: Options) -> Examples:
         """Return them, files read."""
-        from pipeline.job.passages import passages_of
         from pipeline.query.similar import Examples
 
         if not (self.doc_ids or self.files or self.texts):
             raise click.UsageError("give a DOC_ID, --file FILE or --text TEXT that hits should be like")
-        config = options.config_or_defaults()
-        read = [text for name in self.files for text in passages_of(Path(name), config, options.chunker)]
+        read = self._passages(options) if self.files else []
         return Examples(
             documents=self.doc_ids,
             texts=(*self.texts, *read),
             unlike_documents=self.unlike,
             unlike_texts=self.unlike_texts,
         )
+
+    def _passages(self, options: Options) -> list[str]:
+        from pipeline.job.passages import passages_of  # a search without files needs no parser
+
+        config = options.config_or_defaults()
+        return [text for name in self.files for text in passages_of(Path(name), config, options.chunker)]
 
     @property
     def title(self) -> str:
@@ -82,6 +87,7 @@ class NarrowingArguments:
 @click.option("--show", multiple=True, metavar="FIELD", help="A metadata field to show as a column. Repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @collected(arguments=ExampleArguments, narrowing=NarrowingArguments)
+@reader_options
 @click.pass_obj
 def similar(
     options: Options,
@@ -89,12 +95,14 @@ def similar(
     narrowing: NarrowingArguments,
     index_path: str | None,
     generation: int | Literal["staged"] | None,
+    reader: ReaderArguments,
 ) -> None:
     """Find documents that are like those with DOC_ID, like files or like texts."""
     from pipeline.render import hit_tables
 
     examples = arguments.examples(options)
-    with options.open_index(index_path, generation) as index:
+    with options.open_index(index_path, generation, reader.chosen) as index:
+        reader.warn(options, index)
         hits = index.similar(
             examples,
             narrowing.k,

@@ -142,7 +142,10 @@ class SegmentSettings(Settings):
 
 
 class Config(Settings):
-    """The whole file. `base` is the folder that relative paths start from; it is not a key of the file."""
+    """The whole file. `access_field`: the metadata key that names the groups who may see a document.
+
+    `base` is the folder that relative paths start from; it is not a key of the file.
+    """
 
     index: str = Field(default="indexes/default", min_length=1)
     sources: list[SourceSettings] = Field(default=[])
@@ -154,6 +157,7 @@ class Config(Settings):
     query: QuerySettings = QuerySettings()
     gate: GateSettings = GateSettings()
     serve: ServeSettings = ServeSettings()
+    access_field: str | None = Field(default=None, min_length=1)
     retain: int = Field(default=3, ge=1)
     max_delete_ratio: float = Field(default=0.5, ge=0, le=1)
     base: Path = Field(default=Path(), exclude=True)

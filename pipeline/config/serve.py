@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from pipeline.config.search import Settings
+
+Origin = Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")]
 
 
 class ServeLimits(Settings):
@@ -28,6 +32,8 @@ class ServeSettings(Settings):
     `threads`: how many requests are answered at once; `queue`: how many more may wait, others are told to come
     again. `refresh_seconds`: how often it looks for a new generation. `drain_seconds`: how long a service that is
     told to stop goes on with what it has begun. `hosts`: names that clients may call it by.
+    `groups_header`: the header in which a trusted server in front names the groups of who asks.
+    `cors_origins`: origins such as `https://example.org`, whose pages may call it.
     """
 
     threads: int = Field(default=8, ge=1, le=1024)
@@ -35,4 +41,6 @@ class ServeSettings(Settings):
     refresh_seconds: float = Field(default=5.0, gt=0)
     drain_seconds: int = Field(default=30, ge=0)
     hosts: list[str] = Field(default=[])
+    cors_origins: list[Origin] = Field(default=[])
+    groups_header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
     limits: ServeLimits = ServeLimits()

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.errors import CorruptIndexError
 from pipeline.forking import shared_property
 from pipeline.index import files
 from pipeline.index.schemas import LEXICAL_SCHEMA, are_chunks, table_to_chunks, with_context
 from pipeline.records import Chunk, in_context
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 CHUNKS_FILE = "chunks.parquet"
 LEXICAL_FILE = "lexical.parquet"
@@ -27,6 +28,8 @@ _CACHED_GROUPS = 64
 
 def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, group_rows: int = _GROUP_ROWS) -> int:
     """Write tables of one schema as one Parquet file; returns the number of rows."""
+    import pyarrow.parquet as pq  # where it is needed: a cold query does without it
+
     rows = 0
     with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
         for table in tables:
@@ -48,6 +51,8 @@ def column_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.
 def _blocks(
     path: Path, is_expected: Callable[[pa.Schema], bool], rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(path) as file:
             if not is_expected(file.schema_arrow):
@@ -71,6 +76,8 @@ def chunk_blocks(path: Path, rows: int) -> Iterator[pa.Table]:
 
 def encoded_texts(path: Path) -> list[str]:
     """What is encoded of each chunk of a file of texts: its context and its text. Raises as Arrow does."""
+    import pyarrow.parquet as pq
+
     table = with_context(pq.read_table(path, columns=text_columns(path)))
     pairs = zip(table.column("context").to_pylist(), table.column("text").to_pylist(), strict=True)
     return [in_context(context, text) for context, text in pairs]
@@ -78,6 +85,8 @@ def encoded_texts(path: Path) -> list[str]:
 
 def text_columns(path: Path) -> list[str]:
     """The columns of a file of chunks or texts that say what is encoded."""
+    import pyarrow.parquet as pq
+
     return [name for name in ("context", "text") if name in pq.read_schema(path).names]
 
 
@@ -94,6 +103,8 @@ class ChunkStore:
 
     def __init__(self, folder: Path, chunks: int) -> None:
         """Open a segment's chunk file. Raises `CorruptIndexError`."""
+        import pyarrow.parquet as pq
+
         self.path = folder / CHUNKS_FILE
         try:
             with pa.memory_map(str(self.path)) as mapped:
@@ -111,6 +122,8 @@ class ChunkStore:
         self._group = lru_cache(_CACHED_GROUPS)(self._read_group)
 
     def _reader(self) -> pq.ParquetFile:
+        import pyarrow.parquet as pq
+
         return pq.ParquetFile(pa.BufferReader(self._data), metadata=self._metadata, pre_buffer=False)
 
     def _read_group(self, group: int) -> pa.Table:
@@ -153,11 +166,6 @@ class ChunkStore:
         except ValueError as error:
             raise CorruptIndexError(f"{self.path}: column {name} cannot be read ({error})") from None
 
-    def where(self, name: str, value: str) -> npt.NDArray[np.int64]:
-        """The ordinals of the chunks with this value in a column of text, ascending."""
-        found = pc.indices_nonzero(pc.equal(self._read_column(name), value))
-        return np.asarray(found, np.int64)
-
     def _read_column(self, name: str) -> pa.ChunkedArray:
         try:
             column = self._reader().read(columns=[name], use_threads=False).column(name)
@@ -175,6 +183,14 @@ class ChunkStore:
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of their documents, likewise."""
         return [self._doc_ids[row].as_py() for row in rows]
+
+    def rows_of(self, doc_id: str) -> npt.NDArray[np.int64]:
+        """The rows of a document's chunks, ascending; none if it has none here."""
+        import pyarrow.compute as pc  # where it is needed: it costs a cold query 50 ms
+
+        wanted = pa.scalar(doc_id.encode("utf-8", "surrogatepass"), pa.binary())
+        doc_ids = self._read_column("doc_id").cast(pa.binary())
+        return np.asarray(pc.indices_nonzero(pc.equal(doc_ids, wanted)), np.int64)
 
     @shared_property
     def _chunk_ids(self) -> pa.ChunkedArray:

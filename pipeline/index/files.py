@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +91,7 @@ def _naming(path: Path) -> Iterator[None]:
 def write_file(path: Path, data: bytes) -> None:
     """Write a whole file so that `path` holds either its old bytes or the new ones, whatever happens."""
     make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary(path)
     with _naming(path):
         try:
             _write_synced(temporary, data)
@@ -129,7 +129,7 @@ def read_array(path: Path, dtype: npt.DTypeLike, dimensions: int) -> npt.NDArray
 
 def write_new_file(path: Path, data: bytes) -> None:
     """Like `write_file`, but raises `FileExistsError` if `path` exists: one writer wins."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary(path)
     with _naming(path):
         try:
             _write_synced(temporary, data)
@@ -171,7 +171,7 @@ def new_folder(destination: Path) -> Iterator[Path]:
     If `destination` exists by then it is replaced only when it is a leftover that nothing names; callers make sure.
     """
     make_folder(destination.parent)
-    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary(destination)
     with _naming(destination):
         temporary.mkdir()
         try:
@@ -186,6 +186,68 @@ def new_folder(destination: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+@contextlib.contextmanager
+def new_tree(destination: Path) -> Iterator[Path]:
+    """Like `new_folder`, for a folder with folders in it, and for a place where nothing is yet.
+
+    Raises `FileExistsError` if anything but an empty folder is there by then.
+    """
+    make_folder(destination.parent)
+    temporary = _temporary(destination)
+    with _naming(destination):
+        temporary.mkdir()
+        try:
+            yield temporary
+            _sync_tree(temporary)
+            try:
+                temporary.rename(destination)
+            except (FileExistsError, NotADirectoryError):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination)) from None
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(destination)) from None
+            sync_folder(destination.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def new_stream(path: Path) -> Iterator[BinaryIO]:
+    """A file open for writing under a temporary name, that is synced and gets its own when the block ends without
+    error. Raises `FileExistsError` if `path` exists by then."""
+    make_folder(path.parent)
+    temporary = _temporary(path)
+    with _naming(path):
+        try:
+            with temporary.open("xb") as stream:
+                yield stream  # whoever writes may close it
+            sync_file(temporary)
+            _link_new(temporary, path)
+        finally:
+            _discard(temporary)
+        sync_folder(path.parent)
+
+
+def adopt_folder(fresh: Path, destination: Path) -> None:
+    """Give a finished folder its place on the same disk, where nothing is yet, in one step."""
+    make_folder(destination.parent)
+    _sync_tree(fresh)
+    fresh.rename(destination)
+    sync_folder(destination.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        sync_file(path)
+    sync_folder(folder)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
 @contextlib.contextmanager
@@ -208,7 +270,7 @@ def replace_file(fresh: Path, path: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder so that it never stands half-removed under its own name."""
-    doomed = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    doomed = _temporary(path)
     try:
         path.rename(doomed)
     except FileNotFoundError:

@@ -9,7 +9,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +39,13 @@ def hold_folder(path: Path) -> int | None:
     return descriptor
 
 
+def hold_for(owner: object, path: Path) -> None:
+    """Keep a folder from being collected as garbage as long as `owner` lives. Raises `CorruptIndexError`."""
+    descriptor = hold_folder(path)
+    if descriptor is not None:
+        weakref.finalize(owner, os.close, descriptor)
+
+
 def remove_unheld_folder(path: Path) -> bool:
     """Remove a folder unless a reader holds it; says whether it is gone."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,8 +61,33 @@ def remove_unheld_folder(path: Path) -> bool:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def kept_from_sweeping(path: Path) -> Iterator[None]:
+    """Keep a temporary file or folder from `sweep_beside` while it is written."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # no locks on this file system: there nothing is swept
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sweep_beside(path: Path) -> None:
+    """Remove what a killed writer of `path` left beside it under a temporary name."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.tmp")
+    for left in path.parent.glob(".*.tmp"):
+        if name.fullmatch(left.name) is None:
+            continue
+        with contextlib.suppress(OSError):  # of another user, or gone meanwhile
+            if left.is_dir():
+                remove_unheld_folder(left)
+            elif not is_held(left):
+                left.unlink()
+
+
 def is_held(path: Path) -> bool:
-    """Whether a reader holds this folder; `False` where there is none."""
+    """Whether a reader holds this folder (or a writer this temporary file); `False` where there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -17,9 +17,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pipeline.errors import CorruptIndexError, IncompatibleIndexError, IndexNotFoundError
 from pipeline.index import files
 from pipeline.index.statistics import Statistics
+from pipeline.names import DENSE, LEXICAL
 from pipeline.records import Fingerprint
 
 FORMAT_VERSION = 1
+MODELS = "models"
 _MOST_CHUNKS = 2**31 - 1
 _NAME = re.compile(r"manifest-(\d{8})\.json")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}(\.[a-z]{1,12})?")
@@ -118,7 +120,10 @@ class LexicalParameters:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything a reader needs to know about a generation. `documents` and `chunks` count live ones."""
+    """Everything a reader needs to know about a generation. `documents` and `chunks` count live ones.
+
+    `access_field`: the metadata key that names the groups who may see a document; `None`: everybody may.
+    """
 
     generation: int
     created_at: str
@@ -132,6 +137,7 @@ class Manifest:
     statistics: Statistics
     note: str = ""
     format_version: int = FORMAT_VERSION
+    access_field: str | None = None
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def fingerprint(self, part: str) -> Fingerprint | None:
@@ -148,6 +154,12 @@ def _adapter() -> TypeAdapter[Manifest]:
 def manifest_path(index: Path, generation: int) -> Path:
     """Where the manifest of a generation stands."""
     return index / f"manifest-{generation:08d}.json"
+
+
+def model_folder(index: Path, manifest: Manifest) -> Path:
+    """Where the encoder stands that came with a generation, if one did; named after its fingerprints."""
+    fingerprints: dict[str, Any] = {leg: manifest.fingerprints.get(leg) for leg in (DENSE, LEXICAL)}
+    return index / MODELS / digest(fingerprints)
 
 
 def generations(index: Path) -> list[int]:
@@ -189,6 +201,8 @@ def with_live(index: Path, use: Callable[[Manifest], Opened]) -> Opened:
 def publish(index: Path, manifest: Manifest) -> None:
     """Make `manifest` the live generation in one atomic step. Raises `FileExistsError` if its number is taken."""
     body = _adapter().dump_python(manifest, mode="json")
+    if manifest.access_field is None:
+        del body["access_field"]  # readers that know of no such field refuse those that have one, and no others
     payload = {**body, "checksum": digest(body)}
     text = json.dumps(payload, ensure_ascii=False, indent=1) + "\n"
     files.write_new_file(manifest_path(index, manifest.generation), text.encode())

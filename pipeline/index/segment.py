@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
-import os
-import weakref
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,19 +74,25 @@ class Segment:
         self.entry = entry
         self.folder = index / SEGMENTS / entry.segment_id
         self._verified = verify
-        held = locks.hold_folder(self.folder)
-        if held is not None:
-            weakref.finalize(self, os.close, held)
+        locks.hold_for(self, self.folder)
         named = [*entry.files, *([entry.deletes] if entry.deletes else [])]
         paths = [files.regular_file(self.folder / file.name, file.size) for file in named]
         if verify and verified is not None:
             verified.check(self.folder, named)
         elif verify:
             compare(list(zip(paths, named, strict=True)))
+        self._whole: Segment | None = None  # whose hold on the folder a part of it needs
         self._opened: dict[str, Any] = {}
         self._opening = Lock()
         self.deleted = self._read_deleted()
         """True where a chunk is gone; `None` if none is. Read at once: no later generation may name the file."""
+
+    def only(self, kept: Mask) -> Segment:
+        """The same segment, opened once, for those to whom all chunks but these are as good as deleted."""
+        seen = copy.copy(self)
+        seen._whole = self
+        seen.deleted = ~kept if self.deleted is None else ~kept | self.deleted
+        return seen
 
     @property
     def chunks(self) -> int:

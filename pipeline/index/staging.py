@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from pipeline.errors import CorruptIndexError
@@ -140,6 +139,8 @@ def load_ingest(index: Path) -> StagedIngest | None:
 
 def text_hashes(path: Path) -> TextHashes:
     """The hashes of the texts of a chunk file, in order. Raises `CorruptIndexError`."""
+    import pyarrow.parquet as pq  # where it is needed: a cold query does without it
+
     try:
         column = pq.read_table(path, columns=["text_hash"]).column(0).combine_chunks()
     except (pa.ArrowException, OSError, KeyError) as error:

@@ -15,7 +15,7 @@ from pipeline.errors import CorruptIndexError, IndexNotFoundError, IndexStoreErr
 from pipeline.index import candidate, files, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.live import LiveDocuments
-from pipeline.index.manifest import Manifest, SegmentEntry
+from pipeline.index.manifest import MODELS, Manifest, SegmentEntry, model_folder
 from pipeline.index.segment import SEGMENTS, Segment, write_deletes
 from pipeline.index.staging import STAGING
 
@@ -128,8 +128,16 @@ def rollback(index: Path, target: int | None = None) -> Manifest:
         old = manifests.load(index, number)
         for entry in old.segments:
             Segment(index, entry)
+        try:
+            shown_by = manifests.load(index, live).access_field  # who may see what is not rolled back
+        except IndexStoreError:
+            shown_by = old.access_field
         restored = dataclasses.replace(
-            old, generation=live + 1, created_at=now(), note=f"rollback to generation {number}"
+            old,
+            generation=live + 1,
+            created_at=now(),
+            note=f"rollback to generation {number}",
+            access_field=shown_by,
         )
         manifests.publish(index, restored)
         return restored
@@ -147,19 +155,23 @@ def collect_garbage(index: Path, retain: int) -> list[str]:
     if numbers[:-retain]:
         files.sync_folder(index)
     named: dict[str, set[str]] = {}
+    models: set[Path] = set()
     for number in numbers[-retain:]:
         try:
-            entries = manifests.load(index, number).segments
+            kept = manifests.load(index, number)
         except IndexStoreError as error:
             log.warning("garbage stays: what this generation names is unknown: %s", error)
             return []
-        _name_files(named, entries)
+        _name_files(named, kept.segments)
+        models.add(model_folder(index, kept))
     staged = candidate.waiting(index)
     if staged is None:
         candidate.discard(index)
     else:
         _name_files(named, staged.segments)
+        models.add(model_folder(index, staged))
     removed = []
+    _collect_models(index, models)
     folder = index / SEGMENTS
     files.sweep_temporaries(index)
     files.sweep_temporaries(folder)
@@ -173,6 +185,15 @@ def collect_garbage(index: Path, retain: int) -> list[str]:
             if file.name not in named[path.name] and not file.is_dir():
                 file.unlink()
     return removed
+
+
+def _collect_models(index: Path, named: Collection[Path]) -> None:
+    """Remove encoders that came with generations that are gone; one that a reader holds stays until later."""
+    folder = index / MODELS
+    files.sweep_temporaries(folder)
+    for path in sorted(folder.glob("*")):
+        if path not in named and path.is_dir() and not path.is_symlink():
+            locks.remove_unheld_folder(path)
 
 
 def _name_files(named: dict[str, set[str]], entries: Sequence[SegmentEntry]) -> None:

@@ -57,7 +57,14 @@ def encode_and_publish(
     """Encode what is staged and publish it. Call with the lock held. Raises what `job.build.encode` raises."""
     index, staged = config.index_path, report.staged
     live = _followed(config, encoder, staged)
-    if live is not None and staged.nothing_to_do:
+    is_shown_to_others = live is not None and live.access_field != config.access_field
+    if live is not None and live.access_field is not None and config.access_field is None:
+        log.warning(
+            "%s: access_field: %s is no longer configured: everybody will find every document",
+            index,
+            live.access_field,
+        )
+    if live is not None and staged.nothing_to_do and not is_shown_to_others:
         staging.clear(index)
         return build_report.summary(live, report, watch, None)
     planning.announce_multivectors(config, index, staged, encoder)

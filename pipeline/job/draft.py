@@ -110,4 +110,5 @@ class Draft:
             encoder=self.config.encoder.model_dump(mode="json"),
             statistics=self.statistics,
             note=self.note,
+            access_field=self.config.access_field,
         )

@@ -20,6 +20,7 @@ from pipeline.job.gate import Evidence
 from pipeline.job.golden import Golden, measure, unmet
 from pipeline.models.contract import Encoder, leg_fingerprints
 from pipeline.progress import ProgressFactory
+from pipeline.query.access import ALL_GROUPS
 from pipeline.query.searcher import Index, open_index
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,9 @@ def _live_measures(config: Config, encoder: Encoder, live: Manifest, golden: Gol
         if same:
             opened = Index(config.index_path, live, encoder, config.query, False, config.encoder, config.base)
         else:
-            opened = open_index(config.index_path, base=config.base, settings=config.query, verify=False)
+            opened = open_index(
+                config.index_path, base=config.base, settings=config.query, verify=False, groups=ALL_GROUPS
+            )
         with opened as index:
             return measure(index, golden, unmet(index, golden))
     except PipelineError as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.config import EncoderSettings
 from pipeline.errors import IncompatibleIndexError
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
+from pipeline.models.choose.open_settings import as_recorded
 from pipeline.models.contract import leg_fingerprints
 from pipeline.models.shared import SharedEncoder
 from pipeline.records import Fingerprint
@@ -34,6 +36,21 @@ def check_encoder(folder: Path, manifest: Manifest, encoder: SharedEncoder, from
             "pass the same encoder to `open_index(path, encoder=…)`"
         )
     manifests.check_fingerprints(folder, manifest, legs)
+
+
+def came_with(index: Path, manifest: Manifest, settings: EncoderSettings | None) -> Path | None:
+    """The folder of the encoder that came with a generation; `None` where none did, or other settings want another.
+
+    Settings that differ only in where and how exactly they compute want the same, but for a runtime that is named.
+    """
+    folder = manifests.model_folder(index, manifest)
+    if settings is None or not folder.is_dir():
+        return None
+    recorded = as_recorded(EncoderSettings.model_validate(manifest.encoder), manifest.fingerprints)
+    if settings.runtime in ("auto", "openvino"):
+        computing = {name: getattr(settings, name) for name in ("runtime", "device", "precision", "multivectors")}
+        recorded = recorded.model_copy(update=computing)
+    return folder if settings == recorded else None
 
 
 def _kind(fingerprint: Fingerprint | None) -> str | None:

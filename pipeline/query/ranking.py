@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import arrays
 from pipeline.config import FusionSettings
 from pipeline.index.segment import Mask
 from pipeline.query.fusion.calibration import Calibration, LegWeights
@@ -97,7 +98,7 @@ def _continued(first: Ranking, wider: Ranking) -> Ranking:
 
 def _columns(sides: Sequence[Side], rankings: Sequence[Ranking], depth: int) -> tuple[Ids, list[LegColumn], Ids]:
     """The union of the legs' candidates, every leg's exact scores, and each candidate's best rank in a leg."""
-    union = np.unique(np.concatenate([ranking.ids for ranking in rankings]))
+    union = arrays.distinct(np.concatenate([ranking.ids for ranking in rankings]))
     columns = []
     best_ranks = np.full(len(union), np.iinfo(np.int64).max)
     for side, ranking in zip(sides, rankings, strict=True):

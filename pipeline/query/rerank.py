@@ -7,7 +7,7 @@ however many hits are asked for, so that the first hits do not depend on k; the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,11 +133,19 @@ def reorder(snapshot: Snapshot, ranked: Ranked, reranked: Reranked) -> Ranked:
 class SecondLook:
     """The rerankers of an open index, loaded when they are first used, and kept. Safe for several threads."""
 
-    def __init__(self, snapshot: Snapshot, encoder: Encoder, settings: EncoderSettings | None, base: Path) -> None:
-        """`settings`: the encoder's, `None` if an application passed it as an object."""
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        encoder: Encoder,
+        settings: EncoderSettings | None,
+        base: Path,
+        bundled: Path | None = None,
+    ) -> None:
+        """`settings`: the encoder's, `None` if an application passed it as an object. `bundled`: as for
+        `load_encoder`."""
         self._snapshot, self._base = snapshot, base
         self._rerankers: PerProcess[dict[str, Reranker]] = PerProcess(dict)
-        self._multivector_encoder = PerProcess(lambda: _with_multivectors(encoder, settings, base))
+        self._multivector_encoder = PerProcess(lambda: _with_multivectors(encoder, settings, base, bundled))
         self._lock = Lock()
 
     def scores(self, settings: RerankSettings, text: str, vectors: Float32 | None, ids: Ids) -> Float64:
@@ -149,6 +157,16 @@ class SecondLook:
             if settings.model == MULTIVECTORS:
                 return self._late_interaction(text, vectors, ids).astype(np.float64)
             return self._cross_encoder(settings).score(text, self._snapshot.encoded_texts(ids)).astype(np.float64)
+
+    def scores_of_texts(self, settings: RerankSettings, text: str, passages: Sequence[str]) -> Float64:
+        """The reranker's score of passages that need not be in the index. Raises `EncoderError`."""
+        with self._lock:
+            if settings.model == MULTIVECTORS:
+                encoder = self._multivector_encoder.get()
+                query = _known(encoder.encode_queries([text]).multivectors).vectors
+                found = late_interaction(query, _known(encoder.encode_documents(passages).multivectors))
+                return found.astype(np.float64)
+            return self._cross_encoder(settings).score(text, passages).astype(np.float64)
 
     def _cross_encoder(self, settings: RerankSettings) -> Reranker:
         from pipeline.models.choose.reranker import load_reranker
@@ -168,7 +186,9 @@ class SecondLook:
         return late_interaction(vectors, _known(passages))
 
 
-def _with_multivectors(encoder: Encoder, settings: EncoderSettings | None, base: Path) -> Encoder:
+def _with_multivectors(
+    encoder: Encoder, settings: EncoderSettings | None, base: Path, bundled: Path | None
+) -> Encoder:
     """The encoder itself, or one of the same model that gives multi-vectors. Raises `EncoderError`."""
     if encoder.gives_multivectors:
         return encoder
@@ -176,7 +196,8 @@ def _with_multivectors(encoder: Encoder, settings: EncoderSettings | None, base:
 
     try:
         if settings is not None and settings.endpoint is None:
-            return load_encoder(settings.model_copy(update={"multivectors": True, "lexical": "bm25"}), base=base)
+            wanted = settings.model_copy(update={"multivectors": True, "lexical": "bm25"})
+            return load_encoder(wanted, base=base, bundled=bundled)
     except EncoderError as error:
         if "multivectors" not in str(error):
             raise

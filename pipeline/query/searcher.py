@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Unpack
+from typing import Any, Literal
 
-from pipeline.arguments import file_path, flag, shown, whole_number
+from pipeline.arguments import file_path, flag, whole_number
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
-from pipeline.errors import QueryError
-from pipeline.index import candidate
+from pipeline.forking import Lock
+from pipeline.index import candidate, locks
 from pipeline.index import manifest as manifests
 from pipeline.index.manifest import Manifest
 from pipeline.models.choose.encoder import load_encoder
@@ -21,38 +21,22 @@ from pipeline.models.choose.open_settings import as_recorded, goes_on
 from pipeline.models.contract import Encoder
 from pipeline.models.own import check_travels, is_encoder, own_encoder
 from pipeline.models.shared import SharedEncoder
-from pipeline.openness import Closable, Openness, while_open
-from pipeline.query.compatibility import check_encoder
-from pipeline.query.filter.facet_request import FACET_VALUES, FacetRequest
-from pipeline.query.fusion.trust import LegTrust, trust
-from pipeline.query.legs.contract import EncodedQueries, Leg
-from pipeline.query.legs.registry import open_legs
-from pipeline.query.ranked import Ranked
-from pipeline.query.request import (
-    RankEncodedOptions,
-    RankOptions,
-    SearchOptions,
-    SearchRequest,
-    SimilarOptions,
-    known_legs,
-    narrowing,
-    query_texts,
-    refuse_unknown,
-)
+from pipeline.openness import while_open
+from pipeline.query.access import ALL_GROUPS, Groups, WantedGroups, chosen_groups, narrowed
+from pipeline.query.compatibility import came_with, check_encoder
 from pipeline.query.rerank import SecondLook
-from pipeline.query.showing.document import document_chunks
-from pipeline.query.showing.hits import to_hits
-from pipeline.query.similar import Examples, as_query, similar_request
+from pipeline.query.searches import Searches
 from pipeline.query.snapshot import Snapshot
-from pipeline.query.together import Ranker, combined, may_wait
-from pipeline.records import Chunk, Facet, Hit
 
 log = logging.getLogger(__name__)
 
-_Reopening = tuple[Path, int | Literal["staged"], Encoder | EncoderSettings | None, Path, QuerySettings, bool]
+_MOST_VIEWS = 32
+_Reopening = tuple[
+    Path, int | Literal["staged"], Encoder | EncoderSettings | None, Path, QuerySettings, bool, Groups
+]
 
 
-class Index(Closable):
+class Index(Searches):
     """An open index, for any number of threads; a publish by others never disturbs it.
 
     A forked child may go on with it (not with a local model that has encoded before the fork: `EncoderError`).
@@ -71,26 +55,25 @@ class Index(Closable):
         encoder_settings: EncoderSettings | None = None,
         base: Path = Path(),
         staged: bool = False,
+        groups: Groups = ALL_GROUPS,
     ) -> None:
         """Use `open_index`."""
-        self.path = path
-        self.manifest = manifest
-        self.encoder = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(lambda: encoder)
-        self.settings = settings
-        self.snapshot = Snapshot(path, manifest, verify)
-        self._legs = open_legs(self.snapshot)
-        self._open = Openness(
-            f"{path}: this index was closed; open it again with `open_index`", self.snapshot.close
-        )
+        shared = encoder if isinstance(encoder, SharedEncoder) else SharedEncoder(lambda: encoder)
+        self._encoder_settings = None
+        if shared.own is None:
+            self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
+        bundled = came_with(path, manifest, self._encoder_settings)
+        self._whole = whole = Snapshot(path, manifest, verify)
+        self.groups = groups
+        second_look = SecondLook(whole, shared, self._encoder_settings, base, bundled)
+        super().__init__(path, whole.seen_by(groups), shared, settings, second_look)
+        self._views: OrderedDict[Groups, Index] = OrderedDict()
+        self._viewing = Lock()
         self._verify = verify
         self._staged = staged
         self._base = base
-        self._encoder_settings = None
-        if self.encoder.own is None:
-            self._encoder_settings = encoder_settings or EncoderSettings.model_validate(manifest.encoder)
-        self._second_look = SecondLook(self.snapshot, self.encoder, self._encoder_settings, base)
-        self._ranker = Ranker(self.snapshot, self.encoder, self._second_look, self._legs)
-        self._rank_together = combined(self._ranker)
+        if bundled is not None:
+            locks.hold_for(self, bundled)
 
     @while_open
     def __enter__(self) -> Index:
@@ -122,7 +105,37 @@ class Index(Closable):
     def _reopening(self, encoder: Encoder | EncoderSettings | None) -> _Reopening:
         """Return what `_reopened` needs to open this generation again."""
         generation: int | Literal["staged"] = "staged" if self._staged else self.manifest.generation
-        return self.path.absolute(), generation, encoder, self._base.absolute(), self.settings, self._verify
+        base = self._base.absolute()
+        return self.path.absolute(), generation, encoder, base, self.settings, self._verify, self.groups
+
+    @while_open
+    def for_groups(self, groups: WantedGroups) -> Index:
+        """This index as readers with these groups see it: of those that it is opened with, if it is with some.
+
+        Where no `access_field` is configured, everybody sees everything. The view is closed with this index, and
+        closes it. Raises `QueryError`.
+        """
+        wanted = narrowed(self.groups, chosen_groups(groups))
+        if wanted == self.groups or self._whole.manifest.access_field is None:
+            return self
+        with self._viewing:
+            found = self._views.get(wanted)
+            if found is None:
+                found = self._views[wanted] = self._view(wanted)
+                if len(self._views) > _MOST_VIEWS:
+                    self._views.popitem(last=False)
+            self._views.move_to_end(wanted)
+            return found
+
+    def _view(self, groups: Groups) -> Index:
+        view = Index.__new__(Index)
+        view.__dict__.update(self.__dict__)
+        Searches.__init__(
+            view, self.path, self._whole.seen_by(groups), self.encoder, self.settings, self._second_look
+        )
+        view.groups, view._open = groups, self._open
+        view._views, view._viewing = OrderedDict(), Lock()
+        return view
 
     @while_open
     def refresh(self) -> Index:
@@ -135,156 +148,19 @@ class Index(Closable):
         return manifests.with_live(self.path, self._moved_to)
 
     def _moved_to(self, manifest: Manifest) -> Index:
-        if manifest == self.manifest:
+        if manifest == self._whole.manifest:
             return self
         check_encoder(self.path, manifest, self.encoder)
         return Index(
-            self.path, manifest, self.encoder, self.settings, self._verify, self._encoder_settings, self._base
+            self.path,
+            manifest,
+            self.encoder,
+            self.settings,
+            self._verify,
+            self._encoder_settings,
+            self._base,
+            groups=self.groups,
         )
-
-    @property
-    def legs(self) -> tuple[str, ...]:
-        """The legs this index can search."""
-        return tuple(self._legs)
-
-    def leg(self, name: str) -> Leg[Any]:
-        """One of the legs this index can search. Raises `QueryError`."""
-        (name,) = known_legs(self.path, self.legs, (name,))
-        return self._legs[name]
-
-    def search(
-        self, text: str, k: int | None = None, mode: str | None = None, **options: Unpack[SearchOptions]
-    ) -> list[Hit]:
-        """The best `k` chunks for one query, best first. See `search_many`."""
-        (hits,) = self.search_many([text], k, mode, **options)
-        return hits
-
-    @while_open
-    def search_many(
-        self,
-        texts: Iterable[str],
-        k: int | None = None,
-        mode: str | None = None,
-        **options: Unpack[SearchOptions],
-    ) -> list[list[Hit]]:
-        """The best `k` chunks for each query. What is not given comes from the settings the index was opened with.
-
-        `mode`: `hybrid`, `dense` or `lexical`. `collapse`: only the best chunk of each document. Fewer hits come
-        back when the index is smaller than `k`, or when a lexical query shares no token with more chunks.
-        `explain`: say how each score came about (`LegScore.contribution`, `Hit.matches`). `where`: an SQL condition
-        on the chunks' metadata that is applied before ranking, for example `lang = 'ko' and year >= 2024`.
-        `fusion`: the name of a method or preset, or settings, or a mapping of them.
-        `rerank`: `none`, `multivectors`, or the hub id or folder of a cross-encoder, or settings, or a mapping of
-        them; the best `rerank_top` chunks are then scored again, and those after them follow in their old order
-        with their old score.
-        `distinct`: above 0 and up to 1; leaves out chunks that share at least this much of their text with a better
-        hit. `context`: how many neighbouring chunks to show as `Hit.before` and `Hit.after`.
-        Raises `QueryError` for an empty query, k < 1 or an argument that makes no sense, `EncoderError` for a
-        reranker that cannot be loaded.
-        """
-        return self.answer(SearchRequest.for_texts(self, texts, k, mode, **options))
-
-    @while_open
-    def answer(self, request: SearchRequest) -> list[list[Hit]]:
-        """The hits of each of a request's texts. See `search_many`."""
-        ranked = self.rank_request(request)
-        names = [self.encoder.describe_tokens(text) if request.explain else None for text in request.texts]
-        return [
-            to_hits(self.snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
-        ]
-
-    @while_open
-    def similar(
-        self, examples: Examples, k: int | None = None, mode: str | None = None, **options: Unpack[SimilarOptions]
-    ) -> list[Hit]:
-        """The best `k` chunks that are like the examples and unlike the counter-examples, none of them theirs.
-
-        The other arguments are those of `search_many`, but that `collapse` is on unless it is `False`. Documents of
-        the index are asked for by what is stored of them; only texts are encoded, as passages. Nothing is reranked.
-        Raises `QueryError` for a document that the index does not have.
-        """
-        request = similar_request(self, examples, k, mode, **options)
-        legs = [self._legs[leg] for leg in request.legs]
-        asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
-        deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
-        (ranked,) = self._ranker.rank(deeper, asked.queries)
-        return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
-
-    @while_open
-    def document(self, doc_id: str) -> list[Chunk]:
-        """A document's chunks in their order; none if the index has no such document."""
-        return document_chunks(self.snapshot, doc_id)
-
-    @while_open
-    def facets(
-        self, fields: Iterable[str], where: str | None = None, limit: int | None = FACET_VALUES
-    ) -> list[Facet]:
-        """For each field, its values and how many chunks and documents have them, most chunks first.
-
-        Counted are all live chunks, or those that satisfy `where`, whatever a query would find among them. `limit`:
-        how many values of a field to list, `None`: all. Raises `QueryError`.
-        """
-        return self.snapshot.facets(FacetRequest.of(fields, limit), narrowing(False, where, None)[1])
-
-    @while_open
-    def trust(self, request: SearchRequest) -> list[tuple[LegTrust, ...]]:
-        """How far `auto` trusts each leg for each text, and why, in words; empty for other methods."""
-        if not isinstance(request, SearchRequest):
-            raise QueryError(f"request={shown(request)}: give a SearchRequest")
-        known_legs(self.path, self.legs, request.legs)
-        legs = tuple(self._legs[leg] for leg in request.legs)
-        queries = self._ranker.encode(request.texts)
-        return trust(self.snapshot, legs, queries, request.fusion, self._ranker.calibration)
-
-    @while_open
-    def rank(
-        self,
-        texts: Iterable[str],
-        k: int | None = None,
-        mode: str | None = None,
-        **options: Unpack[RankOptions],
-    ) -> list[Ranked]:
-        """Like `search_many`, but numbers instead of records: no text is read from disk."""
-        refuse_unknown(options, RankOptions)
-        return self.rank_request(SearchRequest.for_texts(self, texts, k, mode, **options))
-
-    @while_open
-    def encode(self, texts: Iterable[str]) -> EncodedQueries:
-        """The queries' vectors and lexical weights, for `rank_encoded`."""
-        return self._ranker.encode(query_texts(texts))
-
-    @while_open
-    def rank_encoded(
-        self,
-        queries: EncodedQueries,
-        k: int | None = None,
-        legs: Sequence[str] | None = None,
-        **options: Unpack[RankEncodedOptions],
-    ) -> list[Ranked]:
-        """Rank queries that are already encoded; `legs` defaults to all the index has, `rerank` to no reranking."""
-        _check_encoded(queries)
-        return self._ranker.rank(SearchRequest.for_legs(self, queries.texts, k, legs, **options), queries)
-
-    @while_open
-    def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
-        """Like `answer`, but numbers instead of records. `queries`: the request's texts, where they are encoded.
-
-        Raises `QueryError` for a leg that this index has not, or if `queries` are of other texts.
-        """
-        if not isinstance(request, SearchRequest):
-            raise QueryError(f"request={shown(request)}: give a SearchRequest")
-        known_legs(self.path, self.legs, request.legs)
-        if queries is None:
-            if not request.texts:
-                return []
-            if may_wait(self._ranker, request):
-                return self._rank_together(request)
-            with self.snapshot.filtering(request.where):
-                queries = self._ranker.encode(request.texts)
-        _check_encoded(queries)
-        if queries.texts != request.texts:
-            raise QueryError("queries: these are not the texts of the request")
-        return self._ranker.rank(request, queries)
 
 
 def open_index(
@@ -295,14 +171,17 @@ def open_index(
     base: str | os.PathLike[str] = Path(),
     settings: QuerySettings | Mapping[str, Any] | None = None,
     verify: bool = True,
+    groups: WantedGroups = None,
 ) -> Index:
     """Open the live generation of an index, or the one given; `staged`: the one that the gate refused.
 
     `encoder` overrides the encoder recorded in the index (another path to the same model, say); it must have the
     recorded fingerprints. It may be an object of the application's own (`pipeline.models.contract.Encoder`), which
     is used as it is; an index that was built with one needs it here. `base` is where a relative model folder
-    starts. `verify` compares every file's checksum with the manifest before it is used. `encoder` and `settings`
-    may be mappings of what stands in config.yaml.
+    starts. `verify` compares every file's checksum with the manifest before it is used, unless it was compared less
+    than a week ago and has not changed since. `encoder` and `settings` may be mappings as in config.yaml.
+    `groups`: of the reader, where the index was built with an `access_field`; without any, nothing is found;
+    `pipeline.query.access.ALL_GROUPS` finds everything.
     Raises `ConfigError` for an argument that makes no sense, `IndexNotFoundError`, `CorruptIndexError`,
     `IncompatibleIndexError`, `EncoderError`.
     """
@@ -313,15 +192,24 @@ def open_index(
         other = checked_settings(EncoderSettings, encoder, "encoder", besides="an encoder")
     query = QuerySettings() if settings is None else checked_settings(QuerySettings, settings, "settings")
     staged = isinstance(generation, str) and generation == "staged"
+    readers = chosen_groups(groups)
 
     def use(manifest: Manifest) -> Index:
         recorded = as_recorded(EncoderSettings.model_validate(manifest.encoder), manifest.fingerprints)
         chosen = recorded if other is None else as_recorded(other, manifest.fingerprints)
         if other is not None and chosen.model != other.model:
             log.warning("%s", goes_on(folder, chosen.model))
-        loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
+        bundled = came_with(folder, manifest, chosen)
+        loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start, bundled=bundled))
         check_encoder(folder, manifest, loaded, from_index=chosen == recorded)
-        return Index(folder, manifest, loaded, query, verify, chosen, start, staged)
+        if manifest.access_field is not None and groups is None:
+            log.warning(
+                "%s: documents are shown by their %s, and no groups were given, so nothing is found: open it "
+                "with groups=[…], or with groups=pipeline.query.access.ALL_GROUPS",
+                folder,
+                manifest.access_field,
+            )
+        return Index(folder, manifest, loaded, query, verify, chosen, start, staged, readers)
 
     if generation is None:
         return manifests.with_live(folder, use)
@@ -337,10 +225,14 @@ def _reopened(
     base: Path,
     settings: QuerySettings,
     verify: bool,
+    groups: Groups,
 ) -> Index:
-    return open_index(path, generation=generation, encoder=encoder, base=base, settings=settings, verify=verify)
-
-
-def _check_encoded(queries: object) -> None:
-    if not isinstance(queries, EncodedQueries):
-        raise QueryError(f"queries={shown(queries)}: give what `encode` makes of the texts")
+    return open_index(
+        path,
+        generation=generation,
+        encoder=encoder,
+        base=base,
+        settings=settings,
+        verify=verify,
+        groups=groups,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 from bisect import bisect_right
@@ -21,6 +22,7 @@ from pipeline.index.manifest import Manifest
 from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
 from pipeline.index.verified import Verified
+from pipeline.query.access import AllGroups, Groups, count_documents, visible
 from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
@@ -49,14 +51,38 @@ class Snapshot:
 
     def __init__(self, path: Path, manifest: Manifest, verify: bool) -> None:
         """Open every segment. Raises `CorruptIndexError`."""
-        self.manifest = manifest
         verified = Verified(path) if verify else None
-        self.segments = [Segment(path, entry, verify, verified) for entry in manifest.segments]
+        segments = [Segment(path, entry, verify, verified) for entry in manifest.segments]
         if verified is not None:
             verified.save()
+        threads = PerProcess(lambda: ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search"))
+        self._hold(manifest, segments, threads)
+
+    def _hold(
+        self, manifest: Manifest, segments: Sequence[Segment], threads: PerProcess[ThreadPoolExecutor]
+    ) -> None:
+        self.manifest, self.segments, self._threads = manifest, list(segments), threads
+        self._among: list[Mask] | None = None
         self._starts = np.cumsum([0, *(segment.chunks for segment in self.segments)])
         self._edges: list[int] = self._starts.tolist()
-        self._threads = PerProcess(lambda: ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="search"))
+
+    def seen_by(self, groups: Groups) -> Snapshot:
+        """The snapshot as readers with these groups see it: all else is as if it had been deleted.
+
+        Its manifest counts what they see, so that no statistic tells them of more.
+        """
+        field = self.manifest.access_field
+        if field is None or isinstance(groups, AllGroups):
+            return self
+        columns = [segment.open(COLUMNS) for segment in self.segments]
+        masks = visible(columns, field, groups)
+        segments = [segment.only(mask) for segment, mask in zip(self.segments, masks, strict=True)]
+        among = [~one.deleted for one in segments if one.deleted is not None]
+        chunks, documents = sum(int(mask.sum()) for mask in among), count_documents(columns, among)
+        found = Snapshot.__new__(Snapshot)
+        found._hold(dataclasses.replace(self.manifest, chunks=chunks, documents=documents), segments, self._threads)
+        found._among = among
+        return found
 
     def close(self) -> None:
         """Stop the search threads."""
@@ -76,11 +102,15 @@ class Snapshot:
         """For each segment, which chunks satisfy an SQL condition (`ChunkFilter`). Raises `QueryError`."""
         return self._filter.masks(condition)
 
+    def has_masks(self, condition: str) -> bool:
+        """Whether it is known already which chunks satisfy a condition."""
+        known: ChunkFilter | None = self.__dict__.get("_filter")
+        return known is not None and known.has(condition)
+
     @contextmanager
     def filtering(self, condition: str | None) -> Iterator[None]:
         """Evaluate a condition beside what is done meanwhile, for `kept_by`. Raises what that does."""
-        known: ChunkFilter | None = self.__dict__.get("_filter")
-        if condition is None or (known is not None and known.has(condition)):
+        if condition is None or self.has_masks(condition):
             yield
             return
         pending = self.pool.submit(self.kept_by, condition)
@@ -92,7 +122,7 @@ class Snapshot:
         """The chunks' metadata by column."""
         from pipeline.query.filter.table import ColumnTable
 
-        return ColumnTable([segment.open(COLUMNS) for segment in self.segments])
+        return ColumnTable([segment.open(COLUMNS) for segment in self.segments], self._among)
 
     @shared_property
     def _filter(self) -> ChunkFilter:
@@ -180,7 +210,7 @@ class Snapshot:
     def chunks_of(self, doc_id: str) -> Ids:
         """The numbers of a document's live chunks; none if there is no such document."""
         numbers = [
-            segment.store.where("doc_id", doc_id) + start
+            segment.open(ROWS).rows_of(doc_id) + start
             for segment, start in zip(self.segments, self._starts, strict=False)
         ]
         found: Ids = np.concatenate([np.zeros(0, np.int64), *numbers])
@@ -206,14 +236,15 @@ class Snapshot:
         for key in keys:
             column = key[order]
             tied[1:-1] &= column[1:] == column[:-1]
-        edges = np.flatnonzero(tied[1:] != tied[:-1])
-        for start, end in zip(edges[::2].tolist(), (edges[1::2] + 1).tolist(), strict=True):
-            group = order[start:end]
-            order[start:end] = group[np.argsort(self._chunk_ids(ids[group]), kind="stable")]
+        places = np.flatnonzero(tied[1:] | tied[:-1])
+        if len(places):
+            runs = np.cumsum(~tied[:-1])[places].tolist()
+            named = zip(runs, self._chunk_ids(ids[order[places]]), order[places].tolist(), strict=True)
+            order[places] = [position for _, _, position in sorted(named)]
         return order
 
-    def _chunk_ids(self, ids: Ids) -> npt.NDArray[np.str_]:
+    def _chunk_ids(self, ids: Ids) -> list[str]:
         found = np.empty(len(ids), object)
         for number, inside, ordinals in self.by_segment(ids):
             found[inside] = self.segments[number].open(ROWS).chunk_ids(ordinals.tolist())
-        return found.astype(np.str_)
+        return found.tolist()

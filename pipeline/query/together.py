@@ -1,8 +1,9 @@
-"""From requests to rankings: each for itself, or those that would wait for each other at once."""
+"""From requests to rankings and hits: each for itself, or those that would wait for each other at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,9 @@ from pipeline.query.ranking import FirstStage
 from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import SecondLook
 from pipeline.query.search_stages import rank_in_stages
+from pipeline.query.showing.hits import to_hits
 from pipeline.query.snapshot import Snapshot
+from pipeline.records import Hit
 
 
 class Ranker:
@@ -42,6 +45,10 @@ class Ranker:
         """Whether a query is encoded the same among others."""
         return self._encoder.combines_queries
 
+    def has_filtered(self, where: str | None) -> bool:
+        """Whether nothing has to be evaluated to know which chunks may be found."""
+        return where is None or self._snapshot.has_masks(where)
+
     def encode(self, texts: tuple[str, ...]) -> EncodedQueries:
         """The texts' vectors and lexical weights."""
         encoded = self._encoder.encode_queries(texts)
@@ -54,35 +61,66 @@ class Ranker:
         stage = FirstStage(legs, request.depth, request.fusion, self.calibration)
         return rank_in_stages(self._snapshot, request, queries, stage, self._second_look)
 
+    def hits(self, request: SearchRequest, ranked: Sequence[Ranked]) -> list[list[Hit]]:
+        """The hits of each text of a request, which it ranked."""
+        names = [self._encoder.describe_tokens(text) if request.explain else None for text in request.texts]
+        return [
+            to_hits(self._snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
+        ]
 
-def combined(ranker: Ranker) -> Combiner[SearchRequest, list[Ranked]]:
-    """What encodes and ranks requests that `may_wait`, with others of their kind that come meanwhile.
 
-    While one batch is ranked, the next is encoded.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, and whether its hits are wanted or numbers do."""
+
+    request: SearchRequest
+    with_hits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What each of a request's texts found. `hits`: none where they are not wanted."""
+
+    ranked: list[Ranked]
+    hits: list[list[Hit]]
+
+
+def combined(ranker: Ranker) -> Combiner[Asked, Answered]:
+    """What answers requests that `may_wait`, with others of their kind that come meanwhile.
+
+    While one batch is ranked, the next is encoded. The one that ranks makes the hits of all, because threads that
+    each made their own would keep taking the interpreter's lock from those at work.
     """
     return Combiner(partial(_answered, ranker), most=MOST_TOGETHER, size=_size, kind=_kind)
 
 
 def may_wait(ranker: Ranker, request: SearchRequest) -> bool:
     """Whether a request is ranked the same with others, and quickly enough for them to wait for it: one of few
-    texts, of which nothing is filtered, reranked or left out."""
-    plain = request.where is None and request.rerank is None and request.distinct is None and not request.collapse
-    return plain and 0 < len(request.texts) <= MOST_TOGETHER and ranker.encodes_together
+    texts, with a filter at most that has been evaluated, of which nothing is reranked or left out."""
+    plain = request.rerank is None and request.distinct is None and not request.collapse
+    few = 0 < len(request.texts) <= MOST_TOGETHER
+    return plain and few and ranker.encodes_together and ranker.has_filtered(request.where)
 
 
-def _size(request: SearchRequest) -> int:
-    return len(request.texts)
+def _size(asked: Asked) -> int:
+    return len(asked.request.texts)
 
 
-def _kind(request: SearchRequest) -> object:
-    return request.k, request.legs, request.depth, request.fusion
+def _kind(asked: Asked) -> object:
+    request = asked.request
+    return request.k, request.legs, request.depth, request.where, request.fusion
 
 
-def _answered(ranker: Ranker, requests: Sequence[SearchRequest], hand_on: HandOn) -> list[list[Ranked]]:
+def _answered(ranker: Ranker, asked: Sequence[Asked], hand_on: HandOn) -> list[Answered]:
+    requests = [each.request for each in asked]
     texts = tuple(text for request in requests for text in request.texts)
     queries = ranker.encode(texts)
     with ranker.turn:
         hand_on()
         ranked = ranker.rank(requests[0], queries)
     ends = np.cumsum([len(request.texts) for request in requests]).tolist()
-    return [ranked[end - len(request.texts) : end] for end, request in zip(ends, requests, strict=True)]
+    own = [ranked[end - len(request.texts) : end] for end, request in zip(ends, requests, strict=True)]
+    return [
+        Answered(found, ranker.hits(each.request, found) if each.with_hits else [])
+        for each, found in zip(asked, own, strict=True)
+    ]

@@ -39,15 +39,6 @@ def docs_page(document: JsonObject) -> str:
     return "".join([*parts, "</body></html>"])
 
 
-def plain_page(title: str, body: str) -> str:
-    """A short page. `body`: HTML."""
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        "<meta name=viewport content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>"
-    )
-
-
 def _operation(method: str, path: str, operation: JsonObject) -> list[str]:
     parts = [
         f"<h2 id='{escape(operation['operationId'])}'><span class=method>{method}</span> "

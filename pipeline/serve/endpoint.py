@@ -113,20 +113,27 @@ async def _read(request: Request, service: Service) -> bytes:
     limits = service.settings.limits
     most = limits.body_kb * 1024
     parts: list[bytes] = []
+    announced = request.headers.get("content-length", "")
     size = 0
     try:
+        if announced.isdecimal() and int(announced[:20]) > most:
+            raise _too_large(service)
         async with asyncio.timeout(limits.seconds):
             async for part in request.stream():
                 size += len(part)
                 if size > most:
-                    service.metrics.rejected.labels("size").inc()
-                    raise Problem(413, f"the body is larger than {limits.body_kb} KiB")
+                    raise _too_large(service)
                 parts.append(part)
     except TimeoutError:
         raise Problem(408, f"the body did not arrive within {limits.seconds:g} s") from None
     except ClientDisconnect:
         raise Problem(400, "the body broke off") from None
     return b"".join(parts)
+
+
+def _too_large(service: Service) -> Problem:
+    service.metrics.rejected.labels("size").inc()
+    return Problem(413, f"the body is larger than {service.settings.limits.body_kb} KiB")
 
 
 def _parameters(kind: type[P], given: QueryParams) -> P:

@@ -22,7 +22,9 @@ from pipeline.errors import (
     PipelineError,
 )
 from pipeline.index import manifest as manifests
+from pipeline.query.access import ALL_GROUPS, Groups
 from pipeline.query.searcher import Index
+from pipeline.serve.guard.gate import CALLER
 from pipeline.serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -63,15 +65,18 @@ class IndexHolder:
         self._tell(index)
 
     @contextmanager
-    def lent(self) -> Iterator[Index]:
-        """The index at one generation, for as long as this lasts."""
+    def lent(self, groups: Groups | None = None) -> Iterator[Index]:
+        """The index at one generation, for as long as this lasts, as readers with these groups see it.
+
+        By default as the caller whose request this is sees it, and outside of a request as nobody in particular.
+        """
         with self._lock:
             held = self._held
             if held is None:
                 raise RuntimeError(f"{self.name} was closed")
             held.holders += 1
         try:
-            yield held.index
+            yield held.index.for_groups(CALLER.get().groups if groups is None else groups)
         finally:
             self._let_go(held)
 
@@ -86,7 +91,7 @@ class IndexHolder:
 
     def look(self) -> bool:
         """Move on to the live generation if there is another; whether it did. Raises nothing."""
-        with self._refreshing, self.lent() as now:
+        with self._refreshing, self.lent(ALL_GROUPS) as now:
             newest = _newest(self.path)
             self._looks += 1
             if newest == now.manifest.generation:

@@ -6,7 +6,7 @@ import importlib.util
 
 from pipeline.errors import MissingDependencyError
 
-_PACKAGES = ("starlette", "uvicorn", "prometheus_client")
+_PACKAGES = ("starlette", "uvicorn", "prometheus_client", "jinja2", "markdown_it")
 
 
 def check_installed() -> None:

@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from pipeline.config import ServeLimits
 from pipeline.serve.endpoint import Endpoint
+from pipeline.serve.guard.gate import OPEN
 from pipeline.serve.problems import MEDIA_TYPE, problem_schema
 from pipeline.serve.schemas.base import JsonObject, ProblemAnswer
 
@@ -36,8 +37,8 @@ _WORDS = {
 }
 
 
-def document(endpoints: Sequence[Endpoint], limits: ServeLimits) -> JsonObject:
-    """The document that describes these endpoints under these limits."""
+def document(endpoints: Sequence[Endpoint], limits: ServeLimits, has_keys: bool) -> JsonObject:
+    """The document that describes these endpoints under these limits. `has_keys`: whether they ask for a key."""
     models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(ProblemAnswer, "serialization")]
     for endpoint in endpoints:
         models.append((endpoint.answer, "serialization"))
@@ -48,9 +49,12 @@ def document(endpoints: Sequence[Endpoint], limits: ServeLimits) -> JsonObject:
     paths: dict[str, JsonObject] = {}
     for endpoint in endpoints:
         path = _PARAMETER.sub(r"{\1}", endpoint.path)
-        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, names, limits)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(
+            endpoint, names, limits, has_keys and endpoint.path not in OPEN
+        )
     for name in components:
         _bounded(name, components[name].get("properties", {}), limits)
+    keyed: JsonObject = {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}} if has_keys else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -59,11 +63,11 @@ def document(endpoints: Sequence[Endpoint], limits: ServeLimits) -> JsonObject:
             "description": "Searches over hybrid (dense + lexical) indexes, with every leg's score.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, **keyed},
     }
 
 
-def _operation(endpoint: Endpoint, names: Any, limits: ServeLimits) -> JsonObject:
+def _operation(endpoint: Endpoint, names: Any, limits: ServeLimits, asks_for_a_key: bool) -> JsonObject:
     problems = {*endpoint.problems, *(_QUICK if endpoint.quick else _ALWAYS), 421}
     found: JsonObject = {
         "operationId": endpoint.name,
@@ -71,6 +75,9 @@ def _operation(endpoint: Endpoint, names: Any, limits: ServeLimits) -> JsonObjec
         "description": endpoint.handle.__doc__ or "",
         "tags": [endpoint.tag],
     }
+    if asks_for_a_key:
+        found["security"] = [{"key": []}]
+        problems |= {401, 403}
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for name in _PARAMETER.findall(endpoint.path)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from pipeline.errors import EncoderError, IndexStoreError, PipelineError, QueryError
-from pipeline.serve.schemas.base import ProblemAnswer, WrongValue
+from pipeline.serve.schemas.base import ErrorAnswer, ProblemAnswer, WrongValue
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 20
@@ -36,13 +36,19 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
     def response(self, request_id: str) -> Response:
         """The problem as an answer."""
+        detail = self.detail[:_LONGEST]
         body = ProblemAnswer(
             type="about:blank",
             title=http.HTTPStatus(self.status).phrase,
             status=self.status,
-            detail=self.detail[:_LONGEST],
+            detail=detail,
             request_id=request_id,
             errors=list(self.errors),
+            error=ErrorAnswer(
+                message=detail,
+                type="server_error" if self.status >= 500 else "invalid_request_error",
+                param=self.errors[0].field if self.errors else None,
+            ),
         )
         return Response(body.as_json(), self.status, headers=self.headers, media_type=MEDIA_TYPE)
 

@@ -16,6 +16,7 @@ import uvicorn
 from pipeline.errors import ConfigError
 from pipeline.serve.app import make_app
 from pipeline.serve.guard.headers import LOOPBACK_NAMES
+from pipeline.serve.guard.keys import VARIABLE
 from pipeline.serve.service import Service
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -70,7 +71,8 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
         ]
-        found = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sends at once only what says that it is TCP; else a small answer may wait 40 ms.
+        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(address)
@@ -84,9 +86,23 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def serve(service: Service, host: str, port: int, started: Callable[[str], Any] = lambda url: None) -> None:
-    """Answer until a signal ends it. `started` is told the address. Raises `ConfigError`."""
+def serve(
+    service: Service,
+    host: str,
+    port: int,
+    started: Callable[[str], Any] = lambda url: None,
+    insecure: bool = False,
+) -> None:
+    """Answer until a signal ends it. `started` is told the address.
+
+    Raises `ConfigError`, also where others could reach a service without keys, unless that is meant: `insecure`.
+    """
     try:
+        if not (service.keys or insecure or is_loopback(host)):
+            raise ConfigError(
+                f"--host {host}: whoever reaches this address could search without a key; give --keys FILE or "
+                f"{VARIABLE} (`pipeline key` makes keys), or --insecure if something in front asks for one"
+            )
         with listen(host, port) as listening:
             name = f"[{host}]" if ":" in host else host
             started(f"http://{name}:{listening.getsockname()[1]}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.config import ServeSettings
 from pipeline.query.searcher import Index
+from pipeline.serve.guard.keys import NO_KEYS, Keyring
 from pipeline.serve.holder import IndexHolder
 from pipeline.serve.metrics import Metrics
 from pipeline.serve.problems import Problem
@@ -24,14 +25,17 @@ class Service:
     metrics: Metrics
     workers: Workers
     watcher: Watcher
+    keys: Keyring = NO_KEYS
 
     @classmethod
-    def of(cls, indexes: Mapping[str, Index], settings: ServeSettings) -> Service:
+    def of(cls, indexes: Mapping[str, Index], settings: ServeSettings, keys: Keyring = NO_KEYS) -> Service:
         """A service over open indexes, which it closes in the end."""
         metrics = Metrics()
         holders = {name: IndexHolder(name, index, metrics) for name, index in indexes.items()}
         workers = Workers(settings.threads, settings.queue, settings.limits.seconds, metrics)
-        return cls(settings, holders, metrics, workers, Watcher(list(holders.values()), settings.refresh_seconds))
+        return cls(
+            settings, holders, metrics, workers, Watcher(list(holders.values()), settings.refresh_seconds), keys
+        )
 
     @property
     def folders(self) -> dict[str, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import time
 from collections.abc import Callable
@@ -44,7 +45,7 @@ class Workers:
             )
         self._taken += 1
         asked, loop = time.perf_counter(), asyncio.get_running_loop()
-        task = self._pool.submit(self._timed, work, asked)
+        task = self._pool.submit(contextvars.copy_context().run, self._timed, work, asked)
         task.add_done_callback(lambda _: self._tell(loop, asked))
         try:
             async with asyncio.timeout(self._seconds):

@@ -360,7 +360,10 @@ def test_a_cold_query_imports_no_model_library(built: Path) -> None:
         "FlagEmbedding",
         "pandas",
         "numba",
+        "numpy.ma",
         "duckdb",
+        "pyarrow.parquet",
+        "pyarrow.fs",
     }
 
 

@@ -69,4 +69,26 @@ def test_what_it_cannot_serve_it_refuses_in_one_line(folder: Path) -> None:
     refused(folder, "serve", "--index", "a/b=index", code=2, says="letters, digits")
     refused(folder, "serve", "--index", "a=index", "--index", "a=index", code=2, says="twice")
     refused(folder, "serve", "--index", "a=nowhere", code=EXIT_FAILED, says="no index here")
-    refused(folder, "serve", "--host", "203.0.113.1", code=EXIT_BAD_CONFIGURATION, says="choose another --host")
+    elsewhere = ("serve", "--host", "203.0.113.1")
+    refused(folder, *elsewhere, "--insecure", code=EXIT_BAD_CONFIGURATION, says="choose another --host")
+    refused(
+        folder, *elsewhere, code=EXIT_BAD_CONFIGURATION, says="without a key; give --keys FILE or PIPELINE_API_KEYS"
+    )
+    refused(folder, "serve", "--host", "0.0.0.0", code=EXIT_BAD_CONFIGURATION, says="without a key")
+    refused(folder, "serve", "--keys", "none.yaml", code=EXIT_BAD_CONFIGURATION, says="no such file of keys")
+
+
+def test_a_key_that_was_made_opens_and_lets_it_listen_anywhere(folder: Path, tmp_path: Path) -> None:
+    made = run(folder, "key", "web")
+    key = made.stderr.split()[-1]
+    assert key not in made.stdout
+    (tmp_path / "keys.yaml").write_text(f"keys:\n{made.stdout}")
+    with started(folder, "--keys", str(tmp_path / "keys.yaml"), "--host", "127.0.0.1") as (_, url):
+        assert httpx2.get(f"{url}/v1/indexes").status_code == 401
+        assert httpx2.get(f"{url}/v1/indexes", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert httpx2.get(f"{url}/metrics", headers={"X-API-Key": key}).status_code == 403
+    given = run(folder, "key", "other", "--role", "metrics", "--role", "read", "--stdin", stdin=f"{key}\n")
+    assert given.stdout == made.stdout.replace("web", "other").replace("[read]", "[metrics, read]")
+    assert given.stderr == ""
+    refused(folder, "key", "short", "--stdin", stdin="abc", code=2, says="at least 20 characters")
+    refused(folder, "key", "a b", code=2, says="letters, digits")

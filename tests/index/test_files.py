@@ -61,6 +61,51 @@ def test_folder_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "segment").iterdir()] == ["whole"]
 
 
+def test_a_tree_appears_complete_or_not_at_all_and_never_over_another(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), files.new_tree(tmp_path / "tree") as folder:
+        (folder / "a").mkdir()
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with files.new_tree(tmp_path / "tree") as folder:
+        (folder / "a/b").mkdir(parents=True)
+        (folder / "a/b/c").write_bytes(b"1")
+    assert (tmp_path / "tree/a/b/c").read_bytes() == b"1"
+    (tmp_path / "file").write_bytes(b"2")
+    for name in ("tree", "file"):
+        with pytest.raises(FileExistsError), files.new_tree(tmp_path / name) as folder:
+            (folder / "d").write_bytes(b"3")
+    assert {path.name for path in tmp_path.rglob("*")} == {"tree", "file", "a", "b", "c"}
+
+
+def test_a_stream_appears_complete_or_not_at_all_and_never_over_another(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), files.new_stream(tmp_path / "a") as stream:
+        stream.write(b"half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    for text in (b"first", b"second"):
+        if text == b"second":
+            with pytest.raises(FileExistsError), files.new_stream(tmp_path / "a") as stream:
+                stream.write(text)
+        else:
+            with files.new_stream(tmp_path / "a") as stream:
+                stream.write(text)
+                stream.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"first"}
+
+
+def test_a_folder_is_kept_as_long_as_its_owner_lives(tmp_path: Path) -> None:
+    class Owner:
+        pass
+
+    owner = Owner()
+    (tmp_path / "held").mkdir()
+    locks.hold_for(owner, tmp_path / "held")
+    assert not locks.remove_unheld_folder(tmp_path / "held")
+    del owner
+    assert locks.remove_unheld_folder(tmp_path / "held")
+    assert not (tmp_path / "held").exists()
+
+
 def test_symlinks_and_wrong_sizes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "real").write_bytes(b"abc")
     (tmp_path / "link").symlink_to(tmp_path / "real")

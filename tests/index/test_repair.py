@@ -36,7 +36,7 @@ def contents(index: Path) -> dict[str, bytes]:
     return {
         str(p.relative_to(index)): p.read_bytes()
         for p in index.rglob("*")
-        if p.is_file() and p.name != ".writer.lock"
+        if p.is_file() and p.name not in (".writer.lock", ".verified.json")
     }
 
 

@@ -28,7 +28,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 from tests.ingest.conftest import Read, forever, outcomes
 
-SUFFIXES = [".txt", ".md", ".jsonl", ".csv", ".parquet", ".pdf"]
+SUFFIXES = [".txt", ".md", ".jsonl", ".csv", ".parquet", ".html"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -174,18 +174,18 @@ def test_a_parser_that_does_not_end_or_dies_costs_its_document(
         "crashes": "the process that parsed it was killed by Aborted",
         "leaves": "the process that parsed it ended with exit code 7",
         "exits": "the process that parsed it ended with exit code 5",
-        "raises": "broken .pdf file: odd",
+        "raises": "broken .html file: odd",
     }
     for name in cases:
-        (tmp_path / f"src/b {name}.pdf").write_text(name)
+        (tmp_path / f"src/b {name}.html").write_text(name)
     for name in ("a", "c", "d"):
-        (tmp_path / f"src/{name}.pdf").write_text("prints")
+        (tmp_path / f"src/{name}.html").write_text("prints")
     documents, rejections = read({"document_seconds": 0.5})
-    assert [document.doc_id for document in documents] == ["a.pdf", "c.pdf", "d.pdf"]
+    assert [document.doc_id for document in documents] == ["a.html", "c.html", "d.html"]
     assert len({document.text for document in documents[1:]}) == 1, "one process for many documents"
     assert str(os.getpid()) not in documents[0].text
     found = {
-        rejection.source.removeprefix("src/b ").removesuffix(".pdf"): rejection.reason for rejection in rejections
+        rejection.source.removeprefix("src/b ").removesuffix(".html"): rejection.reason for rejection in rejections
     }
     assert found.keys() == cases.keys()
     for name, reason in cases.items():
@@ -196,9 +196,9 @@ def test_a_parser_that_does_not_end_or_dies_costs_its_document(
 @pytest.mark.usefixtures("stand_in")
 def test_no_process_is_left_behind(tmp_path: Path) -> None:
     settings = parse_config({}).ingest
-    path = tmp_path / "a.pdf"
+    path = tmp_path / "a.html"
     path.write_text("words")
-    file = SourceFile(str(path), "a.pdf", "a.pdf", parse_config({"sources": [{"path": "x"}]}).sources[0])
+    file = SourceFile(str(path), "a.html", "a.html", parse_config({"sources": [{"path": "x"}]}).sources[0])
     with parser_process.ParserProcess(settings) as parser:
         (found,) = parser.read(file)
         number = int(found.build().text.split()[-1])
@@ -211,7 +211,7 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
 def test_one_whose_builder_is_killed_ends_at_once(tmp_path: Path) -> None:
     """Standard error, which both have, ends when both are gone."""
     (tmp_path / "src").mkdir()
-    (tmp_path / "src/a.pdf").write_text("sleeps")
+    (tmp_path / "src/a.html").write_text("sleeps")
     script = (
         "import sys; from pathlib import Path; from pipeline.config import parse_config\n"
         "from pipeline.ingest.readers import discover, read_documents\n"
@@ -245,7 +245,7 @@ def test_parquet_is_read_by_that_process_row_by_row(read: Read, tmp_path: Path) 
 def test_a_process_that_cannot_start_is_no_fault_of_a_document(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "src/a.pdf").write_text("x")
+    (tmp_path / "src/a.html").write_text("x")
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(PipelineError, match="exit code 1"):
         read()

@@ -12,7 +12,12 @@ import pipeline
 from pipeline.errors import MissingDependencyError
 from pipeline.integrations.extras import needs_extra
 
-ADAPTERS = {"langchain": ("langchain", "langchain_core")}
+ADAPTERS = {
+    "langchain": ("langchain", "langchain_core"),
+    "llama_index": ("llama-index", "llama_index"),
+    "haystack": ("haystack", "haystack"),
+    "mcp": ("mcp", "mcp"),
+}
 
 
 def test_other_errors_are_left_alone() -> None:

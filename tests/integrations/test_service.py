@@ -12,8 +12,9 @@ from pipeline.errors import ConfigError, PipelineError, QueryError, ServiceError
 from pipeline.integrations.parameters import SearchParameters
 from pipeline.integrations.service import ATTEMPTS, KEY_VARIABLE, ServiceSettings, ServiceSource
 from pipeline.integrations.source import IndexSource
-from pipeline.query.searcher import Index
+from pipeline.query.searcher import Index, open_index
 from tests.integrations.search_server import Fault, SearchServer
+from tests.support.live import serving
 
 QUERY = "how do I roll back a bad build?"
 KEY = "a-key-of-some-length"
@@ -155,3 +156,16 @@ def test_a_key_that_is_none_is_refused() -> None:
 def test_a_key_in_clear_text_is_warned_of(url: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
     ServiceSource(ServiceSettings(url=url, api_key=KEY))
     assert ("goes out unencrypted" in caplog.text) is warned
+
+
+def test_the_real_service_gives_the_hits_of_the_index(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    asked = SearchParameters(k=3, where="lang = 'en'", fusion="rrf", collapse=True, context=1, explain=True)
+    with serving({"handbook": open_index(index.path)}) as live:
+        remote = ServiceSource(ServiceSettings(url=live.url, index="handbook"))
+        for parameters in (SearchParameters(), asked):
+            assert remote.search(QUERY, parameters) == IndexSource(index).search(QUERY, parameters)
+        with pytest.raises(QueryError, match="lagn"):
+            remote.search(QUERY, SearchParameters(where="lagn = 'ko'"))
+        with pytest.raises(QueryError, match="there is no index of this name"):
+            ServiceSource(ServiceSettings(url=live.url, index="other")).search(QUERY, asked)

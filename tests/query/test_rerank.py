@@ -197,6 +197,17 @@ def test_filters_collapse_and_many_at_once(index: Index, cross_encoder: str) -> 
     assert index.search("fusion", 3, rerank="none") == index.search("fusion", 3)
 
 
+def test_any_passages_are_scored_as_hits_are(index: Index, cross_encoder: str) -> None:
+    rerank = RerankSettings(model=cross_encoder, top=5, precision="f32")
+    hits = index.search("fusion of a query", 5, rerank=rerank)
+    scores = index.rerank("fusion of a query", [hit.text for hit in hits], rerank)
+    for hit, score in zip(hits, scores, strict=True):
+        assert hit.reranker is not None
+        assert hit.reranker.score == pytest.approx(score, abs=1e-5)
+    with pytest.raises(QueryError, match="nothing reranks"):
+        index.rerank("a query", ["a passage"])
+
+
 def test_rerankers_that_cannot_be_had(index: Index, tmp_path: Path) -> None:
     with pytest.raises(
         EncoderError, match=r"encoder of this index \(embedded\) gives none; rerank with a cross-en"

@@ -112,7 +112,7 @@ def test_threads_that_wait_are_ranked_at_once_and_get_what_they_get_alone(
         first = pool.submit(index.search, "figs", 10)
         assert desk.busy.wait(60)
         futures = [pool.submit(index.search, *one) for one in asked]
-        while index._rank_together.waiting < len(asked):
+        while index._answer_together.waiting < len(asked):
             pass
         desk.go.set()
         assert [future.result() for future in futures] == expected
@@ -129,7 +129,7 @@ def test_a_search_that_fails_fails_alone(index: Index, monkeypatch: pytest.Monke
         futures = []
         for count, text in enumerate(("figs", "unbearable", "figs"), 1):
             futures.append(pool.submit(index.search, text, 5))
-            while index._rank_together.waiting < count:
+            while index._answer_together.waiting < count:
                 pass
         desk.go.set()
         for future in (first, futures[0], futures[2]):
@@ -144,12 +144,38 @@ def test_what_takes_long_or_looks_again_is_ranked_alone(index: Index) -> None:
         return together.may_wait(index._ranker, SearchRequest.for_texts(index, texts, **options))
 
     assert may_wait("figs")
-    for options in ({"collapse": True}, {"distinct": 0.9}, {"where": "doc_id > 'a'"}, {"rerank": "multivectors"}):
+    for options in ({"collapse": True}, {"distinct": 0.9}, {"rerank": "multivectors"}):
         assert not may_wait("figs", **options)
     assert not may_wait(*["figs"] * 17)
+    condition = "doc_id > '3'"
+    assert not may_wait("figs", where=condition), "others would wait until it is evaluated"
+    expected = index.search("figs", 5, where=condition)
+    assert may_wait("figs", where=condition)
+    assert index.search("figs", 5, where=condition) == expected != index.search("figs", 5)
     with stub.open_index(index.path) as apart:
         request = SearchRequest.for_texts(apart, ["figs"])
         assert not together.may_wait(apart._ranker, request), "its encoder does not say that queries may be joined"
+
+
+def test_hits_and_numbers_are_asked_for_together(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    explained = index.search("figs", 5, explain=True, context=1)
+    plain, ranked = index.search("figs", 5), index.rank(["figs"], 5)
+    desk = Desk(monkeypatch)
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(index.search, "figs", 5)
+        assert desk.busy.wait(60)
+        futures: list[Any] = [
+            pool.submit(index.search, "figs", 5, explain=True, context=1),
+            pool.submit(index.rank, ["figs"], 5),
+            pool.submit(index.search, "figs", 5),
+        ]
+        while index._answer_together.waiting < 3:
+            pass
+        desk.go.set()
+        assert futures[0].result() == explained != plain == futures[2].result()
+        (numbers,) = futures[1].result()
+    assert numbers.ids[numbers.order].tolist() == ranked[0].ids[ranked[0].order].tolist()
+    assert desk.sizes == [1, 3]
 
 
 def test_fusions_are_not_mixed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +186,7 @@ def test_fusions_are_not_mixed(index: Index, monkeypatch: pytest.MonkeyPatch) ->
         pool.submit(index.search, "figs", 10)
         assert desk.busy.wait(60)
         futures = [pool.submit(index.search, "figs and limes", 5, fusion=fusion) for fusion in fusions]
-        while index._rank_together.waiting < 3:
+        while index._answer_together.waiting < 3:
             pass
         desk.go.set()
         assert [future.result() for future in futures] == expected
@@ -175,7 +201,7 @@ def test_a_closed_index_refuses_while_others_are_ranked(index: Index, monkeypatc
             first = pool.submit(other.search, "figs", 5)
             assert desk.busy.wait(60)
             second = pool.submit(other.search, "figs", 5)
-            while not other._rank_together.waiting:
+            while not other._answer_together.waiting:
                 pass
             other.close()
             with pytest.raises(QueryError, match="closed"):

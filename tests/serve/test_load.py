@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ import pytest
 
 from pipeline.config import Config, ServeLimits, ServeSettings
 from pipeline.records import Encoded
+from pipeline.serve.server import listen
 from tests.faults import stub
 from tests.support.live import Live, serving
 
@@ -126,3 +128,10 @@ def _listens(url: str) -> bool:
     except httpx2.TransportError:
         return False
     return True
+
+
+def test_small_answers_do_not_wait_for_an_acknowledgement() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        assert accepted.proto == socket.IPPROTO_TCP  # else asyncio does not set TCP_NODELAY
+        accepted.close()

@@ -13,6 +13,7 @@ import httpx2
 
 from pipeline.config import ServeSettings
 from pipeline.query.searcher import Index
+from pipeline.serve.guard.keys import NO_KEYS, Keyring
 from pipeline.serve.server import Server, listen, make_server
 from pipeline.serve.service import Service
 
@@ -50,10 +51,12 @@ class Live:
 
 
 @contextmanager
-def serving(indexes: Mapping[str, Index], settings: ServeSettings | None = None) -> Iterator[Live]:
-    """A service over open indexes, in a thread of this process."""
+def serving(
+    indexes: Mapping[str, Index], settings: ServeSettings | None = None, keys: Keyring = NO_KEYS
+) -> Iterator[Live]:
+    """A service over open indexes, in a thread of this process. They are closed with it."""
     settings = settings or ServeSettings(refresh_seconds=3600.0)
-    service = Service.of(indexes, settings)
+    service = Service.of(indexes, settings, keys)
     with listen("127.0.0.1", 0) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = make_server(service, "127.0.0.1")

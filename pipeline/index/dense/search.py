@@ -23,6 +23,7 @@ from pipeline.index.dense import layout as dense_layout
 from pipeline.index.dense.proposals import NOTHING, Proposed, joined, least, residual_error, summing_error
 from pipeline.index.manifest import DenseParameters
 from pipeline.records import Float32
+from pipeline.startup.installed import told_what_to_install
 
 INDEX_FILE = "dense.faiss"
 ROWS_FILE = "dense-rows.npy"
@@ -44,7 +45,8 @@ def _load_faiss() -> Any:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        import faiss
+        with told_what_to_install():
+            import faiss
     finally:
         if before is None:
             del os.environ["OMP_NUM_THREADS"]

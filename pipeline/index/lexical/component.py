@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import names
 from pipeline.index import chunks as chunk_files
@@ -35,6 +34,8 @@ class LexicalRows:
 
     def stage(self, folder: Path, encoded: Encoded, shape: SegmentShape) -> None:
         """Write the weights."""
+        import pyarrow.parquet as pq  # where it is needed: a cold query does without it
+
         if encoded.lexical is not None:
             pq.write_table(sparse_to_table(encoded.lexical), folder / LEXICAL_FILE, compression="zstd")
 
@@ -162,6 +163,8 @@ class _Reader:
     """The lexical rows in a folder by position. Raises `CorruptIndexError`."""
 
     def __init__(self, folder: Path) -> None:
+        import pyarrow.parquet as pq
+
         self._path = folder / LEXICAL_FILE
         try:
             self._file = pq.ParquetFile(self._path, memory_map=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import arrays
 from pipeline.errors import CorruptIndexError
 from pipeline.index.lexical import kernel, postings
 from pipeline.index.lexical.postings import Ordinals, Tile, TokenIds
@@ -59,7 +60,7 @@ class InvertedIndex:
     def vocabulary(self) -> TokenIds:
         """The distinct token ids of the segment, ascending."""
         found = [tile.token_ids for tile in self._tiles]
-        return np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint64)
+        return arrays.distinct(np.concatenate(found)) if found else np.zeros(0, np.uint64)
 
     def check_ordinals(self) -> None:
         """Raise `CorruptIndexError` if a posting names a chunk that is not there. Reads every posting, once."""

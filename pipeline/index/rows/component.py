@@ -16,7 +16,6 @@ from pipeline.index.components.rows import Place, SegmentShape
 from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.rows.layout import BLOCK_ROWS, ROWS_FILE
 from pipeline.index.rows.reader import ChunkRows, RowFile, open_rows
-from pipeline.index.rows.writer import derive
 from pipeline.index.schemas import table_to_chunks
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ class RowsComponent(Component[ChunkRows]):
 
     def write(self, folder: Path, source: SegmentSource, shape: SegmentShape) -> None:
         """Write it from the chunks in the folder."""
-        derive(folder, folder)
+        _derive(folder, folder)
 
     def open(self, place: Place, verified: bool) -> ChunkRows:
         """Map the file; the chunks' own where there is none, or one of another version."""
@@ -69,7 +68,7 @@ class RowsComponent(Component[ChunkRows]):
             yield ROWS_FILE, f"{_OTHER_VERSION}; `pipeline repair` rebuilds it"
             return
         with tempfile.TemporaryDirectory(prefix="hybrid-pipeline-verify-") as name:
-            derive(place.folder, Path(name))
+            _derive(place.folder, Path(name))
             if files.checksum(Path(name) / ROWS_FILE) == files.checksum(place.folder / ROWS_FILE):
                 return
         if (row := _first_difference(mine, place.folder)) is not None:
@@ -90,12 +89,18 @@ class RowsComponent(Component[ChunkRows]):
     def rebuild(self, place: Place, into: Path, choice: DenseChoice) -> SegmentEntry:
         """Write it anew from the chunks."""
         if ROWS_FILE in place.damaged and place.is_sound(CHUNKS_FILE):
-            derive(place.folder, into)
+            _derive(place.folder, into)
         return place.entry
 
     def estimated_bytes(self, volume: Volume, shape: SegmentShape) -> int:
         """Estimate the size of its file."""
         return volume.tokens * _BYTES_PER_TOKEN + volume.chunks * _BYTES_PER_CHUNK
+
+
+def _derive(folder: Path, into: Path) -> None:
+    from pipeline.index.rows.writer import derive  # its libraries would be waited for by every search
+
+    derive(folder, into)
 
 
 def _first_difference(mine: RowFile, folder: Path) -> int | None:

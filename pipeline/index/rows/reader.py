@@ -37,6 +37,8 @@ from pipeline.index.rows.layout import (
 )
 from pipeline.records import Chunk
 
+Rows = npt.NDArray[np.int64]
+
 _MEND = "`pipeline repair` rebuilds it"
 _MANY = 32
 _TEXT, _CONTEXT, _HEADINGS, _SOURCE, _DOC_HASH, _METADATA = range(len(CELLS))
@@ -53,6 +55,9 @@ class ChunkRows(Protocol):
 
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of their documents."""
+
+    def rows_of(self, doc_id: str) -> Rows:
+        """The rows of a document's chunks, ascending; none if it has none here."""
 
 
 class RowFile:
@@ -91,6 +96,18 @@ class RowFile:
     def doc_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of their documents."""
         return [self._known(row)[1] for row in rows]
+
+    def rows_of(self, doc_id: str) -> Rows:
+        """The rows of a document's chunks, ascending."""
+        layout, wanted = self._layout, doc_id.encode("utf-8", "surrogatepass")
+        ends = self._ends.astype(np.int64)
+        found = np.flatnonzero(
+            (np.diff(ends) == len(wanted)) & (ends[:-1] >= 0) & (ends[1:] <= layout.document_bytes)
+        )
+        ids = np.frombuffer(self._map, np.uint8, layout.document_bytes, layout.document_ids)
+        for place in reversed(range(len(wanted))):  # ids differ at their end, mostly
+            found = found[ids[ends[found] + place] == wanted[place]]
+        return np.flatnonzero(np.isin(self._rows[:, 0], found.astype(np.uint32)))
 
     def _many_ids(self, rows: Sequence[int]) -> list[str] | None:
         """The same for many rows in a third of the time; `None` if one of them is malformed, to be found singly."""

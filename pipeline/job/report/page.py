@@ -55,6 +55,11 @@ def ensure_page(index: Path, record: BuildRecord) -> Path:
 
 def page(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
     """The whole page. `earlier`: records of generations before it, oldest first, for the plots."""
+    return _document(f"Build {record.generation}", [sections(record, earlier)])
+
+
+def sections(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
+    """What stands on the page, as HTML, for whoever has a page around it."""
     parts = [
         f"<h1>Generation {record.generation} {_status(record)}</h1>",
         f'<p class="lead">{escape(record.created_at)} · took {_seconds(record.seconds)}'
@@ -70,7 +75,7 @@ def page(record: BuildRecord, earlier: Sequence[BuildRecord] = ()) -> str:
         _rejections(record),
         _history([*earlier, record]),
     ]
-    return _document(f"Build {record.generation}", parts)
+    return "\n".join(part for part in parts if part)
 
 
 def failure_page(failed_at: str, seconds: float, reason: str, stages: Sequence[StageTime]) -> str:
@@ -116,7 +121,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: int) -> 
 
     def cells(tag: str, values: Sequence[str]) -> str:
         return "".join(
-            f"<{tag}{' class=n' if i >= first else ''}>{escape(value)}</{tag}>" for i, value in enumerate(values)
+            f"<{(kind := tag if value else 'td')}{' class=n' if i >= first else ''}>{escape(value)}</{kind}>"
+            for i, value in enumerate(values)
         )
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)

@@ -23,6 +23,7 @@ import xxhash
 
 from pipeline.errors import ConfigError
 from pipeline.records import SparseRows
+from pipeline.startup.installed import told_what_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +140,8 @@ class Analyzer:
 
 def _regex() -> Any:
     # Only for text that is not ASCII: the standard library's `re` knows neither scripts nor combining marks.
-    return importlib.import_module("regex")
+    with told_what_to_install():
+        return importlib.import_module("regex")
 
 
 def _unicode_matcher() -> _Matcher:
@@ -151,7 +153,8 @@ def _unicode_matcher() -> _Matcher:
 def _stemmer(name: str | None) -> Callable[[str], str]:
     if name is None:
         return str
-    import Stemmer
+    with told_what_to_install():
+        import Stemmer
 
     try:
         stem: Callable[[str], str] = Stemmer.Stemmer(name).stemWord

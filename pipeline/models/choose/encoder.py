@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.config import EncoderSettings
 from pipeline.errors import EncoderError
 from pipeline.models.choose.applicable import refuse_unused
+from pipeline.models.choose.kind import Kind
 from pipeline.models.choose.kinds import resolve
 from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
 from pipeline.models.local.english import english_tokenizer
@@ -75,23 +76,42 @@ class MixedEncoder:
         return self.lexical_encoder.describe_tokens(text) if self.lexical_encoder else {}
 
 
-def load_encoder(settings: EncoderSettings, *, base: Path = Path(), batch_tokens: int | None = None) -> Encoder:
+def load_encoder(
+    settings: EncoderSettings,
+    *,
+    base: Path = Path(),
+    batch_tokens: int | None = None,
+    bundled: Path | None = None,
+) -> Encoder:
     """The configured encoder. Cheap: fingerprints are known at once, models are loaded by the first encode.
 
     `base`: where relative folders start. `batch_tokens`: padded tokens of a batch, by default what suits the model.
+    `bundled`: a folder of models that came with an index; a side that has one there loads that.
     Raises `EncoderError` for a model that is not known, `MissingDependencyError` for one that is not installed,
     `ConfigError` for a setting that the model does not have.
     """
     refuse_unused(settings)
     choice = resolve(settings)
-    dense = choice.dense.load(settings, base, batch_tokens) if choice.dense else None
+    dense = _side(choice.dense, settings, base, batch_tokens, bundled)
     if settings.multivectors and (dense is None or not dense.gives_multivectors):
         raise EncoderError(
             f"encoder.multivectors: {settings.model} has no multi-vectors; use BAAI/bge-m3 or remove it"
         )
     if dense and dense.lexical_fingerprint:
         return dense
-    return MixedEncoder(dense, choice.lexical.load(settings, base, batch_tokens) if choice.lexical else None)
+    return MixedEncoder(dense, _side(choice.lexical, settings, base, batch_tokens, bundled))
+
+
+def _side(
+    kind: Kind | None, settings: EncoderSettings, base: Path, batch_tokens: int | None, bundled: Path | None
+) -> Encoder | None:
+    if kind is None:
+        return None
+    if bundled is not None and kind.has_model and (bundled / kind.leg).is_dir():
+        from pipeline.models.portable.reading import portable_side
+
+        return portable_side(bundled / kind.leg, settings)
+    return kind.load(settings, base, batch_tokens)
 
 
 def chunk_tokenizer(settings: EncoderSettings, *, base: Path = Path()) -> Any:

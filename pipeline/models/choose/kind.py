@@ -43,6 +43,7 @@ class Kind:
     `lines`: how `pipeline models` lists it. `variant`: which of them settings come to; by default its name.
     `tokenizer`: of a dense kind, what measures chunks; by default that of `embedded-english`.
     `to_download`: hub models that the first use downloads.
+    `has_model`: whether it loads a model, which an index may have to take along to another machine.
     `uses_all_cores`: whether one process occupies the whole CPU, so that a second one gains nothing.
     """
 
@@ -56,6 +57,7 @@ class Kind:
     variant: Callable[[EncoderSettings, Path], str] | None = None
     tokenizer: Callable[[EncoderSettings, Path], Any] | None = None
     to_download: Callable[[EncoderSettings, Path], list[str]] | None = None
+    has_model: bool = True
     uses_all_cores: bool = False
 
     @property

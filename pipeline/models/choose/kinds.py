@@ -200,6 +200,7 @@ _ENDPOINT = Kind(
     _load_endpoint,
     serves=Remote,
     settings=REMOTE_DENSE,
+    has_model=False,
     lines=(
         Line("endpoint huggingface", "endpoint: {protocol: huggingface}", DENSE, _HTTP),
         Line("endpoint tei", "endpoint, lexical_endpoint: {protocol: tei, url: …}", "dense, lexical", _HTTP),
@@ -207,13 +208,19 @@ _ENDPOINT = Kind(
     ),
 )
 _LEXICAL_ENDPOINT = Kind(
-    "endpoint", LEXICAL, _load_lexical_endpoint, serves=Remote, settings=frozenset({"max_tokens"})
+    "endpoint",
+    LEXICAL,
+    _load_lexical_endpoint,
+    serves=Remote,
+    settings=frozenset({"max_tokens"}),
+    has_model=False,
 )
 _BM25 = Kind(
     "bm25",
     LEXICAL,
     _load_bm25,
     words=(AUTO, BM25),
+    has_model=False,
     uses_all_cores=True,
     lines=(
         Line(

@@ -14,12 +14,19 @@ import numpy as np
 from pipeline.models.e5.data_file import E5Data, Header
 from pipeline.models.e5.origin import DATA_SHA256, data_path, read_data
 from pipeline.models.e5.tokenizer import ChunkTokenizer, E5Tokenizer
-from pipeline.models.e5.unigram import write_unigram
+from pipeline.models.e5.unigram import UNIGRAM_FILES, write_unigram
 from pipeline.models.files import cache
 from pipeline.models.files.instructions import Instructions
 from pipeline.models.files.weights import Array
 from pipeline.models.local.fingerprints import dense_fingerprint
-from pipeline.models.local.transformer import BATCH_TOKENS, OpenVinoLoader, TransformerEncoder, TransformerSpec
+from pipeline.models.local.transformer import (
+    BATCH_TOKENS,
+    OpenVinoLoader,
+    Parts,
+    TransformerEncoder,
+    TransformerSpec,
+)
+from pipeline.models.runtime.embeddings import Embeddings
 from pipeline.models.runtime.four_bits import dequantised
 from pipeline.models.runtime.graph import Heads, TransformerShape, build_graph
 from pipeline.models.runtime.openvino import refuse_precision, save_graph
@@ -30,7 +37,7 @@ QUERY, PASSAGE = "query: ", "passage: "
 PRECISION_CLASS = "4-bit"
 """Of the weights, in the fingerprint: vectors of the float weights are others (cosine .98)."""
 
-_ARTIFACT_VERSION = 1
+_ARTIFACT_VERSION = 2
 _SPEC = TransformerSpec(
     max_tokens=MAX_TOKENS, pad_id=1, dimension=384, instructions=Instructions(query=QUERY, document=PASSAGE)
 )
@@ -63,7 +70,7 @@ def e5_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = None) -
     refuse_precision(precision, "encoder.precision")
     revision = f"sha256:{DATA_SHA256[:16]}"
     fingerprint = dense_fingerprint(MODEL_ID, revision, "mean", _SPEC, PRECISION_CLASS)
-    loader = OpenVinoLoader(e5_artifact, _SPEC.outputs, MAX_TOKENS, precision, E5Tokenizer)
+    loader = OpenVinoLoader(e5_artifact, _SPEC.outputs, _open_tokenizer, precision, _tokenizer_parts)
     return TransformerEncoder(loader, _SPEC, fingerprint, batch_tokens=batch_tokens)
 
 
@@ -112,8 +119,19 @@ def shape_of(header: Header) -> TransformerShape:
     return TransformerShape(header.layers, header.heads, header.hidden, header.layer_norm_eps, 0, header.positions)
 
 
+def _open_tokenizer() -> E5Tokenizer:
+    return cache.loaded(e5_artifact, lambda folder: E5Tokenizer(folder, MAX_TOKENS))
+
+
+def _tokenizer_parts() -> Parts:
+    folder = e5_artifact(checksums=True, rebuild=False)
+    return Parts({name: folder / name for name in UNIGRAM_FILES}, "unigram")
+
+
 def _convert(folder: Path) -> None:
     data = E5Data(read_data(), str(data_path()))
-    graph = build_graph(E5Tensors(data), shape_of(data.header), Heads(dense="mean"), int8_layers=True)
-    save_graph(graph, data.blocks("emb.word", data.header.hidden).view(np.uint8), folder)
+    tensors, shape = E5Tensors(data), shape_of(data.header)
+    words = data.blocks("emb.word", data.header.hidden).view(np.uint8)
+    graph = build_graph(tensors, shape, Heads(dense="mean"), layers="int8")
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset, words), folder)
     write_unigram(data.vocabulary, folder)

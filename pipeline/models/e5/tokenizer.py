@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.models.e5.origin import DATA_SHA256
 from pipeline.models.e5.unigram import Unigram
-from pipeline.models.files.tokenizer import TokenIds
+from pipeline.models.files.tokenizer import TokenIds, encodable
 
 _SPECIAL_TOKENS = 2
 
@@ -25,7 +25,7 @@ class E5Tokenizer:
         """Token ids of each text, special tokens included. A lone surrogate is read as `?`."""
         first, last = self._unigram.bos_id, self._unigram.eos_id
         return [
-            np.array([first, *self._unigram.ids(_encodable(text), self._room), last], np.int32) for text in texts
+            np.array([first, *self._unigram.ids(encodable(text), self._room), last], np.int32) for text in texts
         ]
 
     def token(self, token_id: int) -> str:
@@ -56,7 +56,7 @@ class ChunkTokenizer:
 
     def encode(self, text: str, add_special_tokens: bool = True) -> Encoding:
         """Token ids of a text and where the tokens stand in it."""
-        text, unigram = _encodable(text), self._unigram
+        text, unigram = encodable(text), self._unigram
         ids, offsets = unigram.spans(text)
         if not add_special_tokens:
             return Encoding(ids, offsets)
@@ -69,13 +69,9 @@ class ChunkTokenizer:
     def encode_batch_fast(self, texts: Iterable[str], add_special_tokens: bool = True) -> list[list[int]]:
         """Token ids of each text alone."""
         first, last = self._unigram.bos_id, self._unigram.eos_id
-        found = [self._unigram.ids(_encodable(text)) for text in texts]
+        found = [self._unigram.ids(encodable(text)) for text in texts]
         return [[first, *ids, last] for ids in found] if add_special_tokens else found
 
     def num_special_tokens_to_add(self, is_pair: bool) -> int:
         """Tokens that `encode` adds to a text (or to a pair of them, which this model does not read)."""
         return _SPECIAL_TOKENS
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

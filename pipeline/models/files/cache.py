@@ -14,15 +14,32 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import xxhash
 
-from pipeline.errors import EncoderError
+from pipeline.errors import EncoderError, MissingDependencyError
 
-_MANIFEST = "artifact.json"
+MANIFEST = "artifact.json"
 _BLOCK = 1 << 22
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is recorded of a file: bytes, and hex xxh3-128."""
+
+    size: int
+    checksum: str
+
+
+class Artifact(Protocol):
+    """Gives the folder of something converted; the flags are those of `artifact`."""
+
+    def __call__(self, *, checksums: bool, rebuild: bool) -> Path: ...
 
 
 def cache_root() -> Path:
@@ -66,10 +83,21 @@ def artifact(name: str, convert: Callable[[Path], None], *, checksums: bool = Fa
     return folder
 
 
+def loaded(artifact: Artifact, load: Callable[[Path], T], *, checksums: bool = False) -> T:
+    """What `load` makes of an artifact's folder; one that it finds damaged (`EncoderError`) is made again, once."""
+    folder = artifact(checksums=checksums, rebuild=False)
+    try:
+        return load(folder)
+    except MissingDependencyError:
+        raise
+    except EncoderError:
+        return load(artifact(checksums=True, rebuild=True))
+
+
 def is_intact(folder: Path, *, checksums: bool = False) -> bool:
     """Whether every file of an artifact is there with its recorded size (and contents, if `checksums`)."""
     try:
-        files = json.loads((folder / _MANIFEST).read_text("utf-8"))["files"]
+        files = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
         return all(
             (folder / name).stat().st_size == entry["bytes"]
             and (not checksums or file_checksum(folder / name) == entry["xxh3_128"])
@@ -109,13 +137,24 @@ def write_blob(path: Path, body: bytes) -> None:
         return
 
 
+def manifest(entries: Mapping[str, Entry]) -> bytes:
+    """The bytes of the file `MANIFEST` of an artifact with these files."""
+    files = {name: {"bytes": entry.size, "xxh3_128": entry.checksum} for name, entry in entries.items()}
+    return json.dumps({"files": files}, indent=1).encode()
+
+
+def file_names(folder: Path) -> list[str]:
+    """The files of an artifact that is intact, its manifest not counted."""
+    return list(json.loads((folder / MANIFEST).read_text("utf-8"))["files"])
+
+
 def _write_manifest(folder: Path) -> None:
-    files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "xxh3_128": file_checksum(path)}
+    entries = {
+        str(path.relative_to(folder)): Entry(path.stat().st_size, file_checksum(path))
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    (folder / _MANIFEST).write_text(json.dumps({"files": files}, indent=1), "utf-8")
+    (folder / MANIFEST).write_bytes(manifest(entries))
     folder.chmod(0o755)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import EncoderError
+from pipeline.startup.installed import told_what_to_install
 
+TOKENIZER_FILE = "tokenizer.json"
 TokenIds = npt.NDArray[np.int32]
 
 
@@ -20,7 +22,8 @@ def load_tokenizer(path: Path) -> Any:
     Raises `EncoderError` naming the file, also for a tokenizer without a vocabulary: transformers invents one where
     a folder has none.
     """
-    from tokenizers import Tokenizer
+    with told_what_to_install():
+        from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -42,20 +45,28 @@ def lacks_vocabulary(tokenizer: Any) -> bool:
     return added is not None and len(tokenizer) <= len(added)
 
 
-class TextTokenizer:
-    """Cuts each text to `max_tokens` tokens, special tokens counted; padding is left to the batcher."""
+def encodable(text: str) -> str:
+    """The text with each lone surrogate as `?`, which no tokenizer takes."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
-    def __init__(self, path: Path, max_tokens: int) -> None:
+
+class TextTokenizer:
+    """A model's whole tokenizer, in memory. `limit` says where texts are cut; padding is left to the batcher."""
+
+    def __init__(self, path: Path) -> None:
         self._tokenizer = load_tokenizer(path)
+
+    def limit(self, max_tokens: int) -> TextTokenizer:
+        """This tokenizer, cutting each text to `max_tokens` tokens, special tokens counted."""
         self._tokenizer.enable_truncation(max_length=max_tokens)
+        return self
 
     def encode(self, texts: Sequence[str]) -> list[TokenIds]:
         """Token ids of each text, special tokens included. A lone surrogate is read as `?`."""
         try:
             encodings = self._tokenizer.encode_batch_fast(texts)
         except (TypeError, UnicodeEncodeError):
-            clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-            encodings = self._tokenizer.encode_batch_fast(clean)
+            encodings = self._tokenizer.encode_batch_fast([encodable(text) for text in texts])
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
 
     def token(self, token_id: int) -> str:

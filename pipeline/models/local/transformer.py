@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol
 
 from pipeline.errors import EncoderError
 from pipeline.models.contract import LexicalScoring, Runtime
+from pipeline.models.files import cache
 from pipeline.models.files.instructions import Instructions
-from pipeline.models.files.tokenizer import TextTokenizer, TokenIds
+from pipeline.models.files.tokenizer import TokenIds
 from pipeline.models.runtime.batching import Cut, TokenBatch, padded, same_width, token_batches
+from pipeline.models.runtime.embeddings import POSITIONS_FILE, WORDS_FILE
 from pipeline.models.runtime.gather import Gather
-from pipeline.models.runtime.openvino import Mode, OpenVinoEncoder, Outputs, usable_precision
+from pipeline.models.runtime.openvino import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    Mode,
+    OpenVinoEncoder,
+    Outputs,
+    usable_precision,
+)
 from pipeline.names import DENSE
 from pipeline.records import Encoded, Fingerprint
 
 BATCH_TOKENS = 2048
 """Padded tokens of a batch: a small model works best while its activations stay in the cache."""
 
-TOKENIZER_FILE = "tokenizer.json"
 NO_INSTRUCTIONS = Instructions()
-T = TypeVar("T")
 
 
 class Session(Protocol):
@@ -56,28 +63,38 @@ class Loader(Protocol):
         """The model, ready to run."""
 
 
-class Artifact(Protocol):
-    """Gives the folder of the converted model; see `cache.artifact` for the flags."""
-
-    def __call__(self, *, checksums: bool, rebuild: bool) -> Path: ...
+TokenizerForm = Literal["stored", "unigram"]
+"""How a tokenizer is kept: as `tokens.stored` writes it, or as `e5.unigram` does."""
 
 
-def _text_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
-    return TextTokenizer(folder / TOKENIZER_FILE, max_tokens)
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The files of a converted model by the name that each gets beside the others.
+
+    `multivectors`: whether the model gives them, wanted or not.
+    """
+
+    files: Mapping[str, Path]
+    tokenizer: TokenizerForm
+    multivectors: bool = False
+
+
+def _cannot_travel() -> Parts:
+    raise EncoderError("this encoder's tokenizer cannot be taken elsewhere; export the index that it came with")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenVinoLoader:
     """Loads a converted model; one that turns out damaged is converted again, once.
 
-    `open_tokenizer`: from the folder and the limit to the tokenizer that is kept there.
+    `open_tokenizer`: gives the tokenizer, truncation included. `tokenizer_parts`: gives its files.
     """
 
-    artifact: Artifact
+    artifact: cache.Artifact
     outputs: frozenset[str]
-    max_tokens: int
+    open_tokenizer: Callable[[], Tokenizer]
     precision: str | None = None
-    open_tokenizer: Callable[[Path, int], Tokenizer] = _text_tokenizer
+    tokenizer_parts: Callable[[], Parts] = _cannot_travel
 
     @property
     def runtime(self) -> Runtime:
@@ -85,21 +102,23 @@ class OpenVinoLoader:
         return Runtime("openvino", "cpu", usable_precision(self.precision))
 
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer kept with the converted model."""
-        return self._load(lambda folder: self.open_tokenizer(folder, self.max_tokens), checksums=False)
+        """The tokenizer, as `open_tokenizer` gives it."""
+        return self.open_tokenizer()
+
+    def parts(self) -> Parts:
+        """The files that the model and its tokenizer consist of, checked. Raises `EncoderError`."""
+        folder = self.artifact(checksums=True, rebuild=False)
+        tokenizer = self.tokenizer_parts()
+        model = {name: folder / name for name in (MODEL_FILE, WEIGHTS_FILE, WORDS_FILE, POSITIONS_FILE)}
+        return Parts(model | dict(tokenizer.files), tokenizer.tokenizer, tokenizer.multivectors)
 
     def session(self, mode: Mode) -> Session:
         """Compiled for throughput (contents of the converted model checked) or latency (sizes checked)."""
-        return self._load(
+        return cache.loaded(
+            self.artifact,
             lambda folder: OpenVinoEncoder(folder, mode, self.outputs, self.precision),
             checksums=mode == "throughput",
         )
-
-    def _load(self, load: Callable[[Path], T], *, checksums: bool) -> T:
-        try:
-            return load(self.artifact(checksums=checksums, rebuild=False))
-        except EncoderError:
-            return load(self.artifact(checksums=True, rebuild=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +154,7 @@ class TransformerEncoder:
         lexical_fingerprint: Fingerprint | None = None,
         batch_tokens: int = BATCH_TOKENS,
     ) -> None:
-        self._loader, self.spec, self._batch_tokens = loader, spec, batch_tokens
+        self.loader, self.spec, self.batch_tokens = loader, spec, batch_tokens
         self._gather = Gather(spec.outputs, spec.dimension, spec.dropped_ids, spec.truncate_dim)
         self._sessions: dict[Mode, Session] = {}
         self._tokenizer: Tokenizer | None = None
@@ -148,7 +167,7 @@ class TransformerEncoder:
     @property
     def runtime(self) -> Runtime:
         """Where it computes, as the loader says."""
-        return self._loader.runtime
+        return self.loader.runtime
 
     def encode_documents(self, texts: Sequence[str]) -> Encoded:
         """Encode passages, several batches at a time."""
@@ -174,7 +193,7 @@ class TransformerEncoder:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, with truncation."""
         if self._tokenizer is None:
-            self._tokenizer = self._loader.tokenizer()
+            self._tokenizer = self.loader.tokenizer()
         return self._tokenizer
 
     def _encode(self, texts: Sequence[str], instruction: str, mode: Mode, cut: Cut = padded) -> Encoded:
@@ -186,12 +205,12 @@ class TransformerEncoder:
     def batches(self, texts: Sequence[str], cut: Cut = padded) -> Iterator[TokenBatch]:
         """The texts as the model gets them, tokenized and cut into batches as they are drawn."""
         spec = self.spec
-        return token_batches(texts, self.tokenizer.encode, self._batch_tokens, spec.pad_id, spec.max_tokens, cut)
+        return token_batches(texts, self.tokenizer.encode, self.batch_tokens, spec.pad_id, spec.max_tokens, cut)
 
     def session(self, mode: Mode) -> Session:
         """The loaded model."""
         # A process that builds and then queries uses one loaded model for both: half the memory.
         if found := self._sessions.get(mode) or self._sessions.get("throughput"):
             return found
-        session = self._sessions[mode] = self._loader.session(mode)
+        session = self._sessions[mode] = self.loader.session(mode)
         return session

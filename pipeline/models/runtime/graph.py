@@ -1,7 +1,6 @@
 """The BERT family (BERT, RoBERTa, XLM-RoBERTa) as an OpenVINO graph, built from arrays without torch.
 
-Word embeddings stay outside: the caller looks them up in a memory-mapped table, so that a query touches a few rows
-of it instead of loading all of it (1 GB in XLM-R-large).
+Embeddings stay outside: the caller looks them up in memory-mapped tables (`embeddings.Embeddings`).
 """
 
 from __future__ import annotations
@@ -9,16 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pipeline.errors import EncoderError
 from pipeline.models.files.weights import Array
+from pipeline.models.runtime.bf16 import bf16_bits
 from pipeline.models.runtime.openvino_import import openvino
 from pipeline.names import DENSE
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
+Layers = Literal["f32", "bf16", "int8"]
+"""In what the matrices of the layers are kept."""
 _MASKED = -65504.0
 
 
@@ -76,15 +78,16 @@ class Heads:
 
 
 def build_graph(
-    tensors: Mapping[str, Array], shape: TransformerShape, heads: Heads, *, int8_layers: bool = False
+    tensors: Mapping[str, Array], shape: TransformerShape, heads: Heads, *, layers: Layers = "f32"
 ) -> Any:
     """An `openvino.Model`: `embeddings` float32 (batch, tokens, hidden) and `mask` float32 (batch, tokens) → heads.
 
-    Padding must be on the right. `int8_layers`: keep the layers' matrices in int8 with a scale for each row; the
-    runtime then computes with int8 activations where that is fast. Raises `EncoderError` if a tensor is missing.
+    Padding must be on the right. `layers`: `bf16` for a runtime that computes in it, which would have to round
+    float32 each time it is loaded; `int8` with a scale for each row, where the runtime then computes with int8
+    activations if that is fast. Raises `EncoderError` if a tensor is missing.
     """
     try:
-        return _Builder(tensors, shape, int8_layers).build(heads)
+        return _Builder(tensors, shape, layers).build(heads)
     except KeyError as error:
         raise EncoderError(
             f"the model's weights have no tensor {error.args[0]!r}; is this a BERT-family model?"
@@ -92,10 +95,10 @@ def build_graph(
 
 
 class _Builder:
-    def __init__(self, tensors: Mapping[str, Array], shape: TransformerShape, int8_layers: bool = False) -> None:
+    def __init__(self, tensors: Mapping[str, Array], shape: TransformerShape, layers: Layers) -> None:
         self.ov = openvino()
         self.op = self.ov.opset13
-        self.tensors, self.shape, self.int8_layers = tensors, shape, int8_layers
+        self.tensors, self.shape, self.layers = tensors, shape, layers
 
     def build(self, heads: Heads) -> Any:
         op = self.op
@@ -103,7 +106,7 @@ class _Builder:
         mask = self.input("mask", [-1, -1])
         attention_mask = op.multiply(op.subtract(self.constant(1.0), mask), self.constant(_MASKED))
         attention_mask = op.unsqueeze(attention_mask, self.axes(1, 2))
-        hidden = self.embed(embeddings)
+        hidden = self.norm(embeddings, "embeddings.LayerNorm")
         for layer in range(self.shape.layers):
             hidden = self.layer(hidden, attention_mask, f"encoder.layer.{layer}.")
         results = []
@@ -121,25 +124,14 @@ class _Builder:
             results.append(self.named("score", self.affine(inner, *last)))
         return self.ov.Model(results, [embeddings, mask], "encoder")
 
-    def embed(self, words: Any) -> Any:
-        op = self.op
-        first = self.shape.position_offset
-        positions = np.asarray(self.tensors["embeddings.position_embeddings.weight"], np.float32)
-        # Every token has type 0, so its embedding is added to the positions once, here.
-        table = positions[first:] + np.asarray(
-            self.tensors["embeddings.token_type_embeddings.weight"][0], np.float32
-        )
-        length = op.gather(op.shape_of(words, "i64"), self.axes(1), self.index(0))
-        positioned = op.add(words, op.slice(self.constant(table), self.axes(0), length, self.axes(1), self.axes(0)))
-        return self.norm(positioned, "embeddings.LayerNorm")
-
     def layer(self, hidden: Any, attention_mask: Any, prefix: str) -> Any:
         op, shape = self.op, self.shape
         size = shape.hidden // shape.heads
+        source = self.in_precision(hidden)
         query, key, value = (
             op.transpose(
                 op.reshape(
-                    self.linear(hidden, f"{prefix}attention.self.{part}"), self.axes(0, 0, shape.heads, size), True
+                    self.linear(source, f"{prefix}attention.self.{part}"), self.axes(0, 0, shape.heads, size), True
                 ),
                 self.axes(0, 2, 1, 3),
             )
@@ -148,10 +140,11 @@ class _Builder:
         scale = self.constant(1.0 / math.sqrt(size))
         mixed = op.scaled_dot_product_attention(query, key, value, attention_mask, scale)
         mixed = op.reshape(op.transpose(mixed, self.axes(0, 2, 1, 3)), self.axes(0, 0, shape.hidden), True)
-        attended = op.add(self.linear(mixed, f"{prefix}attention.output.dense"), hidden)
+        attended = op.add(self.linear(self.in_precision(mixed), f"{prefix}attention.output.dense"), hidden)
         attended = self.norm(attended, f"{prefix}attention.output.LayerNorm")
-        inner = op.gelu(self.linear(attended, f"{prefix}intermediate.dense"), "erf")
-        return self.norm(op.add(self.linear(inner, f"{prefix}output.dense"), attended), f"{prefix}output.LayerNorm")
+        inner = op.gelu(self.linear(self.in_precision(attended), f"{prefix}intermediate.dense"), "erf")
+        outer = self.linear(self.in_precision(inner), f"{prefix}output.dense")
+        return self.norm(op.add(outer, attended), f"{prefix}output.LayerNorm")
 
     def pool(self, hidden: Any, mask: Any, pooling: str) -> Any:
         op = self.op
@@ -172,12 +165,25 @@ class _Builder:
         return op.add(op.multiply(centred, self.weight(f"{name}.weight")), self.weight(f"{name}.bias"))
 
     def linear(self, hidden: Any, name: str) -> Any:
+        """A linear map of what `in_precision` gave."""
         weight, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
-        matrix = self.int8(weight) if self.int8_layers else self.constant(weight)
+        if self.layers == "bf16":
+            mapped = self.op.add(self.op.matmul(hidden, self.bf16(weight), False, True), self.bf16(bias))
+            return self.op.convert(mapped, self.ov.Type.f32)
+        matrix = self.int8(weight) if self.layers == "int8" else self.constant(weight)
         return self.op.add(self.op.matmul(hidden, matrix, False, True), self.constant(bias))
+
+    def in_precision(self, hidden: Any) -> Any:
+        return self.op.convert(hidden, self.ov.Type.bf16) if self.layers == "bf16" else hidden
 
     def affine(self, hidden: Any, weight: Array, bias: Array) -> Any:
         return self.op.add(self.op.matmul(hidden, self.constant(weight), False, True), self.constant(bias))
+
+    def bf16(self, weight: Array) -> Any:
+        bits = bf16_bits(np.asarray(weight, np.float32))
+        tensor = self.ov.Tensor(self.ov.Type.bf16, self.ov.Shape(list(bits.shape)))
+        tensor.data[:] = bits.view(tensor.data.dtype)
+        return self.op.constant(tensor)
 
     def int8(self, weight: Array) -> Any:
         matrix = np.asarray(weight, np.float32)

@@ -14,18 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from pipeline import arrays
 from pipeline.errors import ConfigError, EncoderError
 from pipeline.forking import ThreadsOf
 from pipeline.models.files import cache
 from pipeline.models.runtime.batching import TokenBatch, fitting, out_of_memory
-from pipeline.models.runtime.four_bits import float_rows
+from pipeline.models.runtime.embeddings import Embeddings
 from pipeline.models.runtime.openvino_import import core, openvino
 
 Mode = Literal["throughput", "latency"]
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 
-MODEL_FILE, WEIGHTS_FILE, EMBEDDINGS_FILE = "model.xml", "model.bin", "embeddings.npy"
+MODEL_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
 THREADS = ThreadsOf("OpenVINO")
 CPU_DESCRIPTION = Path("/proc/cpuinfo")
 
@@ -56,23 +55,25 @@ def usable_precision(precision: str | None) -> str:
     return precision or cpu_precision()
 
 
+def layers_in(precision: str | None) -> Literal["f32", "bf16"]:
+    """In what a graph should keep the matrices of its layers that is to compute in `precision`."""
+    return "bf16" if usable_precision(precision) == "bf16" else "f32"
+
+
 def refuse_precision(precision: str | None, key: str) -> None:
     """Raise `ConfigError` for f16 on a CPU without it, where OpenVINO would compute in bf16 or f32 instead."""
     if precision == "f16" and "FP16" not in cpu_capabilities():
         raise ConfigError(f"{key}: this CPU does not compute in f16; set auto, f32 or bf16")
 
 
-def save_graph(model: Any, embeddings: npt.NDArray[np.generic], folder: Path) -> None:
-    """Write a graph and its word embeddings where `OpenVinoEncoder` finds them; weights stay as they are.
-
-    `embeddings`: rows of numbers, or in 4 bits as uint8 (`four_bits.float_rows`).
-    """
+def save_graph(model: Any, embeddings: Embeddings, folder: Path) -> None:
+    """Write a graph and its embeddings where `OpenVinoEncoder` finds them; weights stay as they are."""
     openvino().save_model(model, str(folder / MODEL_FILE), compress_to_fp16=False)
-    np.save(folder / EMBEDDINGS_FILE, np.ascontiguousarray(embeddings))
+    embeddings.save(folder)
 
 
 class OpenVinoEncoder:
-    """A compiled graph of `graph.build_graph` and its word embeddings.
+    """A compiled graph of `graph.build_graph` and its embeddings.
 
     `throughput` keeps several requests in flight, for builds; `latency` gives one request all cores, for queries.
     `outputs`: heads to compute; the others are cut off before compiling. Raises `EncoderError` if the folder's
@@ -81,7 +82,7 @@ class OpenVinoEncoder:
 
     def __init__(self, folder: Path, mode: Mode, outputs: Iterable[str], precision: str | None = None) -> None:
         try:
-            self._embeddings = arrays.mapped(folder / EMBEDDINGS_FILE)
+            self._embeddings = Embeddings.open(folder)
             self._compiled = _compile(folder, mode, frozenset(outputs), usable_precision(precision))
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
@@ -122,8 +123,7 @@ class OpenVinoEncoder:
                     request.wait()
 
     def _inputs(self, batch: TokenBatch) -> dict[str, Any]:
-        embeddings = float_rows(self._embeddings.take(batch.ids.ravel(), axis=0))
-        return {"embeddings": embeddings.reshape(*batch.ids.shape, -1), "mask": batch.mask}
+        return {"embeddings": self._embeddings(batch.ids), "mask": batch.mask}
 
     def _finish(self, batch: TokenBatch, request: Any, _inputs: Any) -> Iterator[tuple[TokenBatch, Outputs]]:
         try:

@@ -24,14 +24,15 @@ class FacetRequest:
     def of(cls, fields: object, limit: object = FACET_VALUES) -> FacetRequest:
         """Check what is asked for: names in order, or one name. Raises `QueryError`."""
         listed = [fields] if isinstance(fields, str) else None
-        if isinstance(fields, Iterable) and not isinstance(fields, str | bytes | Mapping | AbstractSet):
+        is_flat = getattr(fields, "ndim", 1) == 1
+        if isinstance(fields, Iterable) and is_flat and not isinstance(fields, str | bytes | Mapping | AbstractSet):
             listed = list(fields)
         if listed is None or not all(isinstance(field, str) for field in listed):
             raise QueryError(f"fields={shown(fields)}: give a list of metadata fields, such as ['lang', 'tags']")
         if limit is None:
-            return cls(tuple(listed), None)
+            return cls(tuple(map(str, listed)), None)
         meant = "give how many values of a field to list, or None for all"
         count = whole_number("limit", limit, meant, QueryError)
         if count < 1:
             raise QueryError(f"limit={shown(count)}: {meant}")
-        return cls(tuple(listed), count)
+        return cls(tuple(map(str, listed)), count)

@@ -5,6 +5,7 @@ A condition that is given the same values answers the same, so it is asked once 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,15 +43,24 @@ class _Grouping:
 
     `numbers`: of the combination of each chunk, `None` where every chunk is one of its own. `places`: one more than
     the largest number. `found`: the numbers that occur, ascending. `codes`: of each column, for each of `found`.
+    `among`: the chunks that all this is about, `None` for all of the segment.
     """
 
     numbers: Numbers | None
     places: int
     found: Ordinals
     codes: list[Numbers]
+    among: Mask | None = None
 
     def mask(self, satisfied: Mask) -> Mask:
         """Which chunks have a combination that satisfies; `satisfied`: for each of `found`."""
+        if self.among is None:
+            return self._own(satisfied)
+        whole = np.zeros(len(self.among), np.bool_)
+        whole[self.among] = self._own(satisfied)
+        return whole
+
+    def _own(self, satisfied: Mask) -> Mask:
         if self.numbers is None:
             return satisfied
         table = np.zeros(self.places, np.bool_)
@@ -77,15 +87,24 @@ class Combinations:
 class ColumnTable:
     """The columns of a snapshot's segments, typed by the values of all of them."""
 
-    def __init__(self, segments: Sequence[SegmentColumns]) -> None:
+    def __init__(self, segments: Sequence[SegmentColumns], among: Sequence[Mask] | None = None) -> None:
+        """`among`: for each segment, the chunks that a reader may know of. Conditions are asked of their values
+        alone, as an error could tell of others, and a key that none of them has is no column."""
         self.segments = tuple(segments)
+        self._among = among
         places: dict[str, list[str | None]] = {name: [] for name in CHUNK_COLUMNS}
         for number, segment in enumerate(self.segments):
-            for name in segment.names:
+            for name in self._known(number, segment):
                 found = places.setdefault(name.lower(), [])
                 found += [None] * (number - len(found)) + [name]
         metadata = sorted(name for name in places if name not in CHUNK_COLUMNS and name != ROW)
         self._columns = {name: self._column(places[name]) for name in [*CHUNK_COLUMNS, *metadata]}
+
+    def _known(self, number: int, segment: SegmentColumns) -> list[str]:
+        if self._among is None:
+            return list(segment.names)
+        mask = self._among[number]
+        return [name for name in segment.names if name in CHUNK_COLUMNS or segment.codes(name)[mask].any()]
 
     def _column(self, places: Sequence[str | None]) -> Column:
         spellings = (*places, *[None] * (len(self.segments) - len(places)))
@@ -122,7 +141,11 @@ class ColumnTable:
         spelled = [column.spellings[number] for column in columns]
         codes = [None if name is None else segment.codes(name) for name in spelled]
         sizes = [1 if name is None else segment.entries(name) for name in spelled]
-        return _grouped(codes, sizes, segment.chunks)
+        if self._among is None:
+            return _grouped(codes, sizes, segment.chunks, True)
+        mask = self._among[number]
+        kept = [None if one is None else one[mask] for one in codes]
+        return dataclasses.replace(_grouped(kept, sizes, int(mask.sum()), False), among=mask)
 
     def _values(self, i: int, column: Column, groupings: Sequence[_Grouping], groups: int) -> pa.ChunkedArray:
         """The values of a column in every combination, all plain or all by dictionary."""
@@ -135,7 +158,7 @@ class ColumnTable:
         whole = [piece for piece in pieces if piece is not None]
         if len(whole) == len(pieces):
             return _chunked(whole, kind)
-        if sum(len(entries) for entries, _ in parts) * groups <= _DECODED:
+        if self._among is None and sum(len(entries) for entries, _ in parts) * groups <= _DECODED:
             encoded = [
                 pa.DictionaryArray.from_arrays(_indices(codes.astype(np.uint32)), entries)
                 for entries, codes in parts
@@ -144,8 +167,13 @@ class ColumnTable:
         return _chunked([entries.take(_indices(codes)) for entries, codes in parts], kind)
 
 
-def _grouped(codes: Sequence[Numbers | None], sizes: Sequence[int], chunks: int) -> _Grouping:
-    """Number the combinations of codes, a digit a column; renumber those that occur where too many could."""
+def _grouped(
+    codes: Sequence[Numbers | None], sizes: Sequence[int], chunks: int, has_all_entries: bool
+) -> _Grouping:
+    """Number the combinations of codes, a digit a column; renumber those that occur where too many could.
+
+    `has_all_entries`: whether every entry of a dictionary occurs among the codes, but for the first one maybe.
+    """
     most = max(_PLACES_PER_CHUNK * chunks, _FEWEST_PLACES)
     numbers, places = None, 1
     earlier: list[tuple[int, Ordinals | None]] = []
@@ -166,7 +194,8 @@ def _grouped(codes: Sequence[Numbers | None], sizes: Sequence[int], chunks: int)
     if numbers is None:
         numbers = np.zeros(chunks, np.uint8)
     present = sum(column is not None for column in codes)
-    found = rest = _occurring(numbers, places) if present > 1 else _entries(numbers, places)
+    takes_all = present <= 1 and has_all_entries
+    found = rest = _entries(numbers, places) if takes_all else _occurring(numbers, places)
     digits = []
     for size, renumbered in reversed(earlier):
         rest, digit = np.divmod(rest, size)

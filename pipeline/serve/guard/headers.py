@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Collection
 
@@ -23,6 +24,13 @@ _ALWAYS = {
 }
 
 
+log = logging.getLogger(__name__)
+
+
+class _Gone(Exception):  # noqa: N818
+    """The connection takes no answer any more."""
+
+
 class Guard:
     """Gives every answer its headers, and refuses a `Host` that is not among `hosts` (empty: any is right).
 
@@ -30,8 +38,15 @@ class Guard:
     that name.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], refused: Callable[[], None]) -> None:
-        self._app, self._refused = app, refused
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str],
+        refused: Callable[[], None],
+        failed: Callable[[Exception, str], Problem],
+    ) -> None:
+        """`failed`: what to answer for an error that nobody else has made a problem of."""
+        self._app, self._refused, self._failed = app, refused, failed
         self._hosts = {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,20 +58,34 @@ class Guard:
         request_id = uuid.uuid4().hex
         scope.setdefault("state", {})[REQUEST_ID] = request_id
 
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
-            await send(message)
+            try:
+                await send(message)
+            except Exception as error:
+                raise _Gone from error
 
         if self._hosts and without_port(Headers(scope=scope).get("host", "")) not in self._hosts:
             self._refused()
             problem = Problem(421, "the service is not called by this name; its setting serve.hosts lists more")
             await problem.response(request_id)(scope, receive, with_headers)
             return
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except _Gone as gone:  # it has broken the rules of HTTP, and been told so by the server
+            log.info("request %s: nobody is there to be answered: %s", request_id, gone.__cause__)
+        except Exception as error:
+            if begun:
+                raise
+            await self._failed(error, request_id).response(request_id)(scope, receive, with_headers)
 
 
 def without_port(host: str) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pipeline.index.manifest import Manifest
 from pipeline.names import LEXICAL
 from pipeline.query.searcher import Index
+from pipeline.query.showing.source import shown_source
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.holder import IndexHolder
 from pipeline.serve.problems import Problem
-from pipeline.serve.schemas.hits import shown_source
 from pipeline.serve.schemas.indexes import (
     ChunkAnswer,
     DocumentAnswer,
@@ -101,7 +101,7 @@ def _languages(manifest: Manifest) -> list[str]:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/indexes", "List the indexes", "indexes", list_indexes, IndexesAnswer, quick=True),
+    Endpoint("GET", "/v1/indexes", "List the indexes", "indexes", list_indexes, IndexesAnswer),
     Endpoint(
         "GET",
         "/v1/indexes/{name}",
@@ -109,7 +109,6 @@ ENDPOINTS = (
         "indexes",
         show_index,
         StatusAnswer,
-        quick=True,
         problems=(404,),
     ),
     Endpoint(

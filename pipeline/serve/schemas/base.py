@@ -42,6 +42,15 @@ class WrongValue(Answer):
     message: str
 
 
+class ErrorAnswer(Answer):
+    """The same as OpenAI's clients read it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None = None
+
+
 class ProblemAnswer(Answer):
     """Why a request was not answered (RFC 9457, `application/problem+json`)."""
 
@@ -52,6 +61,7 @@ class ProblemAnswer(Answer):
     request_id: str
     """Also in the header `X-Request-Id` and in the service's log."""
     errors: list[WrongValue] = []
+    error: ErrorAnswer
 
 
 class Empty(Parameters):

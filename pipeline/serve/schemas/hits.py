@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
 
 from pipeline.query.searcher import Index
 from pipeline.query.showing.snippet import snippet
+from pipeline.query.showing.source import shown_source
 from pipeline.records import Hit, LegScore
 from pipeline.serve.schemas.search import HighlightAnswer, HitAnswer, LegAnswer, MatchAnswer
 
@@ -40,12 +40,6 @@ def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
         before=hit.before,
         after=hit.after,
     )
-
-
-def shown_source(source: str) -> str:
-    """The file that a document came from as the configuration names it; of an absolute path the name alone."""
-    path = PurePath(source)
-    return path.name if path.is_absolute() or ".." in path.parts else source
 
 
 def _leg(leg: LegScore) -> LegAnswer:

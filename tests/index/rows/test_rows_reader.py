@@ -57,6 +57,9 @@ def test_the_parquet_file_gives_the_same(folder: Path) -> None:
         assert mine.fetch(rows) == other.fetch(rows)
         assert mine.chunk_ids(rows) == other.chunk_ids(rows)
         assert mine.doc_ids(rows) == other.doc_ids(rows)
+    for doc_id in ("doc 0", "doc 13", "doc 1", "", "doc 99", "\ud800"):
+        assert mine.rows_of(doc_id).tolist() == other.rows_of(doc_id).tolist()
+    assert mine.rows_of("doc 13").tolist() == [39]
 
 
 def test_it_is_refused_cut_off_anywhere_and_longer(folder: Path) -> None:
@@ -117,6 +120,7 @@ def test_poisoned_numbers_lead_nowhere(folder: Path) -> None:
         with contextlib.suppress(CorruptIndexError):
             every = file.chunk_ids(range(COUNT))
             assert every == [file.chunk_ids([row])[0] for row in range(COUNT)]
+        assert set(file.rows_of("doc 5")) <= set(range(COUNT))
         for row, ask in ((row, ask) for row in range(COUNT) for ask in asked):
             try:
                 (found,) = ask([row])

@@ -47,6 +47,8 @@ def test_every_chunk_comes_back_however_the_chunks_are_read(
     assert file.fetch(rows) == chunks
     assert file.chunk_ids(rows) == [chunk.chunk_id for chunk in chunks]
     assert file.doc_ids(rows) == [chunk.doc_id for chunk in chunks]
+    for doc_id in {"a", "", "c", *(chunk.doc_id for chunk in chunks)}:
+        assert file.rows_of(doc_id).tolist() == [row for row in rows if chunks[row].doc_id == doc_id]
     backwards = rows[::-1]
     assert file.fetch(backwards) == chunks[::-1]
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import Options, collected, console
-from pipeline.cli.judged import JudgedArguments, check_names, judged_options
+from pipeline.cli.judging.judged import JudgedArguments, check_names, judged_options
 from pipeline.names import HYBRID, LEGS
 from pipeline.wording import counted
 

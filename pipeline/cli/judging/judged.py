@@ -45,6 +45,8 @@ class JudgedArguments:
             raise click.UsageError(
                 "--beir brings its own queries, qrels and index: leave --queries, --qrels, --index out"
             )
+        from pipeline.query.access import ALL_GROUPS
+
         queries = read_queries(folder / "queries.jsonl" if folder else Path(str(self.queries_path)))
         qrels = read_qrels(folder / "qrels" / "test.tsv" if folder else Path(str(self.qrels_path)))
         with contextlib.ExitStack() as stack:
@@ -52,7 +54,7 @@ class JudgedArguments:
                 temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-evaluate-")))
                 yield stack.enter_context(_beir_index(options, folder, temporary, self.chunked)), queries, qrels
             else:
-                yield stack.enter_context(options.open_index(self.index_path)), queries, qrels
+                yield stack.enter_context(options.open_index(self.index_path, groups=ALL_GROUPS)), queries, qrels
 
 
 def judged_options(doing: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -94,6 +96,7 @@ def check_names(names: Sequence[str], fusions: Sequence[str] = ()) -> None:
 def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) -> Iterator[Index]:
     from pipeline.evaluate.runs import beir_config
     from pipeline.job.build import build
+    from pipeline.query.access import ALL_GROUPS
     from pipeline.query.searcher import open_index
 
     config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked)
@@ -102,5 +105,5 @@ def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) 
     if report.rejections and not options.quiet:
         rejected = counted(len(report.rejections), "document")
         click.echo(f"{rejected} rejected, counted as not found", err=True)
-    with open_index(config.index_path, encoder=options.encoder, settings=config.query) as index:
+    with open_index(config.index_path, encoder=options.encoder, settings=config.query, groups=ALL_GROUPS) as index:
         yield index

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.common import EXIT_NOTHING_TO_DO, Options, console
-from pipeline.cli.judged import JudgedArguments, check_names, judged_options
+from pipeline.cli.judging.judged import JudgedArguments, check_names, judged_options
 from pipeline.wording import counted
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The commands that measure searches by judgements."""

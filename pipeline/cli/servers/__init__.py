@@ -1,0 +1,1 @@
+"""Commands that answer until they are told to stop."""

@@ -1,0 +1,1 @@
+"""Converted encoders that travel with an index, to machines without the model's own files and libraries."""

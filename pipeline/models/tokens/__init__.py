@@ -1,0 +1,1 @@
+"""Vocabularies in a form that is mapped rather than parsed, and how words are cut into their pieces."""

@@ -1,0 +1,1 @@
+"""The search page for people: server-rendered HTML that works without scripts."""

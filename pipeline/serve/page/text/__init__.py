@@ -1,0 +1,1 @@
+"""What of a document may stand on a page, and how."""

@@ -1,0 +1,1 @@
+"""One generation of an index, written to carry it to another machine, and read there."""

@@ -1,0 +1,308 @@
+"""The MCP server, through the SDK's own client: in memory, over HTTP, and as a process that talks on its pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.shared.exceptions import MCPError
+
+from pipeline.errors import EncoderError
+from pipeline.integrations.agent_answers import uri
+from pipeline.integrations.mcp import MOST_HITS, http_app, mcp_server
+from pipeline.job import build as builder
+from pipeline.query.searcher import Index, open_index
+from pipeline.query.similar import Examples
+from tests.support.collection import config_for, write_documents
+
+QUERY = "how do I roll back a bad build?"
+LONG = "# Long\n\n" + "\n\n".join(f"Paragraph {i} of a document about pears. " * 12 for i in range(12))
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    """An index of one document of several chunks, whose id is no easy one."""
+    folder = tmp_path_factory.mktemp("long")
+    write_documents(folder / "documents", {"한글 & more/a b?#.md": LONG})
+    config = config_for(folder, chunking={"max_tokens": 128, "overlap_tokens": 16})
+    builder.build(config)
+    with open_index(config.index_path) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def client(index: Index, **others: Any) -> AsyncIterator[Client]:
+    async with Client(mcp_server({"handbook": index, **others})) as found:
+        yield found
+
+
+async def call(found: Client, tool: str, **arguments: Any) -> Any:
+    """What a tool answers, structured; the same must stand there as text."""
+    result = await found.call_tool(tool, arguments)
+    assert not result.is_error, result.content
+    assert json.loads(result.content[0].text) == result.structured_content
+    return result.structured_content
+
+
+async def refusal(found: Client, tool: str, **arguments: Any) -> str:
+    result = await found.call_tool(tool, arguments)
+    assert result.is_error
+    return str(result.content[0].text)
+
+
+async def test_what_is_offered(index: Index) -> None:
+    async with client(index) as found:
+        tools = {tool.name: tool for tool in (await found.list_tools()).tools}
+        assert tools.keys() == {"search", "read_document", "similar", "index_info"}
+        for tool in tools.values():
+            assert tool.output_schema is not None
+            assert tool.description
+            assert tool.annotations is not None
+            assert tool.annotations.read_only_hint is True
+            assert tool.annotations.destructive_hint is False
+        assert tools["search"].input_schema["required"] == ["query"]
+        templates = (await found.list_resource_templates()).resource_templates
+        assert [one.uri_template for one in templates] == ["document://{index}/{+doc_id}"]
+
+
+async def test_search_gives_the_hits_of_the_index(index: Index) -> None:
+    async with client(index) as found:
+        answer = await call(
+            found, "search", query=QUERY, k=3, filter="lang = 'en'", context=1, one_per_document=True
+        )
+    hits = index.search(QUERY, 3, where="lang = 'en'", context=1, collapse=True)
+    assert (answer["index"], answer["generation"]) == ("handbook", index.manifest.generation)
+    for shown, hit in zip(answer["hits"], hits, strict=True):
+        for name in ("rank", "score", "doc_id", "chunk_id", "text", "before", "after", "source"):
+            assert shown[name] == getattr(hit, name)
+        assert shown["metadata"] == dict(hit.metadata)
+        assert shown["legs"] == {leg: {"score": one.score, "rank": one.rank} for leg, one in hit.legs.items()}
+
+
+async def test_a_document_is_read_on_from_where_a_part_ended(long: Index) -> None:
+    (doc_id,) = {hit.doc_id for hit in long.search("pears", 50)}
+    chunks = long.document(doc_id)
+    assert len(chunks) > 4
+    async with Client(mcp_server({"long": long})) as found:
+        passages: list[Any] = []
+        following: int | None = 0
+        while following is not None:
+            part = await call(found, "read_document", doc_id=doc_id, first=following, passages=2)
+            assert part["total"] == len(chunks)
+            passages += part["passages"]
+            following = part["next"]
+        assert [one["text"] for one in passages] == [chunk.text for chunk in chunks]
+        assert [one["ordinal"] for one in passages] == list(range(len(chunks)))
+        past_the_end = await call(found, "read_document", doc_id=doc_id, first=len(chunks))
+        assert (past_the_end["passages"], past_the_end["next"]) == ([], None)
+
+
+async def test_a_resource_is_the_document_without_its_overlaps(long: Index) -> None:
+    async with Client(mcp_server({"long": long})) as found:
+        (hit,) = (await call(found, "search", query="pears", k=1))["hits"]
+        assert hit["uri"] == uri("long", hit["doc_id"])
+        (content,) = (await found.read_resource(hit["uri"])).contents
+    assert content.mime_type == "text/plain"
+    assert content.text.split() == LONG.split()
+
+
+@pytest.mark.parametrize("doc_id", ["../../etc/passwd", "/etc/passwd", "no such", "a\x00b"])
+async def test_a_resource_that_is_not_there(index: Index, doc_id: str) -> None:
+    async with client(index) as found:
+        with pytest.raises(MCPError) as caught:
+            await found.read_resource(uri("handbook", doc_id))
+        assert str(index.path) not in str(caught.value)
+        with pytest.raises(MCPError, match="there is no index 'other'; there are: handbook"):
+            await found.read_resource(uri("other", "en/bm25.md"))
+
+
+async def test_similar_documents(index: Index) -> None:
+    async with client(index) as found:
+        answer = await call(
+            found, "similar", doc_ids=["en/rollback.md"], unlike_texts=["chunking"], k=3, filter="year > 2019"
+        )
+    examples = Examples(documents=("en/rollback.md",), unlike_texts=("chunking",))
+    expected = index.similar(examples, 3, where="year > 2019")
+    assert [one["chunk_id"] for one in answer["hits"]] == [hit.chunk_id for hit in expected]
+
+
+async def test_indexes_and_their_fields(index: Index, long: Index) -> None:
+    async with client(index, long=long) as found:
+        both = (await call(found, "index_info"))["indexes"]
+        assert [one["name"] for one in both] == ["handbook", "long"]
+        (one,) = (await call(found, "index_info", index="handbook"))["indexes"]
+        assert one == both[0]
+        fields = {field["name"]: field["type"] for field in one["fields"]}
+        assert (fields["lang"], fields["year"], fields["doc_id"]) == ("texts", "whole numbers", "texts")
+        assert (one["documents"], one["legs"]) == (index.manifest.documents, ["dense", "lexical"])
+        other = await call(found, "search", query="pears", index="long")
+        assert other["index"] == "long"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("search", {"query": QUERY, "filter": "lagn = 'ko'"}, "unknown column 'lagn'; did you mean 'lang'"),
+        ("search", {"query": " "}, "the query is empty"),
+        ("search", {"query": QUERY, "index": "other"}, "there is no index 'other'; there are: handbook"),
+        ("search", {"query": QUERY, "k": MOST_HITS + 1}, "less than or equal to 50"),
+        ("search", {"query": QUERY, "mode": "fuzzy"}, "hybrid"),
+        ("search", {"query": "x" * 9000}, "8192"),
+        ("read_document", {"doc_id": "nowhere"}, "index handbook has no document 'nowhere'"),
+        ("similar", {}, "give at least one document or text"),
+        ("similar", {"doc_ids": ["nowhere"]}, "nowhere"),
+    ],
+)
+async def test_what_cannot_be_answered_says_why(
+    index: Index, tool: str, arguments: dict[str, Any], words: str
+) -> None:
+    async with client(index) as found:
+        told = await refusal(found, tool, **arguments)
+    assert words in told
+    assert str(index.path) not in told
+
+
+async def test_what_is_wrong_with_the_server_is_told_in_its_log_alone(
+    index: Index, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise EncoderError(f"{index.path}/model: damaged")
+
+    monkeypatch.setattr(Index, "search", fails)
+    async with client(index) as found:
+        told = await refusal(found, "search", query=QUERY)
+    assert told.endswith("the index could not be searched; the server's log says why")
+    assert f"index handbook: {index.path}/model: damaged" in caplog.text
+
+    def breaks(*_: object, **__: object) -> None:
+        raise RuntimeError(f"{index.path}: a fault of ours")
+
+    monkeypatch.setattr(Index, "search", breaks)
+    async with client(index) as found:
+        assert str(index.path) not in await refusal(found, "search", query=QUERY)
+
+
+async def test_over_http(index: Index) -> None:
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    app = http_app(mcp_server({"handbook": index}))
+    async with app.router.lifespan_context(app):
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport) as http:
+            async with Client(streamable_http_client("http://127.0.0.1:8000/mcp", http_client=http)) as found:
+                answer = await call(found, "search", query=QUERY, k=2)
+            refused = await http.post("http://evil.example/mcp", json={})
+    assert [one["chunk_id"] for one in answer["hits"]] == [hit.chunk_id for hit in index.search(QUERY, 2)]
+    assert refused.status_code == 421
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("process")
+    write_documents(folder / "documents")
+    config = config_for(folder)
+    builder.build(config)
+    return folder / "index"
+
+
+def command(index: Path) -> list[str]:
+    return [sys.executable, "-m", "pipeline", "mcp", "--index", f"docs={index}"]
+
+
+async def test_as_a_process(configured: Path) -> None:
+    program, *arguments = command(configured)
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    parameters = StdioServerParameters(command=program, args=arguments, env=environment, cwd=configured.parent)
+    async with Client(parameters, read_timeout_seconds=120) as found:
+        answer = await call(found, "search", query=QUERY, k=1)
+        (content,) = (await found.read_resource(answer["hits"][0]["uri"])).contents
+    assert answer["index"] == "docs"
+    assert answer["hits"][0]["text"] in content.text
+
+
+def test_standard_output_carries_the_protocol_alone(configured: Path) -> None:
+    """Everything there is JSON-RPC, even though the log says something and a call fails."""
+
+    def message(number: int, method: str, **params: Any) -> str:
+        return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + "\n"
+
+    hello = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "a test", "version": "1"},
+    }
+    asked = (
+        message(1, "initialize", **hello)
+        + '{"jsonrpc": "2.0", "method": "notifications/initialized"}\n'
+        + message(2, "tools/call", name="search", arguments={"query": QUERY})
+        + message(3, "tools/call", name="search", arguments={"query": ""})
+        + message(4, "tools/list")
+    )
+    program, *arguments = command(configured)
+    verbose = [program, *arguments[:2], "--verbose", *arguments[2:]]
+    with subprocess.Popen(
+        verbose, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(asked)
+        process.stdin.flush()
+        answers: dict[int, Any] = {}
+        while len(answers) < 4:
+            one = json.loads(process.stdout.readline())
+            assert one["jsonrpc"] == "2.0"
+            answers[one["id"]] = one
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        assert process.wait(30) == 0
+    assert answers.keys() == {1, 2, 3, 4}
+    assert answers[2]["result"]["structuredContent"]["hits"]
+    assert answers[3]["result"]["isError"] is True
+
+
+def test_an_index_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(command(tmp_path / "nothing"), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no index" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+INSPECTOR = shutil.which("mcp-inspector")
+"""npm i node@22 @modelcontextprotocol/inspector in some folder, and its node_modules/.bin first on PATH."""
+
+
+@pytest.mark.skipif(INSPECTOR is None, reason="mcp-inspector is not on PATH")
+def test_the_inspector_finds_the_same(configured: Path) -> None:
+    def inspected(*arguments: str) -> Any:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(
+            [str(INSPECTOR), "--cli", *command(configured), *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    tools = inspected("--method", "tools/list")["tools"]
+    assert {tool["name"] for tool in tools} == {"search", "read_document", "similar", "index_info"}
+    assert all(tool["annotations"]["readOnlyHint"] is True for tool in tools)
+    asked = ("--tool-arg", f"query={QUERY}", "--tool-arg", "k=2")
+    answer = inspected("--method", "tools/call", "--tool-name", "search", *asked)["structuredContent"]
+    with open_index(configured) as index:
+        assert [one["chunk_id"] for one in answer["hits"]] == [hit.chunk_id for hit in index.search(QUERY, 2)]
+    (content,) = inspected("--method", "resources/read", "--uri", answer["hits"][0]["uri"])["contents"]
+    assert answer["hits"][0]["text"] in content["text"]
