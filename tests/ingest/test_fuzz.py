@@ -66,6 +66,11 @@ def good(suffix: str) -> bytes:
         slides.slides.add_slide(slides.slide_layouts[0]).shapes.title.text = "slide"
         slides.save(sink)
         return sink.getvalue()
+    if suffix in (".zip", ".tar", ".tgz", ".gz", ".zst"):
+        from tests.ingest import test_archives as archives
+
+        pack = archives.PACKERS.get(f"a{suffix}", lambda files: archives.zstd(files["a.md"]))
+        return pack({"a.md": b"# Words\n\nText."})
     table = pa.table({"id": ["a", "b"], "text": ["one", "둘"], "at": [date(2024, 1, 2)] * 2, "n": [{"x": [1]}] * 2})
     return {
         ".jsonl": '{"id": "a", "text": "one", "n": {"x": [1.5]}}\n{"id": "b", "text": "둘"}\n'.encode(),

@@ -21,7 +21,7 @@ from pipeline.ingest.formats.fields import first_line
 from pipeline.ingest.formats.inside.members import Allowance, Members, copy_bounded, is_read, readable_name
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Found
-from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.sources import SourceFile, entry_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,9 @@ def read_archive(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """The documents of the files in an archive, in the archive's order. Raises `UnreadableError`."""
     name = file.location.lower() if file.suffix else ""
     with open_regular(file.path) as packed:
-        members = Members(file, settings)
+        inner = file.name.rpartition("/")[2].rpartition(".")[0]
         allowance = Allowance.of(os.fstat(packed.fileno()).st_size, settings)
+        members = Members(file, settings, allowance, entry_suffix(inner))
         try:
             if name.endswith(".zip"):
                 yield from _zip(packed, members, allowance)
@@ -46,10 +47,9 @@ def read_archive(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
             elif name.endswith(_PACKED_TAR):
                 yield from _tar(_unpacked(packed, name), members, allowance)
             else:
-                inner = file.name.rpartition("/")[2].rpartition(".")[0]
                 if not is_read(inner):
                     raise UnreadableError(f"holds {inner or 'a file without a name'}, for which there is no reader")
-                yield from members.read(inner, partial(copy_bounded, _unpacked(packed, name), allowance=allowance))
+                yield from members.read("", partial(copy_bounded, _unpacked(packed, name), allowance=allowance))
         except _BROKEN as error:
             raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
         except OSError as error:

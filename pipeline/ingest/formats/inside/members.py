@@ -25,22 +25,25 @@ RATIO = 200
 FREE_BYTES = 100_000_000
 """… unless it is no more than this in all."""
 BLOCK = 1 << 20
-
-_depth = 0
+INSIDE = "!"
+"""Stands between the name of a file and that of a file in it."""
 
 
 @dataclass(slots=True)
 class Allowance:
-    """What the members of one file may unpack to, all together."""
+    """What the files in one file may unpack to, all together and with what is in them in turn."""
 
     most: int
     taken: int = 0
+    outer: Allowance | None = None
+    depth: int = 1
 
     @classmethod
     def of(cls, packed: int, settings: IngestSettings) -> Allowance:
-        """For a file of so many packed bytes."""
+        """For a file of so many packed bytes, on the account of the one that it is in."""
         ratio = max(FREE_BYTES, packed * RATIO)
-        return cls(min(ratio, int(settings.max_archive_mb * 1e6)))
+        most = min(ratio, int(settings.max_archive_mb * 1e6))
+        return cls(most, outer=_within, depth=_within.depth + 1 if _within else 1)
 
     def take(self, size: int) -> None:
         """Raises `UnreadableError` if there is no more."""
@@ -50,14 +53,24 @@ class Allowance:
                 f"would unpack to more than {self.most / 1e6:.0f} MB (ingest.max_archive_mb, and {RATIO} times the "
                 "packed size); unpack it yourself if it is sound"
             )
+        if self.outer is not None:
+            self.outer.take(size)
+
+
+_within: Allowance | None = None
+"""That of the file which is being read: what is in it counts as well."""
+
+
+class PlacedError(UnreadableError):
+    """A reason that names the member and the line in it."""
 
 
 class Members:
     """The documents of the files inside a file, numbered from 1 in the order in which they are found."""
 
-    def __init__(self, outer: SourceFile, settings: IngestSettings, suffix: str = "") -> None:
+    def __init__(self, outer: SourceFile, settings: IngestSettings, allowance: Allowance, suffix: str = "") -> None:
         """`suffix`: that of a member without a name, which stands for the file itself."""
-        self._suffix = suffix
+        self._allowance, self._suffix = allowance, suffix
         self._outer, self._settings = outer, settings
         self._number = 0
         self._guard = Guard(None)
@@ -71,14 +84,14 @@ class Members:
     ) -> Iterator[Found]:
         """The documents of one member. `copy` writes its bytes; `metadata` is added to that of each document.
 
-        What goes wrong with it is its own rejection. What `copy` raises is so if it is `damage`; else nothing behind
-        the member can be read.
+        What goes wrong with it is its own rejection, what `copy` raises if it is `damage`; else nothing behind the
+        member can be read.
         """
-        global _depth
-        if _depth >= DEEPEST:
+        global _within
+        if self._allowance.depth > DEEPEST:
             yield self.refuse(member, f"more than {DEEPEST} files inside of each other are not read")
             return
-        _depth += 1
+        _within = self._allowance
         try:
             with tempfile.TemporaryDirectory(prefix="hybrid-pipeline-") as folder:
                 path = Path(folder) / f"member{entry_suffix(member) or self._suffix}"
@@ -90,16 +103,16 @@ class Members:
                     return
                 yield from self._documents(member, path, metadata or {})
         finally:
-            _depth -= 1
+            _within = self._allowance.outer
 
     def refuse(self, member: str, reason: str) -> Found:
         """A member that is not read."""
         self._number += 1
-        return refused(self._number, UnreadableError(f"{member}: {reason}" if member else reason))
+        return refused(self._number, PlacedError(f"{member}: {reason}" if member else reason))
 
     def _documents(self, member: str, path: Path, metadata: Mapping[str, MetadataValue]) -> Iterator[Found]:
         outer = self._outer
-        name, label = (f"{name}/{member}" if member else name for name in (outer.name, outer.label))
+        name, label = (f"{name}{INSIDE}{member}" if member else name for name in (outer.name, outer.label))
         found = read_file(SourceFile(os.fspath(path), name, label, outer.source), self._settings)
         is_empty = True
         while True:
@@ -122,11 +135,13 @@ class Members:
 
         def build() -> Document:
             try:
-                document = self._guard.run(lambda: f"{self._outer.label}/{place}", found.build)
+                document = self._guard.run(lambda: f"{self._outer.label}{INSIDE}{place}", found.build)
+            except PlacedError as error:
+                raise PlacedError(f"{member}: {error}" if member else str(error)) from error
             except UnreadableError as error:
-                raise UnreadableError(f"{before}{error}") from error
+                raise PlacedError(f"{before}{error}") from error
             if not document.text.strip():
-                raise UnreadableError(f"{before}empty")
+                raise PlacedError(f"{before}empty")
             return replace(document, metadata={**metadata, **document.metadata}) if metadata else document
 
         return build
