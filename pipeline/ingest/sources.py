@@ -19,10 +19,11 @@ from pipeline.errors import ConfigError, SourceError
 logger = logging.getLogger(__name__)
 
 CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
-DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".html", ".htm", ".epub"})
+DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".epub"})
+HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".zst"})
-SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES)
+SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.ingest.formats.columnar import read_parquet
+from pipeline.ingest.formats.html.reader import read_html
 from pipeline.ingest.formats.hwp.reader import read_hangul
 from pipeline.ingest.formats.inside.archives import read_archive
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
@@ -14,7 +15,7 @@ from pipeline.ingest.formats.registry import register_reader as register_reader
 from pipeline.ingest.formats.registry import unregister_reader as unregister_reader
 from pipeline.ingest.formats.sheets import read_xlsx
 from pipeline.ingest.formats.text_files import read_markdown, read_text
-from pipeline.ingest.sources import ARCHIVE_SUFFIXES, DOCS_SUFFIXES, HWP_SUFFIXES
+from pipeline.ingest.sources import ARCHIVE_SUFFIXES, DOCS_SUFFIXES, HTML_SUFFIXES, HWP_SUFFIXES
 
 READERS.update(
     {
@@ -26,6 +27,7 @@ READERS.update(
         ".tsv": read_csv,
         ".parquet": read_parquet,
         **dict.fromkeys(DOCS_SUFFIXES, read_office),
+        **dict.fromkeys(HTML_SUFFIXES, read_html),
         ".pdf": read_pdf,
         ".xlsx": read_xlsx,
         **dict.fromkeys(HWP_SUFFIXES, read_hangul),
@@ -33,5 +35,5 @@ READERS.update(
     }
 )
 
-FOREIGN = DOCS_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES | {".parquet"}
+FOREIGN = DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""

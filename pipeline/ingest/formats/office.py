@@ -1,4 +1,4 @@
-"""DOCX, PPTX, HTML and EPUB → Markdown, by markitdown (the extra `docs`), imported only when needed.
+"""DOCX, PPTX and EPUB → Markdown, by markitdown (the extra `docs`), imported only when needed.
 
 The converter is chosen by suffix. markitdown's own guessing would turn a broken file into a page of its raw bytes.
 """
@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.formats.decoding import UnreadableError, decode, normalise_newlines
+from pipeline.ingest.formats.decoding import UnreadableError, normalise_newlines
 from pipeline.ingest.formats.fields import first_line, refuse_oversize
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.properties import property_title
@@ -24,7 +24,6 @@ from pipeline.records import Document, MetadataValue
 
 INSTALL_DOCS = "pip install 'hybrid-pipeline[docs]'"
 ZIPPED = frozenset({".docx", ".pptx", ".epub"})
-HTML = frozenset({".html", ".htm"})
 TITLED = frozenset({".docx", ".pptx"})
 """Formats whose converter leaves the title among the document's properties."""
 EXPANSION = 20
@@ -45,8 +44,6 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
     known: dict[str, Any] = {
         ".docx": converters.DocxConverter,
         ".pptx": converters.PptxConverter,
-        ".html": converters.HtmlConverter,
-        ".htm": converters.HtmlConverter,
         ".epub": converters.EpubConverter,
     }
     data = read_bytes(file.path, settings)
@@ -54,8 +51,6 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError("empty")
     if file.suffix in ZIPPED:
         refuse_zip_bomb(data, file.suffix, max_bytes(settings) * EXPANSION)
-    if file.suffix in HTML:
-        data = decode(data, settings.encodings).encode()
     info = StreamInfo(extension=file.suffix, filename=file.path.name, charset="utf-8")
     try:
         with warnings.catch_warnings():

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from pipeline.serve.schemas.search import HighlightAnswer
 
 MARKDOWN = frozenset(
-    (".md", ".markdown", ".pdf", ".xlsx", ".docx", ".pptx", ".html", ".htm", ".epub", ".hwp", ".hwpx")
+    (".md", ".markdown", ".pdf", ".xlsx", ".docx", ".pptx", ".html", ".htm", ".xhtml", ".epub", ".hwp", ".hwpx")
 )
 """Files whose text the index has as Markdown."""
 _SIGNS = re.compile(
