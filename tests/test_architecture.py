@@ -57,6 +57,7 @@ ROOMS = {
     "matplotlib": {"evaluate/plot.py"},
     "pypdfium2": {"ingest/formats/pdf"},
     "olefile": {"ingest/formats/hwp"},
+    "oxmsg": {"ingest/formats/mail/outlook.py"},
     "pickle": set(),
 }
 

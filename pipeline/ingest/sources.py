@@ -22,8 +22,9 @@ CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv",
 DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".epub"})
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
+MAIL_SUFFIXES = frozenset({".eml", ".mbox", ".msg"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".zst"})
-SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES)
+SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES | MAIL_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"

@@ -71,6 +71,11 @@ def good(suffix: str) -> bytes:
 
         pack = archives.PACKERS.get(f"a{suffix}", lambda files: archives.zstd(files["a.md"]))
         return pack({"a.md": b"# Words\n\nText."})
+    if suffix in (".eml", ".mbox", ".msg"):
+        from tests.ingest import mails
+
+        data = bytes(mails.message())
+        return mails.outlook() if suffix == ".msg" else b"From a Mon\n" * (suffix == ".mbox") + data
     table = pa.table({"id": ["a", "b"], "text": ["one", "둘"], "at": [date(2024, 1, 2)] * 2, "n": [{"x": [1]}] * 2})
     return {
         ".jsonl": '{"id": "a", "text": "one", "n": {"x": [1.5]}}\n{"id": "b", "text": "둘"}\n'.encode(),

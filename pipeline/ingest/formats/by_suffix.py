@@ -7,6 +7,7 @@ from pipeline.ingest.formats.html.reader import read_html
 from pipeline.ingest.formats.hwp.reader import read_hangul
 from pipeline.ingest.formats.inside.archives import read_archive
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
+from pipeline.ingest.formats.mail.reader import read_mail, read_mbox
 from pipeline.ingest.formats.office import read_office
 from pipeline.ingest.formats.pdf.reader import read_pdf
 from pipeline.ingest.formats.registry import READERS as READERS
@@ -15,7 +16,7 @@ from pipeline.ingest.formats.registry import register_reader as register_reader
 from pipeline.ingest.formats.registry import unregister_reader as unregister_reader
 from pipeline.ingest.formats.sheets import read_xlsx
 from pipeline.ingest.formats.text_files import read_markdown, read_text
-from pipeline.ingest.sources import ARCHIVE_SUFFIXES, DOCS_SUFFIXES, HTML_SUFFIXES, HWP_SUFFIXES
+from pipeline.ingest.sources import ARCHIVE_SUFFIXES, DOCS_SUFFIXES, HTML_SUFFIXES, HWP_SUFFIXES, MAIL_SUFFIXES
 
 READERS.update(
     {
@@ -32,8 +33,11 @@ READERS.update(
         ".xlsx": read_xlsx,
         **dict.fromkeys(HWP_SUFFIXES, read_hangul),
         **dict.fromkeys(ARCHIVE_SUFFIXES, read_archive),
+        ".eml": read_mail,
+        ".msg": read_mail,
+        ".mbox": read_mbox,
     }
 )
 
-FOREIGN = DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES | {".parquet"}
+FOREIGN = DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES | MAIL_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""

@@ -8,7 +8,23 @@ from pathlib import PurePath
 from pipeline.serve.schemas.search import HighlightAnswer
 
 MARKDOWN = frozenset(
-    (".md", ".markdown", ".pdf", ".xlsx", ".docx", ".pptx", ".html", ".htm", ".xhtml", ".epub", ".hwp", ".hwpx")
+    (
+        ".md",
+        ".markdown",
+        ".pdf",
+        ".xlsx",
+        ".docx",
+        ".pptx",
+        ".html",
+        ".htm",
+        ".xhtml",
+        ".epub",
+        ".hwp",
+        ".hwpx",
+        ".eml",
+        ".mbox",
+        ".msg",
+    )
 )
 """Files whose text the index has as Markdown."""
 _SIGNS = re.compile(
