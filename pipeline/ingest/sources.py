@@ -19,12 +19,23 @@ from pipeline.errors import ConfigError, SourceError
 logger = logging.getLogger(__name__)
 
 CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
-DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".epub"})
+DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx"})
+BOOK_SUFFIXES = frozenset({".epub", ".odt"})
+MARKUP_SUFFIXES = frozenset({".rst", ".adoc", ".asciidoc", ".tex", ".rtf", ".ipynb", ".srt"})
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
 MAIL_SUFFIXES = frozenset({".eml", ".mbox", ".msg"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".zst"})
-SUFFIXES = set(CORE_SUFFIXES | DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES | MAIL_SUFFIXES)
+FOREIGN_SUFFIXES = (
+    DOCS_SUFFIXES
+    | BOOK_SUFFIXES
+    | MARKUP_SUFFIXES
+    | HTML_SUFFIXES
+    | HWP_SUFFIXES
+    | ARCHIVE_SUFFIXES
+    | MAIL_SUFFIXES
+)
+SUFFIXES = set(CORE_SUFFIXES | FOREIGN_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"

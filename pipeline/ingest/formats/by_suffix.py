@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pipeline.ingest.formats.books.reader import read_book
 from pipeline.ingest.formats.columnar import read_parquet
 from pipeline.ingest.formats.html.reader import read_html
 from pipeline.ingest.formats.hwp.reader import read_hangul
 from pipeline.ingest.formats.inside.archives import read_archive
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
 from pipeline.ingest.formats.mail.reader import read_mail, read_mbox
+from pipeline.ingest.formats.markups.reader import read_markup
 from pipeline.ingest.formats.office import read_office
 from pipeline.ingest.formats.pdf.reader import read_pdf
 from pipeline.ingest.formats.registry import READERS as READERS
@@ -16,7 +18,15 @@ from pipeline.ingest.formats.registry import register_reader as register_reader
 from pipeline.ingest.formats.registry import unregister_reader as unregister_reader
 from pipeline.ingest.formats.sheets import read_xlsx
 from pipeline.ingest.formats.text_files import read_markdown, read_text
-from pipeline.ingest.sources import ARCHIVE_SUFFIXES, DOCS_SUFFIXES, HTML_SUFFIXES, HWP_SUFFIXES, MAIL_SUFFIXES
+from pipeline.ingest.sources import (
+    ARCHIVE_SUFFIXES,
+    BOOK_SUFFIXES,
+    DOCS_SUFFIXES,
+    FOREIGN_SUFFIXES,
+    HTML_SUFFIXES,
+    HWP_SUFFIXES,
+    MARKUP_SUFFIXES,
+)
 
 READERS.update(
     {
@@ -32,6 +42,8 @@ READERS.update(
         ".pdf": read_pdf,
         ".xlsx": read_xlsx,
         **dict.fromkeys(HWP_SUFFIXES, read_hangul),
+        **dict.fromkeys(BOOK_SUFFIXES, read_book),
+        **dict.fromkeys(MARKUP_SUFFIXES, read_markup),
         **dict.fromkeys(ARCHIVE_SUFFIXES, read_archive),
         ".eml": read_mail,
         ".msg": read_mail,
@@ -39,5 +51,5 @@ READERS.update(
     }
 )
 
-FOREIGN = DOCS_SUFFIXES | HTML_SUFFIXES | HWP_SUFFIXES | ARCHIVE_SUFFIXES | MAIL_SUFFIXES | {".parquet"}
+FOREIGN = FOREIGN_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""

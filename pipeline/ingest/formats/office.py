@@ -1,4 +1,4 @@
-"""DOCX, PPTX and EPUB → Markdown, by markitdown (the extra `docs`), imported only when needed.
+"""DOCX and PPTX → Markdown, by markitdown (the extra `docs`), imported only when needed.
 
 The converter is chosen by suffix. markitdown's own guessing would turn a broken file into a page of its raw bytes.
 """
@@ -23,7 +23,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue
 
 INSTALL_DOCS = "pip install 'hybrid-pipeline[docs]'"
-ZIPPED = frozenset({".docx", ".pptx", ".epub"})
+ZIPPED = frozenset({".docx", ".pptx"})
 TITLED = frozenset({".docx", ".pptx"})
 """Formats whose converter leaves the title among the document's properties."""
 EXPANSION = 20
@@ -44,7 +44,6 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
     known: dict[str, Any] = {
         ".docx": converters.DocxConverter,
         ".pptx": converters.PptxConverter,
-        ".epub": converters.EpubConverter,
     }
     data = read_bytes(file.path, settings)
     if not data:
@@ -61,7 +60,7 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
     except (MemoryError, RecursionError):
         raise
-    except Exception as error:  # the border: four parsers, each with its own errors
+    except Exception as error:  # the border: two parsers, each with its own errors
         raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
     text = normalise_newlines(text.encode("utf-8", "replace").decode("utf-8"))
     refuse_oversize(text, max_bytes(settings))
