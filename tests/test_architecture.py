@@ -58,6 +58,7 @@ ROOMS = {
     "pypdfium2": {"ingest/formats/pdf"},
     "olefile": {"ingest/formats/hwp"},
     "oxmsg": {"ingest/formats/mail/outlook.py"},
+    "tree_sitter": {"ingest/formats/code/grammars.py"},
     "pickle": set(),
 }
 

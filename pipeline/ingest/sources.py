@@ -25,15 +25,17 @@ MARKUP_SUFFIXES = frozenset({".rst", ".adoc", ".asciidoc", ".tex", ".rtf", ".ipy
 HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
 MAIL_SUFFIXES = frozenset({".eml", ".mbox", ".msg"})
+CODE_SUFFIXES = frozenset({".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".cpp"})
 ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".zst"})
-FOREIGN_SUFFIXES = (
-    DOCS_SUFFIXES
-    | BOOK_SUFFIXES
-    | MARKUP_SUFFIXES
-    | HTML_SUFFIXES
-    | HWP_SUFFIXES
-    | ARCHIVE_SUFFIXES
-    | MAIL_SUFFIXES
+FOREIGN_SUFFIXES = frozenset().union(
+    DOCS_SUFFIXES,
+    BOOK_SUFFIXES,
+    MARKUP_SUFFIXES,
+    HTML_SUFFIXES,
+    HWP_SUFFIXES,
+    ARCHIVE_SUFFIXES,
+    MAIL_SUFFIXES,
+    CODE_SUFFIXES,
 )
 SUFFIXES = set(CORE_SUFFIXES | FOREIGN_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.ingest.formats.books.reader import read_book
+from pipeline.ingest.formats.code.reader import read_code
 from pipeline.ingest.formats.columnar import read_parquet
 from pipeline.ingest.formats.html.reader import read_html
 from pipeline.ingest.formats.hwp.reader import read_hangul
@@ -21,6 +22,7 @@ from pipeline.ingest.formats.text_files import read_markdown, read_text
 from pipeline.ingest.sources import (
     ARCHIVE_SUFFIXES,
     BOOK_SUFFIXES,
+    CODE_SUFFIXES,
     DOCS_SUFFIXES,
     FOREIGN_SUFFIXES,
     HTML_SUFFIXES,
@@ -44,6 +46,7 @@ READERS.update(
         **dict.fromkeys(HWP_SUFFIXES, read_hangul),
         **dict.fromkeys(BOOK_SUFFIXES, read_book),
         **dict.fromkeys(MARKUP_SUFFIXES, read_markup),
+        **dict.fromkeys(CODE_SUFFIXES, read_code),
         **dict.fromkeys(ARCHIVE_SUFFIXES, read_archive),
         ".eml": read_mail,
         ".msg": read_mail,

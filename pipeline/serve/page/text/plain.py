@@ -10,7 +10,7 @@ from pipeline.serve.schemas.search import HighlightAnswer
 _WRITTEN = """
 .md .markdown
 .pdf .xlsx .docx .pptx .html .htm .xhtml .epub .odt .hwp .hwpx .eml .mbox .msg .rst .adoc .asciidoc .tex
-.rtf .ipynb
+.rtf .ipynb .py .js .ts .java .go .rs .c .cpp
 """
 MARKDOWN = frozenset(_WRITTEN.split())
 """Files whose text the index has as Markdown."""
