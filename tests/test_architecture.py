@@ -60,6 +60,8 @@ ROOMS = {
     "pypdfium2": {"ingest/formats/pdf"},
     "olefile": {"ingest/formats/hwp"},
     "ray": {"job/cluster/on_ray.py"},
+    "oxmsg": {"ingest/formats/mail/outlook.py"},
+    "tree_sitter": {"ingest/formats/code/grammars.py"},
     "pickle": set(),
 }
 

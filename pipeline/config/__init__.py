@@ -100,12 +100,16 @@ class IngestSettings(Settings):
     """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected.
 
     `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
-    may take that parses PDF and the like; 0 or none: no limit.
+    may take that parses PDF and the like; 0 or none: no limit. `max_archive_mb`: what an archive may unpack to.
+    `html`: a page's main content is read, or all of it. `mail_quotes`: what a message repeats of another.
     """
 
     max_document_mb: float = Field(default=32.0, gt=0)
     document_seconds: float | None = Field(default=300.0, ge=0, le=1e8)
     parser_memory_mb: float | None = Field(default=4096.0, ge=0)
+    max_archive_mb: float = Field(default=8192.0, gt=0)
+    html: Literal["main", "all"] = "main"
+    mail_quotes: Literal["drop", "keep"] = "drop"
     encodings: list[str] = Field(default=[])
 
     @model_validator(mode="after")

@@ -55,7 +55,8 @@ class Bm25Settings(Settings):
     `languages`: ISO 639 codes of the languages whose words are stemmed, one for each script; `auto`: those that the
     collection is mostly in, found by the first build. `stemmer`: a Snowball algorithm for Latin script in place of
     its language's, or none. `korean`: words in Hangul give their stems, found by rules, or all syllable bigrams, or
-    morphemes (the extra `korean`). An index goes on with what it was built with, unless it is set here.
+    morphemes (the extra `korean`). `identifiers`: whether `parse_json` and `readFile` are found by their parts,
+    too. An index goes on with what it was built with, unless it is set here.
     """
 
     k1: float = Field(default=1.2, ge=0)
@@ -63,6 +64,7 @@ class Bm25Settings(Settings):
     languages: Literal["auto"] | list[str] = "auto"
     stemmer: str | None = "auto"
     korean: Literal["stems", "bigrams", "morphemes"] = "stems"
+    identifiers: Literal["parts", "whole"] = "parts"
 
 
 class EncoderSettings(Settings):

@@ -21,9 +21,25 @@ logger = logging.getLogger(__name__)
 
 CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
 ARROW_SUFFIXES = frozenset({".arrow", ".feather"})
-DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".html", ".htm", ".epub"})
+DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx"})
+BOOK_SUFFIXES = frozenset({".epub", ".odt"})
+MARKUP_SUFFIXES = frozenset({".rst", ".adoc", ".asciidoc", ".tex", ".rtf", ".ipynb", ".srt"})
+HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
-SUFFIXES = set(CORE_SUFFIXES | ARROW_SUFFIXES | DOCS_SUFFIXES | HWP_SUFFIXES)
+MAIL_SUFFIXES = frozenset({".eml", ".mbox", ".msg"})
+CODE_SUFFIXES = frozenset({".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".cpp"})
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".zst"})
+FOREIGN_SUFFIXES = frozenset().union(
+    DOCS_SUFFIXES,
+    BOOK_SUFFIXES,
+    MARKUP_SUFFIXES,
+    HTML_SUFFIXES,
+    HWP_SUFFIXES,
+    ARCHIVE_SUFFIXES,
+    MAIL_SUFFIXES,
+    CODE_SUFFIXES,
+)
+SUFFIXES = set(CORE_SUFFIXES | ARROW_SUFFIXES | FOREIGN_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"

@@ -63,12 +63,15 @@ class Injected:
         found = as_recorded(config.encoder, manifest.fingerprints)
         if found.model != config.encoder.model:
             log.warning("%s", goes_on(config.index_path, found.model))
-        if found.bm25.korean != config.encoder.bm25.korean:
-            log.info(
-                "encoder.bm25.korean: %s, as the index was built; `pipeline build --full` makes it %s",
-                found.bm25.korean,
-                config.encoder.bm25.korean,
-            )
+        for name in ("korean", "identifiers"):
+            recorded, wanted = getattr(found.bm25, name), getattr(config.encoder.bm25, name)
+            if recorded != wanted:
+                log.info(
+                    "encoder.bm25.%s: %s, as the index was built; `pipeline build --full` makes it %s",
+                    name,
+                    recorded,
+                    wanted,
+                )
         return _with_encoder(config, found)
 
     def as_recorded(self, config: Config, fingerprints: Mapping[str, Mapping[str, str]]) -> Config:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -134,7 +136,7 @@ def test_in_another_thread_documents_are_read_without_a_limit(read: Read, tmp_pa
 
 
 MARKITDOWN = """
-import os, time
+import os, time, zipfile
 class MissingDependencyException(Exception): ...
 class StreamInfo:
     def __init__(self, **names): ...
@@ -142,7 +144,7 @@ class Result:
     def __init__(self, markdown): self.markdown, self.title = markdown, None
 class PdfConverter:
     def convert(self, stream, info):
-        data = stream.read()
+        data = zipfile.ZipFile(stream).read("order")
         if data == b"sleeps": print("asleep", flush=True); time.sleep(3600)
         if data == b"holds on in C": sum(range(10**12))
         if data == b"crashes": os.abort()
@@ -154,6 +156,14 @@ class PdfConverter:
 class converters:
     PdfConverter = DocxConverter = PptxConverter = XlsxConverter = HtmlConverter = EpubConverter = PdfConverter
 """
+
+
+def order(text: str) -> bytes:
+    """A file that tells the stand-in what to do."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        archive.writestr("order", text)
+    return sink.getvalue()
 
 
 @pytest.fixture
@@ -174,18 +184,18 @@ def test_a_parser_that_does_not_end_or_dies_costs_its_document(
         "crashes": "the process that parsed it was killed by Aborted",
         "leaves": "the process that parsed it ended with exit code 7",
         "exits": "the process that parsed it ended with exit code 5",
-        "raises": "broken .html file: odd",
+        "raises": "broken .docx file: odd",
     }
     for name in cases:
-        (tmp_path / f"src/b {name}.html").write_text(name)
+        (tmp_path / f"src/b {name}.docx").write_bytes(order(name))
     for name in ("a", "c", "d"):
-        (tmp_path / f"src/{name}.html").write_text("prints")
+        (tmp_path / f"src/{name}.docx").write_bytes(order("prints"))
     documents, rejections = read({"document_seconds": 0.5})
-    assert [document.doc_id for document in documents] == ["a.html", "c.html", "d.html"]
+    assert [document.doc_id for document in documents] == ["a.docx", "c.docx", "d.docx"]
     assert len({document.text for document in documents[1:]}) == 1, "one process for many documents"
     assert str(os.getpid()) not in documents[0].text
     found = {
-        rejection.source.removeprefix("src/b ").removesuffix(".html"): rejection.reason for rejection in rejections
+        rejection.source.removeprefix("src/b ").removesuffix(".docx"): rejection.reason for rejection in rejections
     }
     assert found.keys() == cases.keys()
     for name, reason in cases.items():
@@ -196,9 +206,9 @@ def test_a_parser_that_does_not_end_or_dies_costs_its_document(
 @pytest.mark.usefixtures("stand_in")
 def test_no_process_is_left_behind(tmp_path: Path) -> None:
     settings = parse_config({}).ingest
-    path = tmp_path / "a.html"
-    path.write_text("words")
-    file = SourceFile(str(path), "a.html", "a.html", parse_config({"sources": [{"path": "x"}]}).sources[0])
+    path = tmp_path / "a.docx"
+    path.write_bytes(order("words"))
+    file = SourceFile(str(path), "a.docx", "a.docx", parse_config({"sources": [{"path": "x"}]}).sources[0])
     with parser_process.ParserProcess(settings) as parser:
         (found,) = parser.read(file)
         number = int(found.build().text.split()[-1])
@@ -211,7 +221,7 @@ def test_no_process_is_left_behind(tmp_path: Path) -> None:
 def test_one_whose_builder_is_killed_ends_at_once(tmp_path: Path) -> None:
     """Standard error, which both have, ends when both are gone."""
     (tmp_path / "src").mkdir()
-    (tmp_path / "src/a.html").write_text("sleeps")
+    (tmp_path / "src/a.docx").write_bytes(order("sleeps"))
     script = (
         "import sys; from pathlib import Path; from pipeline.config import parse_config\n"
         "from pipeline.ingest.readers import discover, read_documents\n"

@@ -66,6 +66,16 @@ def good(suffix: str) -> bytes:
         slides.slides.add_slide(slides.slide_layouts[0]).shapes.title.text = "slide"
         slides.save(sink)
         return sink.getvalue()
+    if suffix in (".zip", ".tar", ".tgz", ".gz", ".zst"):
+        from tests.ingest import test_archives as archives
+
+        pack = archives.PACKERS.get(f"a{suffix}", lambda files: archives.zstd(files["a.md"]))
+        return pack({"a.md": b"# Words\n\nText."})
+    if suffix in (".eml", ".mbox", ".msg"):
+        from tests.ingest import mails
+
+        data = bytes(mails.message())
+        return mails.outlook() if suffix == ".msg" else b"From a Mon\n" * (suffix == ".mbox") + data
     table = pa.table({"id": ["a", "b"], "text": ["one", "둘"], "at": [date(2024, 1, 2)] * 2, "n": [{"x": [1]}] * 2})
     return {
         ".jsonl": '{"id": "a", "text": "one", "n": {"x": [1.5]}}\n{"id": "b", "text": "둘"}\n'.encode(),
@@ -74,6 +84,12 @@ def good(suffix: str) -> bytes:
         ".parquet": parquet(table),
         ".html": b"<html><title>T</title><body><h1>H</h1><table><tr><td>1</table><p>words</body></html>",
         ".htm": b"<p>words",
+        ".rst": b"Title\n=====\n\n:x:`y` text::\n\n  code\n\n.. note:: n\n",
+        ".adoc": b"= Title\n\n----\ncode\n----\n|===\n|a |b\n|===\n",
+        ".tex": b"\\section{A \\b{c}} $x$ \\begin{verbatim}\n%\n\\end{verbatim} \\'e",
+        ".rtf": rb"{\rtf1\ansi{\fonttbl{\f0 A;}}\u44060? \'e9\par \trowd a\cell\row}",
+        ".ipynb": b'{"cells": [{"cell_type": "code", "source": ["x"], "outputs": [{"text": "y"}]}]}',
+        ".srt": b"1\n00:00:01,000 --> 00:00:02,000\nwords\n\n2\n00:00:03,000 --> 00:00:04,000\nmore\n",
     }.get(suffix, "---\ntitle: T\nat: 2024-01-02\nn: [1, {x: 0x1F}]\n---\n# 머리말\n\nText.\n".encode())
 
 

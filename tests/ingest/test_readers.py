@@ -222,9 +222,9 @@ def test_without_the_extra_each_office_file_says_how_to_install_it(
     for library in ("markitdown", "pypdfium2"):
         (tmp_path / f"absent/{library}.py").write_text("raise ImportError('as if it was not installed')\n")
     monkeypatch.syspath_prepend(tmp_path / "absent")
-    for name in ("a.pdf", "b.docx", "c.HTML"):
+    for name in ("a.pdf", "b.docx", "c.PPTX"):
         (tmp_path / "src" / name).write_bytes(b"x")
     docs, rejections = read()
     assert docs == []
-    assert [r.file for r in rejections] == ["src/a.pdf", "src/b.docx", "src/c.HTML"]
+    assert [r.file for r in rejections] == ["src/a.pdf", "src/b.docx", "src/c.PPTX"]
     assert all("pip install 'hybrid-pipeline[docs]'" in r.reason for r in rejections)

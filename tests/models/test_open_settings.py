@@ -20,6 +20,7 @@ from pipeline.records import Fingerprint
 from tests.support.collection import config_for, write_documents
 
 LEXICAL = {"kind": "bm25", "analyzer": "1", "stemmer": "english", "hash": "xxh3_64"}
+NOW = {**LEXICAL, "identifiers": "parts"}
 
 
 def configured(folder: Path, **bm25: Any) -> Config:
@@ -35,7 +36,9 @@ def test_what_was_set_stays_and_the_rest_is_recorded() -> None:
     assert as_recorded(settings, {"lexical": LEXICAL}).bm25.korean == "bigrams"
     assert as_recorded(settings, {"lexical": {**LEXICAL, "korean": "stems 1"}}).bm25.korean == "stems"
     assert as_recorded(settings, {"lexical": {**LEXICAL, "korean": "kiwipiepy 0.24"}}).bm25.korean == "morphemes"
-    chosen = EncoderSettings(bm25=Bm25Settings(korean="stems", k1=0.9, languages=["de", "ru"]))
+    assert as_recorded(settings, {"lexical": LEXICAL}).bm25.identifiers == "whole"
+    assert as_recorded(settings, {"lexical": NOW}).bm25.identifiers == "parts"
+    chosen = EncoderSettings(bm25=Bm25Settings(korean="stems", k1=0.9, languages=["de", "ru"], identifiers="parts"))
     assert as_recorded(chosen, {"lexical": LEXICAL}) == chosen
     assert as_recorded(EncoderSettings(bm25=Bm25Settings(stemmer=None)), {"lexical": LEXICAL}).bm25.stemmer is None
     for other in ({}, {"dense": {"kind": "transformer"}}, {"lexical": {"kind": "bge-m3"}}):
@@ -71,7 +74,7 @@ def test_an_index_of_bigrams_goes_on_until_a_full_build(tmp_path: Path, caplog: 
     with caplog.at_level(logging.INFO):
         assert builder.build(config).encoded_chunks == 1
     assert "korean: bigrams, as the index was built; `pipeline build --full` makes it stems" in caplog.text
-    assert recorded(config) == LEXICAL
+    assert recorded(config) == NOW
     with open_index(config.index_path) as index:
         assert index.search("색인을", 1)[0].doc_id == "ko/new.md"
     with open_index(config.index_path, encoder=config.encoder) as index:
@@ -79,7 +82,7 @@ def test_an_index_of_bigrams_goes_on_until_a_full_build(tmp_path: Path, caplog: 
     with pytest.raises(IncompatibleIndexError, match=r"lexical korean: \(absent\) → 'stems 1'.*--full"):
         builder.build(configured(tmp_path, korean="stems"))
     builder.build(config, full=True)
-    assert recorded(config) == {**LEXICAL, "korean": "stems 1"}
+    assert recorded(config) == {**NOW, "korean": "stems 1"}
     with open_index(config.index_path) as index:
         assert index.search("만들어서", 1)[0].doc_id == "ko/new.md"
 
@@ -91,7 +94,7 @@ def test_ingest_encode_and_publish_follow_too(tmp_path: Path) -> None:
     write_documents(documents, {"ko/new.md": "# 새 문서\n\n색인을 다시 만들었습니다."})
     builder.ingest(config)
     builder.encode(config)
-    assert recorded(config) == LEXICAL
+    assert recorded(config) == NOW
     builder.ingest(config, full=True)
     builder.encode(config)
     assert recorded(config)["korean"] == "stems 1"
@@ -130,7 +133,7 @@ def test_named_languages_are_not_looked_for(tmp_path: Path, monkeypatch: pytest.
     write_documents(tmp_path / "documents", GERMAN)
     config = configured(tmp_path, languages=["ru", "fr"])
     builder.build(config)
-    assert recorded(config) == {**LEXICAL, "stemmer": "french", "stemmers": "Cyrillic russian", "korean": "stems 1"}
+    assert recorded(config) == {**NOW, "stemmer": "french", "stemmers": "Cyrillic russian", "korean": "stems 1"}
     builder.build(configured(tmp_path))  # nor by a build that adds to an index
     with pytest.raises(IncompatibleIndexError, match=r"lexical stemmer: french → german"):
         builder.build(configured(tmp_path, languages=["de", "ru"]))

@@ -2,63 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-from pipeline.config import IngestSettings
+from pipeline.ingest.formats.books.reader import read_book
+from pipeline.ingest.formats.code.reader import read_code
 from pipeline.ingest.formats.columnar import read_arrow, read_parquet
-from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.html.reader import read_html
 from pipeline.ingest.formats.hwp.reader import read_hangul
+from pipeline.ingest.formats.inside.archives import read_archive
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
+from pipeline.ingest.formats.mail.reader import read_mail, read_mbox
+from pipeline.ingest.formats.markups.reader import read_markup
 from pipeline.ingest.formats.office import read_office
 from pipeline.ingest.formats.pdf.reader import read_pdf
+from pipeline.ingest.formats.registry import READERS as READERS
+from pipeline.ingest.formats.registry import read_file as read_file
+from pipeline.ingest.formats.registry import register_reader as register_reader
+from pipeline.ingest.formats.registry import unregister_reader as unregister_reader
 from pipeline.ingest.formats.sheets import read_xlsx
 from pipeline.ingest.formats.text_files import read_markdown, read_text
-from pipeline.ingest.guard import Found
-from pipeline.ingest.sources import ARROW_SUFFIXES, DOCS_SUFFIXES, HWP_SUFFIXES, SUFFIXES, SourceFile
+from pipeline.ingest.sources import (
+    ARCHIVE_SUFFIXES,
+    ARROW_SUFFIXES,
+    BOOK_SUFFIXES,
+    CODE_SUFFIXES,
+    DOCS_SUFFIXES,
+    FOREIGN_SUFFIXES,
+    HTML_SUFFIXES,
+    HWP_SUFFIXES,
+    MARKUP_SUFFIXES,
+)
 
-Reader = Callable[[SourceFile, IngestSettings], Iterator[Found]]
+READERS.update(
+    {
+        ".txt": read_text,
+        ".md": read_markdown,
+        ".markdown": read_markdown,
+        ".jsonl": read_jsonl,
+        ".csv": read_csv,
+        ".tsv": read_csv,
+        ".parquet": read_parquet,
+        **dict.fromkeys(ARROW_SUFFIXES, read_arrow),
+        **dict.fromkeys(DOCS_SUFFIXES, read_office),
+        **dict.fromkeys(HTML_SUFFIXES, read_html),
+        ".pdf": read_pdf,
+        ".xlsx": read_xlsx,
+        **dict.fromkeys(HWP_SUFFIXES, read_hangul),
+        **dict.fromkeys(BOOK_SUFFIXES, read_book),
+        **dict.fromkeys(MARKUP_SUFFIXES, read_markup),
+        **dict.fromkeys(CODE_SUFFIXES, read_code),
+        **dict.fromkeys(ARCHIVE_SUFFIXES, read_archive),
+        ".eml": read_mail,
+        ".msg": read_mail,
+        ".mbox": read_mbox,
+    }
+)
 
-READERS: dict[str, Reader] = {
-    ".txt": read_text,
-    ".md": read_markdown,
-    ".markdown": read_markdown,
-    ".jsonl": read_jsonl,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-    **dict.fromkeys(ARROW_SUFFIXES, read_arrow),
-    **dict.fromkeys(DOCS_SUFFIXES, read_office),
-    ".pdf": read_pdf,
-    ".xlsx": read_xlsx,
-    **dict.fromkeys(HWP_SUFFIXES, read_hangul),
-}
-
-FOREIGN = DOCS_SUFFIXES | HWP_SUFFIXES | ARROW_SUFFIXES | {".parquet"}
+FOREIGN = FOREIGN_SUFFIXES | ARROW_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""
-
-
-def register_reader(suffix: str, reader: Reader) -> None:
-    """Let this process read files of another kind, such as `.srt`. Raises `ValueError` if there is a reader."""
-    if suffix in READERS or not suffix.startswith("."):
-        raise ValueError(f"{suffix}: give a suffix with its dot that has no reader yet")
-    READERS[suffix] = reader
-    SUFFIXES.add(suffix)
-
-
-def unregister_reader(suffix: str) -> None:
-    """Take an added reader away again."""
-    del READERS[suffix]
-    SUFFIXES.remove(suffix)
-
-
-def read_file(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
-    """The documents of a file, each yet to be made. Raises `UnreadableError`, and whatever its parser raises."""
-    if file.problem is not None:
-        raise UnreadableError(file.problem)
-    reader = READERS.get(file.suffix)
-    if reader is None:
-        known = " ".join(sorted(SUFFIXES))
-        raise UnreadableError(
-            f"no reader for {file.suffix or 'a file without suffix'}; there are readers for {known}"
-        )
-    yield from reader(file, settings)

@@ -1,4 +1,4 @@
-"""DOCX, PPTX, HTML and EPUB → Markdown, by markitdown (the extra `docs`), imported only when needed.
+"""DOCX and PPTX → Markdown, by markitdown (the extra `docs`), imported only when needed.
 
 The converter is chosen by suffix. markitdown's own guessing would turn a broken file into a page of its raw bytes.
 """
@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.formats.decoding import UnreadableError, decode, normalise_newlines
+from pipeline.ingest.formats.decoding import UnreadableError, normalise_newlines
 from pipeline.ingest.formats.fields import first_line, refuse_oversize
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.properties import property_title
@@ -23,8 +23,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue
 
 INSTALL_DOCS = "pip install 'hybrid-pipeline[docs]'"
-ZIPPED = frozenset({".docx", ".pptx", ".epub"})
-HTML = frozenset({".html", ".htm"})
+ZIPPED = frozenset({".docx", ".pptx"})
 TITLED = frozenset({".docx", ".pptx"})
 """Formats whose converter leaves the title among the document's properties."""
 EXPANSION = 20
@@ -45,17 +44,12 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
     known: dict[str, Any] = {
         ".docx": converters.DocxConverter,
         ".pptx": converters.PptxConverter,
-        ".html": converters.HtmlConverter,
-        ".htm": converters.HtmlConverter,
-        ".epub": converters.EpubConverter,
     }
     data = read_bytes(file.path, settings)
     if not data:
         raise UnreadableError("empty")
     if file.suffix in ZIPPED:
         refuse_zip_bomb(data, file.suffix, max_bytes(settings) * EXPANSION)
-    if file.suffix in HTML:
-        data = decode(data, settings.encodings).encode()
     info = StreamInfo(extension=file.suffix, filename=file.path.name, charset="utf-8")
     try:
         with warnings.catch_warnings():
@@ -66,7 +60,7 @@ def convert(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
     except (MemoryError, RecursionError):
         raise
-    except Exception as error:  # the border: four parsers, each with its own errors
+    except Exception as error:  # the border: two parsers, each with its own errors
         raise UnreadableError(f"broken {file.suffix} file: {first_line(error)}") from error
     text = normalise_newlines(text.encode("utf-8", "replace").decode("utf-8"))
     refuse_oversize(text, max_bytes(settings))

@@ -47,8 +47,9 @@ class BuildRecord:
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
     `lexical_recall`: `None` where the lexical leg is exact. `workers`, `troubles`: of a build on a cluster, the
-    first troubles only, of `trouble_count`. `known_items`: how passages are found by their words. `difference`: from
-    the live generation, with some of the queries whose first hits are others. `queries`: what the log of queries tells.
+    first troubles only, of `trouble_count`. `known_items`: how passages are found by their words.
+    `difference`: from the live generation, with some of the queries whose first hits are others. `queries`: what
+    the log of queries tells.
     """
 
     generation: int

@@ -62,7 +62,8 @@ class Analyzer:
 
     `stemmer`: a Snowball algorithm for words in Latin script (`english`, `german`, …), or `None` for no stemming.
     `hangul`: cuts a run of Hangul into terms; by default into bigrams. `others`: Snowball algorithms for words in
-    other scripts, by the script's name in Unicode (`Cyrillic`, …).
+    other scripts, by the script's name in Unicode (`Cyrillic`, …). `names`: gives what a text's words are found by
+    besides, such as the parts of identifiers, which come after its other terms.
     Raises `ConfigError` for a stemmer that Snowball does not have.
     """
 
@@ -71,6 +72,7 @@ class Analyzer:
         stemmer: str | None = "english",
         hangul: Callable[[str], Iterable[str]] | None = None,
         others: Mapping[str, str] | None = None,
+        names: Callable[[str], list[str]] | None = None,
     ) -> None:
         self._ascii: _Matcher = re.compile(r"[a-z0-9_]+")
         self._unicode: _Matcher | None = None
@@ -78,6 +80,7 @@ class Analyzer:
         self._others = {script: _stemmer(name) for script, name in (others or {}).items()}
         self._by_script: list[tuple[Callable[[str], object], Callable[[str], str]]] | None = None
         self._hangul = hangul
+        self._names = names
         self._runs: dict[str, tuple[tuple[str, int], ...]] = {}
 
     def terms(self, text: str) -> list[str]:
@@ -102,12 +105,13 @@ class Analyzer:
         return {key: term for run in self._split(text) for term, key in self._run_terms(run)}
 
     def _split(self, text: str) -> list[str]:
+        more = self._names(text) if self._names is not None else []
         text = normalize(text)
         if text.isascii():
-            return self._ascii.findall(text)
+            return self._ascii.findall(text) + more
         if self._unicode is None:
             self._unicode = _unicode_matcher()
-        return self._unicode.findall(text)
+        return self._unicode.findall(text) + more
 
     def _run_terms(self, run: str) -> tuple[tuple[str, int], ...]:
         found = self._runs.get(run)

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.config import Bm25Settings
 from pipeline.models.bm25.analyzer import ANALYZER_VERSION, HASH_NAME, Analyzer
+from pipeline.models.bm25.identifiers import name_parts
 from pipeline.models.bm25.korean import hangul_cutting
 from pipeline.models.bm25.languages import stemmers_of
 from pipeline.models.contract import LexicalScoring, Runtime
 from pipeline.records import Encoded, Fingerprint
 
 KIND = "bm25"
+PARTS, WHOLE = "parts", "whole"
 
 
 class Bm25Encoder:
@@ -37,13 +39,15 @@ class Bm25Encoder:
         settings = self._settings = settings or Bm25Settings()
         korean = hangul_cutting(settings.korean)
         stemmers = stemmers_of(settings)
-        self._analyzer = Analyzer(stemmers.latin, korean.cut, stemmers.others)
+        parts = settings.identifiers == PARTS
+        self._analyzer = Analyzer(stemmers.latin, korean.cut, stemmers.others, name_parts if parts else None)
         self.lexical_fingerprint: Fingerprint | None = Fingerprint.of(
             kind=KIND,
             analyzer=ANALYZER_VERSION,
             hash=HASH_NAME,
             **stemmers.fingerprint,
             **korean.fingerprint,
+            **({"identifiers": PARTS} if parts else {}),
         )
         self.gives_multivectors = False
         self.lexical_scoring = LexicalScoring("bm25", k1=settings.k1, b=settings.b)

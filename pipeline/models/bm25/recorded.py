@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.config import Bm25Settings
 from pipeline.config.encoder import AUTO
-from pipeline.models.bm25.encoder import KIND
+from pipeline.models.bm25.encoder import KIND, PARTS, WHOLE
 from pipeline.models.bm25.korean import recorded_korean
 from pipeline.models.bm25.languages import recorded_stemming
 
@@ -18,6 +18,8 @@ def recorded_bm25(settings: Bm25Settings, fingerprint: Mapping[str, str]) -> Bm2
     recorded: dict[str, object] = {}
     if "korean" not in settings.model_fields_set:
         recorded["korean"] = recorded_korean(fingerprint)
+    if "identifiers" not in settings.model_fields_set:
+        recorded["identifiers"] = PARTS if fingerprint.get("identifiers") == PARTS else WHOLE
     if settings.languages == AUTO:
         stemmer, recorded["languages"] = recorded_stemming(fingerprint)
         if settings.stemmer == AUTO:

@@ -7,9 +7,12 @@ from pathlib import PurePath
 
 from pipeline.serve.schemas.search import HighlightAnswer
 
-MARKDOWN = frozenset(
-    (".md", ".markdown", ".pdf", ".xlsx", ".docx", ".pptx", ".html", ".htm", ".epub", ".hwp", ".hwpx")
-)
+_WRITTEN = """
+.md .markdown
+.pdf .xlsx .docx .pptx .html .htm .xhtml .epub .odt .hwp .hwpx .eml .mbox .msg .rst .adoc .asciidoc .tex
+.rtf .ipynb .py .js .ts .java .go .rs .c .cpp
+"""
+MARKDOWN = frozenset(_WRITTEN.split())
 """Files whose text the index has as Markdown."""
 _SIGNS = re.compile(
     r"(?<!\S)(?:#{1,6}(?=\s)|`{3,}\w*|~{3,}\w*|-{3,}(?!\S)|\|(?:\s*(?::-+:?|-+:|-{2,})\s*\|)+)"  # blocks

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.sources import DOCS_SUFFIXES, HWP_SUFFIXES
+from pipeline.ingest.sources import ARCHIVE_SUFFIXES, FOREIGN_SUFFIXES
 from pipeline.serve.page.showing import pieces, without_heading
 from pipeline.serve.page.text.plain import MARKDOWN, is_markdown, without_signs
 from pipeline.serve.page.text.prose import rendered
@@ -80,7 +80,7 @@ def test_a_snippet_does_not_repeat_its_heading() -> None:
 
 
 def test_what_is_markdown_is_what_readers_make_so() -> None:
-    assert {".md", ".markdown", ".pdf", ".xlsx", *DOCS_SUFFIXES, *HWP_SUFFIXES} == MARKDOWN
+    assert {".md", ".markdown"} | FOREIGN_SUFFIXES - ARCHIVE_SUFFIXES - {".srt"} == MARKDOWN
     assert is_markdown("a/B.MD")
     assert not is_markdown("records.jsonl")
 

@@ -1,0 +1,1 @@
+"""Programs: cut at functions and classes by tree-sitter (the extra `code`)."""

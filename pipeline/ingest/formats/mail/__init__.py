@@ -1,0 +1,1 @@
+"""E-mail: messages as documents, their attachments as documents of their own."""

@@ -1,0 +1,127 @@
+"""`.eml`, `.mbox` and `.msg` → documents: each message, and behind it each of its attachments that can be read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import IO
+
+from pipeline.config import IngestSettings
+from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.inside.members import INSIDE, Allowance, Members, is_read, readable_name
+from pipeline.ingest.formats.lines import max_bytes
+from pipeline.ingest.formats.mail.internet import parse_message
+from pipeline.ingest.formats.mail.message import Message
+from pipeline.ingest.formats.mail.outlook import parse_outlook
+from pipeline.ingest.formats.opening import open_regular
+from pipeline.ingest.formats.text_files import read_bytes
+from pipeline.ingest.guard import Found, Guard, refused
+from pipeline.ingest.sources import SourceFile
+from pipeline.records import Document, MetadataValue
+
+logger = logging.getLogger(__name__)
+
+LINE_BYTES = 1 << 20
+LINKED = ("from", "date", "message_id", "thread")
+"""What an attachment's documents have of their message's metadata, beside its subject and `mail`, its id."""
+
+
+def read_mail(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
+    """One message (`.eml`, `.msg`), then its attachments."""
+    yield from _Mailbox(file, settings).read(read_bytes(file.path, settings), file.name)
+
+
+def read_mbox(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
+    """The messages of a mailbox in order, each followed by its attachments. A broken one is rejected alone."""
+    box = _Mailbox(file, settings)
+    with open_regular(file.path) as stream:
+        for number, data in enumerate(_split(stream, max_bytes(settings)), 1):
+            yield from box.read(data, f"{file.name}{INSIDE}{number}")
+
+
+class _Mailbox:
+    """Numbers what the messages of one file give."""
+
+    def __init__(self, file: SourceFile, settings: IngestSettings) -> None:
+        self._file, self._settings = file, settings
+        self._number = 0
+        self._guard = Guard(None)
+
+    def read(self, data: bytes | UnreadableError, name: str) -> Iterator[Found]:
+        """The message called `name`, then its attachments."""
+        self._number += 1
+        if isinstance(data, UnreadableError):
+            yield refused(self._number, data)
+            return
+        parse = parse_outlook if self._file.suffix == ".msg" else parse_message
+        try:
+            message = self._guard.run(lambda: self._file.label, partial(parse, data))
+        except UnreadableError as error:
+            yield refused(self._number, error)
+            return
+        yield Found(self._number, partial(self._document, message, name))
+        yield from self._attached(message, name, len(data))
+
+    def _document(self, message: Message, name: str) -> Document:
+        metadata = message.metadata()
+        text = message.text(max_bytes(self._settings), self._settings.mail_quotes == "keep")
+        title = str(metadata.get("title", ""))
+        return Document(name, text or title, metadata, is_markdown=True)
+
+    def _attached(self, message: Message, name: str, size: int) -> Iterator[Found]:
+        found = message.metadata()
+        shared: dict[str, MetadataValue] = {key: found[key] for key in LINKED if key in found}
+        shared |= {"mail": name, "subject": found.get("title", "")}
+        outer = SourceFile(self._file.location, name, self._file.label, self._file.source)
+        members = Members(outer, self._settings, Allowance.of(size, self._settings))
+        left_out = 0
+        seen: set[str] = set()
+        for place, part in enumerate(message.attachments, 1):
+            member = readable_name(part.name).rpartition("/")[2]
+            if not is_read(member) or not (part.data or part.reason):
+                left_out += not part.reason
+                if not part.reason:
+                    continue
+            member = f"{place}-{member}" if member in seen else member
+            seen.add(member)
+            if part.reason:
+                documents: Iterator[Found] = iter([members.refuse(member, part.reason)])
+            else:
+                documents = members.read(member, partial(_write, part.data), shared)
+            for one in documents:
+                self._number += 1
+                yield Found(self._number, one.build)
+        if left_out:
+            logger.info("%s: %d attachments left out: empty, or no reader for them", name, left_out)
+
+
+def _write(data: bytes, target: IO[bytes]) -> None:
+    target.write(data)
+
+
+def _split(stream: IO[bytes], limit: int) -> Iterator[bytes | UnreadableError]:
+    """The messages of a mailbox: what follows a line `From …` behind an empty one; `>From` is unquoted."""
+    lines: list[bytes] = []
+    size, empty, begun = 0, True, False
+    while line := stream.readline(LINE_BYTES):
+        if empty and line.startswith(b"From "):
+            if begun:
+                yield _joined(lines, size, limit)
+            lines, size, begun = [], 0, True
+        elif not begun:
+            if line.strip():
+                raise UnreadableError("no mailbox: its first line does not begin with `From `")
+        else:
+            size += len(line)
+            if size <= limit:
+                lines.append(line[1:] if line.lstrip(b">").startswith(b"From ") and line[:1] == b">" else line)
+        empty = not line.strip()
+    if begun:
+        yield _joined(lines, size, limit)
+
+
+def _joined(lines: list[bytes], size: int, limit: int) -> bytes | UnreadableError:
+    if size > limit:
+        return UnreadableError(f"message is longer than {limit / 1e6:g} MB; raise ingest.max_document_mb")
+    return b"".join(lines)

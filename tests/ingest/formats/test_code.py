@@ -1,0 +1,138 @@
+"""Programs are cut at functions and classes, comments go with what they describe, and no line is lost."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ingest.formats.code import reader
+from pipeline.ingest.formats.code.grammars import LANGUAGES, parser
+from pipeline.ingest.formats.code.outline import Outline
+from pipeline.ingest.sources import CODE_SUFFIXES
+from tests.ingest.conftest import Read
+
+pytest.importorskip("tree_sitter")
+
+PADDING = "".join(f"    field_{i} = {i}\n" for i in range(60))
+PYTHON = f'''"""About this."""
+import os
+
+# about Shed
+@decorated
+class Shed(Base):
+    """Where rakes are."""
+
+{PADDING}
+    # about rake
+    def rake(self, x: int) -> str:
+        """Gather."""
+        def inner(): ...
+        return x
+
+    last = 1
+
+async def alone(): return 1
+
+print(1)
+'''
+SOURCES = {
+    ".py": PYTHON,
+    ".js": "export class A { m(x) { return 1 } }\n// about f\nexport const f = (a) => { return a }\n"
+    "async function g() {}",
+    ".ts": "interface A<T> { x: T }\nexport abstract class B extends C { m(x: number): void {} }",
+    ".java": "package p;\n/** about A */\npublic class A<T> extends B { int m() { return 1; } }",
+    ".go": "package p\n\n// about M\nfunc (a *A) M(x int) error { return 1 }\n\ntype A struct { x int }",
+    ".rs": "/// about S\n#[derive(X)]\npub struct S { x: i32 }\nimpl S { fn m(&self) -> i32 { 1 } }",
+    ".c": "#ifdef X\n/* about f */\nstatic int f(int x) { return 1; }\n#endif\nstruct s { int x; };",
+    ".cpp": "template <class T> T f(T x) { return x; }\nint A::k() const { return 1; }",
+}
+SIGNATURES = {
+    ".js": ["class A", "const f = (a) =>", "async function g()"],
+    ".ts": ["interface A<T>", "abstract class B extends C"],
+    ".java": ["public class A<T> extends B"],
+    ".go": ["func (a *A) M(x int) error", "type A struct"],
+    ".rs": ["pub struct S", "impl S"],
+    ".c": ["static int f(int x)", "struct s"],
+    ".cpp": ["T f(T x)", "int A::k() const"],
+}
+
+
+def sections(source: str, suffix: str = ".py") -> str:
+    data = source.encode()
+    language = LANGUAGES[suffix]
+    return Outline(f"a{suffix}", data, language).write(parser(language).parse(data).root_node)
+
+
+def headings(markdown: str) -> list[str]:
+    without_code = re.sub(r"```.*?```", "", markdown, flags=re.DOTALL)
+    return re.findall(r"^#+ .*", without_code, re.MULTILINE)
+
+
+def test_functions_and_classes_are_sections() -> None:
+    text = sections(PYTHON)
+    assert headings(text) == [
+        "# class Shed(Base)",
+        "## def rake(self, x: int) -> str",
+        "# class Shed(Base)",
+        "# async def alone()",
+        "# a.py",
+    ]
+    assert text.startswith(
+        '```python\n"""About this."""\nimport os\n```\n\n# class Shed(Base)\n\n```python\n# about Shed'
+    )
+    assert '```python\n# about rake\ndef rake(self, x: int) -> str:\n    """Gather."""\n    def inner' in text
+    assert text.endswith("# a.py\n\n```python\nprint(1)\n```")
+
+
+@pytest.mark.parametrize("suffix", sorted(SIGNATURES))
+def test_each_language_has_its_signatures(suffix: str) -> None:
+    text = "\n" + sections(SOURCES[suffix], suffix)
+    assert [line.lstrip("# ") for line in headings(text) if line != f"# a{suffix}"] == SIGNATURES[suffix]
+    for about, name in re.findall(r"(about (\w+))", SOURCES[suffix]):
+        above = text.rfind("\n# ", 0, text.index(about))
+        assert re.search(rf"\b{name}\b", text[above:].splitlines()[1]), "a comment is below the heading it is about"
+
+
+@pytest.mark.parametrize("suffix", sorted(CODE_SUFFIXES))
+@given(data=st.data())
+def test_every_line_is_kept_once_whatever_it_parses_to(suffix: str, data: st.DataObject) -> None:
+    base = [*SOURCES[suffix].split("\n"), "  }", "x = 갈퀴", "", '"""', "// c", "class Z {", "def z():"]
+    drawn = data.draw(st.lists(st.sampled_from(base), max_size=25))
+    lines = [f"{line} @{number}@" for number, line in enumerate(drawn)]
+    fences = re.findall(r"(?ms)^```\w*\n(.*?)^```$", sections("\n".join(lines), suffix))
+    assert re.findall(r"@(\d+)@", "".join(fences)) == [str(number) for number in range(len(lines))]
+
+
+def test_files_are_documents_and_those_that_do_not_parse_too(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "src/a.py").write_text("def f(:\n  x = = 1\n) class {")
+    (tmp_path / "src/b.js").write_text("var a=1;" * 5000)
+    (tmp_path / "src/c.go").write_bytes(b"package \x00")
+    (tmp_path / "src/d.rs").write_text("\n \n")
+    (tmp_path / "src/e.c").write_text("int x;" + "{" * 20_000)
+    docs, rejections = read()
+    assert [doc.doc_id for doc in docs][:1] == ["a.py"]
+    assert "x = = 1" in docs[0].text
+    assert docs[0].metadata == {"code": "python"}
+    reasons = {one.file: one.reason.split(":")[0] for one in rejections}
+    assert reasons["src/b.js"] == "minified or generated"
+    assert reasons["src/c.go"].startswith("NUL byte")
+    assert reasons["src/d.rs"] == "empty"
+
+
+def test_without_the_extra_a_file_is_one_block(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tests.ingest.conftest import outcomes
+
+    def missing(language: str) -> None:
+        raise ImportError
+
+    monkeypatch.setattr(reader, "parser", missing)
+    (tmp_path / "a.py").write_text("def f(): pass\n")
+    (outcome,) = outcomes(tmp_path / "a.py")
+    assert getattr(outcome.result, "text", "") == "```python\ndef f(): pass\n```"
+    assert "hybrid-pipeline[code]" in caplog.text

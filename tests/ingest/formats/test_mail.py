@@ -1,0 +1,155 @@
+"""Messages say who, when and in which thread; quotes are dropped; attachments stand for themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ingest.formats.mail.quotes import without_quotes
+from tests.ingest.conftest import Read
+from tests.ingest.mails import message, outlook
+from tests.ingest.test_archives import zipped
+
+
+def test_a_message_says_who_when_and_in_which_thread(read: Read, tmp_path: Path) -> None:
+    mail = message(In_Reply_To="<1@h.org>", References="<0@h.org> <1@h.org>", Cc="cy@h.org")
+    (tmp_path / "src/a.eml").write_bytes(bytes(mail))
+    (doc,), rejections = read()
+    assert rejections == []
+    assert (doc.doc_id, doc.text) == ("a.eml", "The rake is back.")
+    assert doc.metadata == {
+        "title": "갈퀴 of the shed",
+        "subject": "갈퀴 of the shed",
+        "from": "민수 <minsu@h.org>",
+        "to": ["Ann <ann@h.org>", "bo@h.org"],
+        "cc": ["cy@h.org"],
+        "date": "2023-01-02T00:30:00Z",
+        "message_id": "2@h.org",
+        "in_reply_to": "1@h.org",
+        "references": ["0@h.org", "1@h.org"],
+        "thread": "0@h.org",
+    }
+
+
+def test_the_first_of_a_thread_and_its_answers_are_in_one_thread(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "src/a.eml").write_bytes(bytes(message(Message_ID="<1@h.org>")))
+    (tmp_path / "src/b.eml").write_bytes(bytes(message(In_Reply_To="<1@h.org>")))
+    assert {doc.metadata["thread"] for doc in read()[0]} == {"1@h.org"}
+
+
+def test_attachments_are_documents_with_a_link_to_their_mail(read: Read, tmp_path: Path) -> None:
+    mail = message()
+    mail.add_attachment(b"a,b\n", maintype="image", subtype="png", filename="x.png")
+    mail.add_attachment("# 목록\n\nrakes", filename="목록.md")
+    mail.add_attachment(zipped({"in.txt": b"packed words"}), maintype="a", subtype="zip", filename="../z.zip")
+    mail.add_attachment(b"\x00\x01", maintype="a", subtype="b", filename="bad.txt")
+    mail.add_attachment(message("An older one.", Message_ID="<0@h.org>"))
+    (tmp_path / "src/a.eml").write_bytes(bytes(mail))
+    docs, (rejection,) = read()
+    assert {doc.doc_id: doc.text for doc in docs} == {
+        "a.eml": "The rake is back.",
+        "a.eml!목록.md": "# 목록\n\nrakes\n",
+        "a.eml!z.zip!in.txt": "packed words",
+        "a.eml!message-5.eml": "An older one.",
+    }
+    assert rejection.reason.startswith("bad.txt: NUL byte")
+    assert docs[1].metadata["mail"] == "a.eml"
+    assert docs[1].metadata["thread"] == "2@h.org"
+    assert docs[0].metadata["attachments"][1] == "목록.md"  # type: ignore[index]
+
+
+def test_html_alone_and_odd_charsets_are_read(read: Read, tmp_path: Path) -> None:
+    mail = message()
+    mail.set_content("<p>Hello <b>you</b><blockquote>old words</blockquote>", subtype="html")
+    (tmp_path / "src/a.eml").write_bytes(bytes(mail))
+    head = b"From: a@b.c\nContent-Type: text/plain; charset=%s\nContent-Transfer-Encoding: 8bit\n\n"
+    (tmp_path / "src/b.eml").write_bytes(head % b"ks_c_5601-1987" + "갈퀴".encode("cp949"))
+    (tmp_path / "src/c.eml").write_bytes(head % b"no-such" + "갈퀴를 빌립니다".encode("cp949"))
+    docs, rejections = read()
+    assert rejections == []
+    assert [doc.text for doc in docs] == ["Hello **you**", "갈퀴", "갈퀴를 빌립니다"]
+
+
+def test_a_mailbox_gives_its_messages_and_costs_only_broken_ones(read: Read, tmp_path: Path) -> None:
+    box = b"".join(
+        b"From a@b.c Mon Jan  2 2023\n" + data + b"\n\n"
+        for data in (
+            bytes(message("one\n\n>From the shed")),
+            b"no header",
+            bytes(message("x" * 5000)),
+            bytes(message("three")),
+        )
+    )
+    (tmp_path / "src/a.mbox").write_bytes(box)
+    (tmp_path / "src/b.mbox").write_bytes(b"words\n")
+    docs, rejections = read({"max_document_mb": 0.004, "mail_quotes": "keep"})
+    assert [(doc.doc_id, doc.text) for doc in docs] == [("a.mbox!1", "one\n\nFrom the shed"), ("a.mbox!4", "three")]
+    assert [one.reason.split(":")[0] for one in rejections] == [
+        "no e-mail",
+        "message is longer than 0.004 MB; raise ingest.max_document_mb",
+        "no mailbox",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Yes.\n\nOn Monday, Ann wrote:\n> Is it back?\n> Really?\n", "Yes."),
+        ("> Is it back?\nYes.\n> Sure?\nNo.", "Yes.\nNo."),
+        ("Yes.\n\n-----Original Message-----\nFrom: Ann\nIs it back?", "Yes."),
+        ("네.\n\n2023년 1월 2일 오전 9:30, 민수 <a@b.c>님이 작성:\n\n> 돌아왔나요?", "네."),
+        ("Yes.\n\nFrom: Ann\nSent: Monday\nTo: Bo\nSubject: Rake\n\nIs it back?", "Yes."),
+        ("See below.\n\n---------- Forwarded message ---------\nFrom: Ann\nThe price is 3.", None),
+        ("> only a quote", None),
+        ("Ann wrote:\nthe book of rakes", None),
+        ("a > b\nFrom: here", None),
+        ("Bye\n-- \nAnn\nTel. 1", "Bye"),
+    ],
+)
+def test_what_is_quoted_is_dropped(text: str, kept: str | None) -> None:
+    assert without_quotes(text) == (text.strip() if kept is None else kept)
+
+
+@given(st.lists(st.sampled_from(["> q", "words", "", "On Monday, Ann wrote:", "From: a", "To: b", "-- "])))
+def test_dropping_adds_nothing_and_never_leaves_nothing(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    found = without_quotes(text)
+    assert bool(found) == bool(text.strip())
+    assert set(found.split("\n")) <= {*(line.strip() for line in lines), *lines, ""}
+
+
+def test_outlook_messages_are_read_the_same(read: Read, tmp_path: Path) -> None:
+    pytest.importorskip("oxmsg")
+    (tmp_path / "src/a.msg").write_bytes(outlook())
+    (tmp_path / "src/b.msg").write_bytes(outlook()[:2000])
+    (tmp_path / "src/c.msg").write_bytes(b"a Tcl catalogue")
+    docs, rejections = read()
+    assert {doc.doc_id: doc.text for doc in docs} == {"a.msg": "The rake is back.", "a.msg!a.txt": "attached"}
+    assert docs[0].metadata == {
+        "title": "갈퀴",
+        "subject": "갈퀴",
+        "from": '"Minsu" <m@h.org>',
+        "to": ["Ann <ann@h.org>"],
+        "message_id": "2@h.org",
+        "thread": "2@h.org",
+        "attachments": ["a.txt", "old.msg"],
+    }
+    assert rejections[0].reason == "old.msg: a message within a .msg file is not read; save it as a file"
+    assert all(one.reason.startswith("broken .msg file: ") for one in rejections[1:])
+    assert [one.file for one in rejections[1:]] == ["src/b.msg", "src/c.msg"]
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_end(data: bytes) -> None:
+    from pipeline.ingest.formats.decoding import UnreadableError
+    from pipeline.ingest.formats.mail.internet import parse_message
+
+    try:
+        found = parse_message(b"From: a\nContent-Type: multipart/mixed; boundary=x\n\n" + data)
+    except UnreadableError:
+        return
+    assert found.metadata()["from"] == "a"
+    assert found.text(10**6, quotes=False) is not None

@@ -1,0 +1,166 @@
+"""Markup becomes headings, paragraphs and code, and nothing that a reader would not see; what is broken says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ingest.formats.markups.asciidoc import asciidoc
+from pipeline.ingest.formats.markups.notebook import MOST_OUTPUT, notebook
+from pipeline.ingest.formats.markups.rst import rst
+from pipeline.ingest.formats.markups.rtf import rtf
+from pipeline.ingest.formats.markups.subtitles import subtitles
+from pipeline.ingest.formats.markups.tex import tex
+from tests.ingest.conftest import Read
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("=====\nTitle\n=====\n\nPart\n----\n\nSub\n^^^\n\nNew\n---", "# Title\n\n## Part\n\n### Sub\n\n## New"),
+        ("See::\n\n  x = 1\n    y\n\nBack", "See:\n\n```\nx = 1\n  y\n```\n\nBack"),
+        (".. code-block:: python\n   :linenos:\n\n   x = 1\n\nBack", "```python\nx = 1\n```\n\nBack"),
+        ("a :class:`~b.C`, ``d_``, `e <http://f.g>`_, here_", "a `C`, `d_`, [e](http://f.g), here"),
+        (".. note:: Careful.\n\n   More.\n\n.. image:: x\n   :alt: y\n\n.. gone\n   too", "Careful.\n\nMore."),
+        ("- one\n- two", "- one\n- two"),
+        (".. toctree::\n\n   a\n   b", ""),
+    ],
+)  # fmt: skip
+def test_rst(source: str, expected: str) -> None:
+    assert rst(source)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("= Title\n:n: rake\n\n== Part\n\nA {n} *gathers*.", "# Title\n\n## Part\n\nA rake **gathers**."),
+        ("[source,python]\n----\n= x\n----", "```python\n= x\n```"),
+        ("* a\n** b\n. c", "- a\n  - b\n1. c"),
+        ("|===\n|a |b\n\n|1 |2\n|===", "| a | b |\n|-|-|\n| 1 | 2 |"),
+        (
+            "////\nhidden\n////\nNOTE: see <<x,here>> and https://a.b[site]",
+            "Note: see here and [site](https://a.b)",
+        ),
+        ("----\nnever closed", "```\nnever closed\n```"),
+    ],
+)
+def test_asciidoc(source: str, expected: str) -> None:
+    assert asciidoc(source)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (r"\section{On \emph{rakes}}\label{a} They \textbf{gather}~\cite{b}.", "## On rakes\n\nThey gather."),
+        ("a % gone\nb 5\\% c", "a b 5% c"),
+        (r"Caf\'e na\"{\i}ve $a_1 \frac{b}{c}$ and \[ x^2 \]", "Café naïve $a_1 \\frac{b}{c}$ and \\[ x^2 \\]"),
+        ("\\begin{itemize}\n\\item one\n\\item[x] two\n\\end{itemize}", "- one\n- x: two"),
+        ("\\begin{verbatim}\n% \\kept{}\n\\end{verbatim}", "```\n% \\kept{}\n```"),
+        (r"\newcommand{\x}{\y{z}}\documentclass{a}\begin{document}body\end{document} after", "body"),
+        (r"\href{http://a.b}{them} ``said'' -- x", "[them](http://a.b) “said” – x"),
+    ],
+)
+def test_tex(source: str, expected: str) -> None:
+    found = tex(source)[0]
+    assert found.replace("naïve", "naïve") == expected or found == expected.replace("naïve", "naıve")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (rb"{\rtf1\ansi{\fonttbl{\f0\fcharset129 Batang;}}{\f0 \'b0\'a5\'c4\'fb}\par next}", "갈퀴\n\nnext"),
+        (rb"{\rtf1 \u44040?\u53300? \uc2\u228 ab. {\*\gone no}{\pict 00ff}shown}", "갈퀴 ä. shown"),
+        (rb"{\rtf1 a\cell b\cell\row c\cell d\cell\row}", "a | b\nc | d"),
+        (rb"{\rtf1 \{x\}\~y\emdash z}", "{x}\u00a0y—z"),
+        (rb"{\rtf1 open {group", "open group"),
+    ],
+)
+def test_rtf(source: bytes, expected: str) -> None:
+    assert rtf(source, 10**6)[0] == expected
+
+
+def test_rtf_has_its_title() -> None:
+    assert rtf(rb"{\rtf1{\info{\title On rakes}{\author A}}text}", 99) == ("text", "On rakes")
+
+
+def test_notebooks_keep_text_code_and_some_of_what_was_printed() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Head\n", "text"]},
+        {"cell_type": "code", "source": "x = 1", "outputs": [{"data": {"text/plain": ["1"], "image/png": "AAAA"}}]},
+        {"cell_type": "code", "source": "y", "outputs": [{"output_type": "error", "ename": "E", "evalue": "v"}]},
+        {"cell_type": "code", "source": "z", "outputs": [{"text": "w" * 9999}]},
+        {"cell_type": "code", "source": "", "outputs": [{"text": "gone"}]},
+        "odd",
+    ]
+    made = {"cells": cells, "metadata": {"language_info": {"name": "python"}, "title": "T"}}
+    text, metadata = notebook(json.dumps(made))
+    assert text.startswith(
+        "# Head\ntext\n\n```python\nx = 1\n```\n\n```\n1\n```\n\n```python\ny\n```\n\n```\nE: v\n```"
+    )
+    assert text.count("w") == MOST_OUTPUT
+    assert "gone" not in text
+    assert "AAAA" not in text
+    assert metadata == {"title": "T"}
+
+
+def test_subtitles_are_what_is_said() -> None:
+    source = (
+        "1\n00:00:01,000 --> 00:00:02,000\n<i>The rake</i>\nis back.\n\n"
+        "2\n00:00:02,500 --> 00:00:03,000\n{\\an8}In 1984\n\n"
+        "3\n00:00:20,000 --> 00:00:21,000\nLater.\n"
+    )
+    assert subtitles(source) == "The rake is back.\nIn 1984\n\nLater."
+
+
+def test_what_is_broken_has_its_reason(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "src/a.ipynb").write_text("{broken")
+    (tmp_path / "src/b.ipynb").write_text('{"cells": 7}')
+    (tmp_path / "src/c.srt").write_text("words alone")
+    (tmp_path / "src/d.rtf").write_text("no rtf")
+    (tmp_path / "src/e.rtf").write_text("{\\rtf1" + "{" * 2000)
+    (tmp_path / "src/f.tex").write_text("\\documentclass{a}")
+    (tmp_path / "src/g.rst").write_bytes(b"\x00")
+    (tmp_path / "src/h.adoc").write_text("")
+    (tmp_path / "src/i.ipynb").write_text("[" * 100_000)
+    docs, rejections = read()
+    assert docs == []
+    assert [one.reason.split(":")[0] for one in rejections] == [
+        "broken notebook",
+        "broken notebook",
+        "no subtitles",
+        "broken .rtf file",
+        "nested too deeply",
+        "empty",
+        "NUL byte in line 1",
+        "empty",
+        "broken notebook",
+    ]
+
+
+def test_each_is_a_document_with_its_title(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "src/a.rst").write_text("갈퀴\n====\n\ntext")
+    (tmp_path / "src/b.adoc").write_text("= 갈퀴\n\ntext")
+    (tmp_path / "src/c.tex").write_text("\\title{갈퀴}\\begin{document}text\\end{document}")
+    docs, rejections = read()
+    assert rejections == []
+    assert {doc.metadata["title"] for doc in docs} == {"갈퀴"}
+    assert all(doc.is_markdown and "text" in doc.text for doc in docs)
+
+
+MARKS = st.sampled_from(
+    ["\\section{", "}", "{", "\\item ", "$", "\\begin{alltt}", "===", "\n", "::", ".. x", "`", "|===", "word", " "]
+)  # fmt: skip
+
+
+@given(st.lists(MARKS, max_size=30))
+def test_any_mixture_ends(pieces: list[str]) -> None:
+    source = "".join(pieces)
+    for reduce in (rst, asciidoc, tex):
+        text, title = reduce(source)
+        assert isinstance(text, str)
+        assert "\n" not in title
+    assert isinstance(rtf(b"{\\rtf1" + source.encode(), 10**6)[0], str)

@@ -1,0 +1,43 @@
+"""E-mail made by hand: a message, and a `.msg` file after its published description."""
+
+from __future__ import annotations
+
+import struct
+from email.message import EmailMessage
+
+from tests.ingest.hangul import compound
+
+
+def message(text: str = "The rake is back.", **headers: str) -> EmailMessage:
+    mail = EmailMessage()
+    mail["From"], mail["To"] = "민수 <minsu@h.org>", "Ann <ann@h.org>, bo@h.org"
+    mail["Subject"], mail["Date"] = "갈퀴 of the shed", "Mon, 2 Jan 2023 09:30:00 +0900"
+    mail["Message-ID"] = "<2@h.org>"
+    for name, value in headers.items():
+        del mail[name.replace("_", "-")]
+        mail[name.replace("_", "-")] = value
+    mail.set_content(text)
+    return mail
+
+
+def properties(head: int, values: dict[int, str | int | bytes], folder: str = "") -> dict[str, bytes]:
+    """The streams of one object of a `.msg` file."""
+    listed, streams = b"", dict[str, bytes]()
+    for pid, value in sorted(values.items()):
+        if isinstance(value, int):
+            listed += struct.pack("<HHIII", 0x0003, pid, 6, value, 0)
+            continue
+        kind, data = (0x001F, value.encode("utf-16-le")) if isinstance(value, str) else (0x0102, value)
+        listed += struct.pack("<HHIII", kind, pid, 6, len(data) + 2 * (kind == 0x1F), 0)
+        streams[f"{folder}__substg1.0_{pid:04X}{kind:04X}"] = data
+    return {f"{folder}__properties_version1.0": bytes(head) + listed, **streams}
+
+
+def outlook() -> bytes:
+    streams = properties(
+        32, {0x0037: "갈퀴", 0x1000: "The rake is back.", 0x0C1A: "Minsu", 0x0C1F: "m@h.org", 0x1035: "<2@h.org>"}
+    )
+    streams |= properties(8, {0x0C15: 1, 0x3001: "Ann", 0x39FE: "ann@h.org"}, "__recip_version1.0_#00000000/")
+    streams |= properties(8, {0x3705: 1, 0x3707: "a.txt", 0x3701: b"attached"}, "__attach_version1.0_#00000000/")
+    streams |= properties(8, {0x3705: 5, 0x3707: "old.msg"}, "__attach_version1.0_#00000001/")
+    return compound(streams)
