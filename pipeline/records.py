@@ -269,11 +269,20 @@ class TokenMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class BoostFactor:
+    """A boost, and the factor by which it multiplied a hit's score; 1: it says nothing of this hit."""
+
+    boost: str
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent.
 
     `matches`: the shared tokens, heaviest first; empty unless an explanation was asked for. `before` and `after`:
-    the document's text around the chunk, so that before + text + after reads on; `None` unless asked for.
+    the document's text around the chunk, so that before + text + after reads on; `None` unless asked for. `boosts`:
+    what multiplied the sum of the legs' contributions; empty unless an explanation was asked for.
     """
 
     rank: int
@@ -291,6 +300,7 @@ class Hit:
     matches: tuple[TokenMatch, ...] = ()
     before: str | None = None
     after: str | None = None
+    boosts: tuple[BoostFactor, ...] = ()
 
     @property
     def dense(self) -> LegScore | None:

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from pipeline.records import Facet, Hit
 
 
+def _boosts(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> list[str] | None:
+    """Those of the command line, if any are there; `none` alone: none at all."""
+    return None if not given else [] if given == ("none",) else list(given)
+
+
 BLOCK_QUERIES = 256
 """Queries searched together: enough to be fast, few enough to keep their hits in memory."""
 
@@ -75,6 +80,7 @@ class SearchArguments:
     rerank: str | None
     rerank_top: int | None
     explain: bool
+    boosts: list[str] | None
 
     def check(self, settings: QuerySettings) -> None:
         """Refuse --rerank-top where nothing reranks."""
@@ -163,6 +169,9 @@ class OutputArguments:
 @click.option("--rerank", metavar="NAME", help="none, multivectors, or a cross-encoder's id or folder.")
 @click.option(
     "--rerank-top", type=int, metavar="N", help="How many chunks are reranked. Default: query.rerank.top."
+)
+@click.option(
+    "--boost", "boosts", multiple=True, callback=_boosts, metavar="B", help="Multiply scores. Repeatable."
 )
 @click.option("--explain", is_flag=True, help="Show how each score came about, and why each leg was trusted.")
 @click.option("--show", multiple=True, metavar="FIELD", help="A metadata field to show as a column. Repeatable.")

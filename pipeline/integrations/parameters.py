@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypedDict
 
-from pipeline.query.request import Fusion, Rerank, refuse_unknown
+from pipeline.query.request import Boosts, Fusion, Rerank, refuse_unknown
 
 
 class CallOptions(TypedDict, total=False):
@@ -23,6 +24,8 @@ class CallOptions(TypedDict, total=False):
     collapse: bool | None
     context: int | None
     explain: bool | None
+    boosts: Boosts
+    now: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class SearchParameters:
     collapse: bool | None = None
     context: int | None = None
     explain: bool | None = None
+    boosts: Boosts = None
+    now: datetime | None = None
 
     def changed(self, options: Mapping[str, Any]) -> SearchParameters:
         """These, but for what a call says. Raises `TypeError` for a name that no search has."""

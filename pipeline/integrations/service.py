@@ -23,7 +23,7 @@ from pipeline.errors import ConfigError, QueryError, ServiceError
 from pipeline.integrations.parameters import SearchParameters
 from pipeline.models.endpoint.http import retry_after_seconds
 from pipeline.models.endpoint.token import Secret, keep_out_of_logs
-from pipeline.records import Hit, LegScore, TokenMatch
+from pipeline.records import BoostFactor, Hit, LegScore, TokenMatch
 
 KEY_VARIABLE = "HYBRID_PIPELINE_API_KEY"
 ATTEMPTS = 3
@@ -198,6 +198,10 @@ def _search_body(parameters: SearchParameters) -> dict[str, Any]:
         )
     if isinstance(body.get("fusion"), FusionSettings):
         body["fusion"] = body["fusion"].model_dump(mode="json", exclude_unset=True)
+    if "boosts" in body:
+        body["boosts"] = [one if isinstance(one, str) else one.text for one in body["boosts"]]
+    if "now" in body:
+        body["now"] = body["now"].isoformat()
     return body
 
 
@@ -208,6 +212,7 @@ def _hit(found: Mapping[str, Any]) -> Hit:
         headings=tuple(hit.headings),
         legs={name: _record(LegScore, leg) for name, leg in found["legs"].items()},
         matches=tuple(_record(TokenMatch, match) for match in found.get("matches", ())),
+        boosts=tuple(_record(BoostFactor, boost) for boost in found.get("boosts", ())),
     )
 
 

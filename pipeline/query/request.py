@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
@@ -11,12 +12,15 @@ from typing import Any, Protocol, TypedDict, Unpack
 from pipeline import names
 from pipeline.arguments import flag, shown, whole_number
 from pipeline.config import FusionSettings, QuerySettings, RerankSettings
+from pipeline.config.boosts import Boost
 from pipeline.errors import QueryError
+from pipeline.query.boosting.wanted import moment, wanted_boosts
 from pipeline.query.fusion.resolve import chosen_fusion
 from pipeline.query.rerank import NONE, choose_reranker
 
 Fusion = FusionSettings | Mapping[str, Any] | str | None
 Rerank = RerankSettings | Mapping[str, Any] | str | None
+Boosts = Sequence[str | Boost] | None
 
 
 class RankEncodedOptions(TypedDict, total=False):
@@ -27,6 +31,8 @@ class RankEncodedOptions(TypedDict, total=False):
     where: str | None
     rerank: Rerank
     distinct: float | None
+    boosts: Boosts
+    now: datetime | None
 
 
 class RankOptions(RankEncodedOptions, total=False):
@@ -75,7 +81,8 @@ class SearchRequest:
     are fused. `rerank`: what scores the best chunks again, `None`: nothing does. `where`: an SQL condition on the
     chunks' metadata. `distinct`: how much of its text a hit must not share with a better one, 0 to 1. `collapse`:
     only the best chunk of each document. `context`: how many chunks to show before and after a hit. `explain`:
-    whether hits say how their score came about. `dataclasses.replace` checks what it changes.
+    whether hits say how their score came about. `boosts`: what multiplies scores; `now`: the moment that recency is
+    counted from, `None` where nothing is boosted. `dataclasses.replace` checks what it changes.
     """
 
     texts: tuple[str, ...]
@@ -89,6 +96,8 @@ class SearchRequest:
     collapse: bool = False
     context: int = 0
     explain: bool = False
+    boosts: tuple[Boost, ...] = ()
+    now: datetime | None = None
 
     def __post_init__(self) -> None:
         """Bring the fields to their types. Raises `QueryError` for what makes no sense on any index."""
@@ -99,6 +108,7 @@ class SearchRequest:
         legs = _listed(self.legs)
         if not legs:
             raise QueryError(f"legs={shown(self.legs)}: give a tuple of legs, such as ('dense',)")
+        boosts = wanted_boosts(self.boosts, ())
         collapse, where, distinct = narrowing(self.collapse, self.where, self.distinct)
         checked = {
             "texts": query_texts(self.texts),
@@ -111,6 +121,8 @@ class SearchRequest:
             "where": where,
             "distinct": distinct,
             "collapse": collapse,
+            "boosts": boosts,
+            "now": moment(self.now, bool(boosts)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -149,6 +161,8 @@ class SearchRequest:
             collapse=options.get("collapse", False),
             context=context,
             explain=explain,
+            boosts=wanted_boosts(options.get("boosts"), settings.boosts),
+            now=options.get("now"),
         )
 
     @classmethod
@@ -160,7 +174,7 @@ class SearchRequest:
         legs: Sequence[str] | None = None,
         **options: Unpack[RankEncodedOptions],
     ) -> SearchRequest:
-        """Make a request of what `Index.rank_encoded` takes: nothing is reranked unless it says so.
+        """Make a request of what `Index.rank_encoded` takes: nothing is reranked or boosted unless it says so.
 
         `legs`: by default all. `texts` may be empty ones. Raises `QueryError` for an argument that makes no sense.
         """
@@ -177,6 +191,8 @@ class SearchRequest:
             where=options.get("where"),
             distinct=options.get("distinct"),
             collapse=options.get("collapse", False),
+            boosts=wanted_boosts(options.get("boosts"), ()),
+            now=options.get("now"),
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.config import RerankSettings
+from pipeline.query.boosting.factors import factors_of
+from pipeline.query.boosting.lifting import Lifting
 from pipeline.query.dedupe import without_repeats
 from pipeline.query.legs.contract import EncodedQueries
 from pipeline.query.ranked import Ranked
@@ -24,27 +26,55 @@ def rank_in_stages(
     stage: FirstStage,
     second_look: SecondLook,
 ) -> list[Ranked]:
-    """The best `request.k` of each query. Raises `QueryError` for a filter or a fusion that does not fit the index,
-    `EncoderError` for a reranker that cannot be loaded."""
+    """The best `request.k` of each query. Raises `QueryError` for a filter, a boost or a fusion that does not fit
+    the index, `EncoderError` for a reranker that cannot be loaded."""
     second = None
-    depth = max(request.depth, request.k)
+    first_depth = depth = max(request.depth, request.k)
     if request.rerank is not None:
         second = SecondStage(snapshot, second_look, queries, stage, request.rerank)
-        depth = max(depth, request.rerank.top)
+        first_depth = depth = max(depth, request.rerank.top)
     kept = snapshot.kept_by(request.where) if request.where is not None else None
-    while True:
-        results = rank_queries(snapshot, queries, stage, depth, kept)
-        if second is not None:
-            results = [second.reordered(i, ranked) for i, ranked in enumerate(results)]
-        if not request.collapse and request.distinct is None:
-            return [ranked.first(request.k) for ranked in results]
-        results = [
-            without_repeats(snapshot, ranked, request.k, collapse=request.collapse, distinct=request.distinct)
-            for ranked in results
-        ]
-        if all(len(ranked.order) >= request.k for ranked in results) or depth >= snapshot.manifest.chunks:
-            return results
+    lifting = None
+    if request.now is not None and request.boosts:
+        lifting = Lifting(snapshot, factors_of(snapshot, request.boosts, request.now), kept)
+    results: dict[int, Ranked] = {}
+    pending = list(range(len(queries.texts)))
+    while pending:
+        parts = [(queries, range(len(queries.texts)))]
+        if lifting is not None and depth > first_depth:  # so deep that one query at a time is enough
+            parts = [(queries.only(i), range(i, i + 1)) for i in pending]
+        for part, numbers in parts:
+            ranked = rank_queries(snapshot, part, stage, depth, kept, bounded=lifting is not None)
+            for i, one in zip(numbers, ranked, strict=True):
+                found = _finished(snapshot, request, one, second, lifting, i, depth >= snapshot.manifest.chunks)
+                if found is not None:
+                    results[i] = found
+        pending = [i for i in pending if i not in results]
         depth *= DEEPER
+    return [results[i] for i in range(len(queries.texts))]
+
+
+def _finished(
+    snapshot: Snapshot,
+    request: SearchRequest,
+    ranked: Ranked,
+    second: SecondStage | None,
+    lifting: Lifting | None,
+    i: int,
+    is_deepest: bool,
+) -> Ranked | None:
+    """What query `i` finds, `None` if a deeper search may find more or better."""
+    if lifting is not None:
+        ranked = lifting.lifted(ranked)
+        wanted = request.k if request.rerank is None else max(request.k, request.rerank.top)
+        if len(ranked.order) < wanted and not is_deepest:
+            return None
+    if second is not None:
+        ranked = second.reordered(i, ranked)
+    if not request.collapse and request.distinct is None:
+        return ranked.first(request.k)
+    ranked = without_repeats(snapshot, ranked, request.k, collapse=request.collapse, distinct=request.distinct)
+    return ranked if len(ranked.order) >= request.k or is_deepest else None
 
 
 class SecondStage:

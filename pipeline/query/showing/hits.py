@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.query.ranked import Ranked, Reranked, Side
 from pipeline.query.showing.context import surroundings
 from pipeline.query.snapshot import Snapshot
-from pipeline.records import Hit, LegScore, TokenMatch
+from pipeline.records import BoostFactor, Hit, LegScore, TokenMatch
 
 
 def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None, context: int = 0) -> list[Hit]:
@@ -40,9 +40,17 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
                 matches=_matches(ranked.sides, number, tokens) if tokens is not None else (),
                 before=around[0],
                 after=around[1],
+                boosts=_boosts(ranked, int(position)) if explained else (),
             )
         )
     return hits
+
+
+def _boosts(ranked: Ranked, position: int) -> tuple[BoostFactor, ...]:
+    if ranked.boosts is None:
+        return ()
+    factors = ranked.boosts.parts[:, position].tolist()
+    return tuple(BoostFactor(text, factor) for text, factor in zip(ranked.boosts.texts, factors, strict=True))
 
 
 def _leg(ranked: Ranked, row: int, position: int, explained: bool) -> LegScore:

@@ -48,6 +48,7 @@ class Words:
     no_trust: str
     place: str
     beyond: str
+    boost: str
     total: str
     nothing: str
     advice_filter: str
@@ -144,6 +145,7 @@ ENGLISH = Words(
     no_trust="The kinds of search count by the weights shown at each result.",
     place="#{}",
     beyond="beyond",
+    boost="boost",
     total="Total",
     nothing="Nothing was found",
     advice_filter="Remove the conditions: they may leave out what you look for.",
@@ -221,6 +223,7 @@ KOREAN = Words(
     no_trust="각 결과에 보이는 가중치대로 합산했습니다.",
     place="{}위",
     beyond="순위 밖",
+    boost="가중",
     total="합계",
     nothing="찾은 것이 없습니다",
     advice_filter="조건을 빼 보세요. 찾는 문서가 조건 때문에 빠졌을 수 있습니다.",

@@ -79,6 +79,8 @@ def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchReq
         collapse=body.collapse,
         context=body.context,
         explain=body.explain,
+        boosts=body.boosts,
+        now=body.now,
     )
     at_most("k", request.k, limits.k)
     return request

@@ -8,7 +8,7 @@ from pipeline.query.searcher import Index
 from pipeline.query.showing.snippet import snippet
 from pipeline.query.showing.source import shown_source
 from pipeline.records import Hit, LegScore
-from pipeline.serve.schemas.search import HighlightAnswer, HitAnswer, LegAnswer, MatchAnswer
+from pipeline.serve.schemas.search import BoostAnswer, HighlightAnswer, HitAnswer, LegAnswer, MatchAnswer
 
 
 def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
@@ -36,6 +36,7 @@ def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
             )
             for match in hit.matches
         ],
+        boosts=[BoostAnswer.model_construct(boost=one.boost, factor=one.factor) for one in hit.boosts],
         highlight=None if tokens is None else _highlight(hit.text, tokens, index),
         before=hit.before,
         after=hit.after,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from pipeline.config import FusionSettings
 from pipeline.names import Mode
@@ -14,6 +14,10 @@ QueryText = Annotated[str, Field(min_length=1)]
 _INDEX = "Name of the index; the first one that the service has, unless it is said."
 _FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
 _FACETS = "Metadata fields whose values are counted, over all chunks or those that `filter` keeps."
+_BOOSTS = (
+    "What multiplies scores, such as `recency(updated, 30d)`, `saturation(stars, 100)` or `1.2 if lang = 'ko'`; "
+    "`[]`: nothing. Else what is configured."
+)
 _RERANK = "`none`, `multivectors`, or the cross-encoder that the service is configured with, by its name."
 
 
@@ -35,6 +39,10 @@ class SearchBody(Body):
     collapse: bool = Field(default=False, description="Only the best chunk of each document.")
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = Field(default=False, description="Say how each score came about.")
+    boosts: list[str] | None = Field(default=None, description=_BOOSTS)
+    now: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+        default=None, description="The moment that recency is counted from; else now."
+    )
     highlights: bool = Field(default=False, description="Show where the query's words stand.")
     facets: list[str] = Field(default=[], description=_FACETS)
     facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
@@ -60,6 +68,8 @@ class SearchParameters(Parameters):
     collapse: bool = False
     context: int = Field(default=0, ge=0)
     explain: bool = False
+    boost: str | None = Field(default=None, description="One boost, instead of those that are configured.")
+    now: AwareDatetime | None = None
     highlights: bool = False
     facets: str = Field(default="", description="Fields to count, with commas between them.")
     facet_limit: int = Field(default=10, ge=1)
@@ -69,6 +79,8 @@ class SearchParameters(Parameters):
         given = self.model_dump(exclude_unset=True)
         if "facets" in given:
             given["facets"] = [name for name in self.facets.split(",") if name]
+        if "boost" in given:
+            given["boosts"] = [boost] if (boost := given.pop("boost").strip()) else []
         return SearchBody(**{"query" if name == "q" else name: value for name, value in given.items()})
 
 
@@ -90,6 +102,13 @@ class MatchAnswer(Answer):
     query_weight: float
     passage_weight: float
     contribution: float
+
+
+class BoostAnswer(Answer):
+    """A boost, and the factor by which it multiplied the score."""
+
+    boost: str
+    factor: float
 
 
 class HighlightAnswer(Answer):
@@ -120,6 +139,7 @@ class HitAnswer(Answer):
     source: str
     legs: dict[str, LegAnswer]
     matches: list[MatchAnswer] = Field(default=[])
+    boosts: list[BoostAnswer] = Field(default=[])
     highlight: HighlightAnswer | None = None
     before: str | None = None
     after: str | None = None
