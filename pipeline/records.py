@@ -277,12 +277,28 @@ class BoostFactor:
 
 
 @dataclass(frozen=True, slots=True)
+class Highlight:
+    """Where a query's words stand in a hit, in code points: the first of each word, and the one after its last.
+
+    `spans`: in the hit's text. `text`: a part of it, white space folded; `marks`: the words in that part.
+    `cut_before` and `cut_after` say whether the hit's text goes on there.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    text: str
+    marks: tuple[tuple[int, int], ...]
+    cut_before: bool
+    cut_after: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent.
 
     `matches`: the shared tokens, heaviest first; empty unless an explanation was asked for. `before` and `after`:
     the document's text around the chunk, so that before + text + after reads on; `None` unless asked for. `boosts`:
     what multiplied the sum of the legs' contributions; empty unless an explanation was asked for.
+    `highlight`: where the query's words stand; `None` unless asked for.
     """
 
     rank: int
@@ -301,6 +317,7 @@ class Hit:
     before: str | None = None
     after: str | None = None
     boosts: tuple[BoostFactor, ...] = ()
+    highlight: Highlight | None = None
 
     @property
     def dense(self) -> LegScore | None:

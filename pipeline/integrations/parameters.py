@@ -24,6 +24,7 @@ class CallOptions(TypedDict, total=False):
     collapse: bool | None
     context: int | None
     explain: bool | None
+    highlights: bool | None
     boosts: Boosts
     now: datetime | None
 
@@ -42,6 +43,7 @@ class SearchParameters:
     collapse: bool | None = None
     context: int | None = None
     explain: bool | None = None
+    highlights: bool | None = None
     boosts: Boosts = None
     now: datetime | None = None
 

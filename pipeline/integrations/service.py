@@ -23,7 +23,7 @@ from pipeline.errors import ConfigError, QueryError, ServiceError
 from pipeline.integrations.parameters import SearchParameters
 from pipeline.models.endpoint.http import retry_after_seconds
 from pipeline.models.endpoint.token import Secret, keep_out_of_logs
-from pipeline.records import BoostFactor, Hit, LegScore, TokenMatch
+from pipeline.records import BoostFactor, Highlight, Hit, LegScore, TokenMatch
 
 KEY_VARIABLE = "HYBRID_PIPELINE_API_KEY"
 ATTEMPTS = 3
@@ -212,8 +212,17 @@ def _hit(found: Mapping[str, Any]) -> Hit:
         headings=tuple(hit.headings),
         legs={name: _record(LegScore, leg) for name, leg in found["legs"].items()},
         matches=tuple(_record(TokenMatch, match) for match in found.get("matches", ())),
+        highlight=_highlight(found.get("highlight")),
         boosts=tuple(_record(BoostFactor, boost) for boost in found.get("boosts", ())),
     )
+
+
+def _highlight(found: Mapping[str, Any] | None) -> Highlight | None:
+    if found is None:
+        return None
+    record = _record(Highlight, found)
+    spans, marks = (tuple((start, end) for start, end in places) for places in (record.spans, record.marks))
+    return dataclasses.replace(record, spans=spans, marks=marks)
 
 
 def _record(kind: type[R], found: Mapping[str, Any]) -> R:

@@ -55,6 +55,7 @@ class SearchOptions(RankOptions, total=False):
 
     explain: bool
     context: int
+    highlights: bool
 
 
 class Searchable(Protocol):
@@ -81,7 +82,8 @@ class SearchRequest:
     are fused. `rerank`: what scores the best chunks again, `None`: nothing does. `where`: an SQL condition on the
     chunks' metadata. `distinct`: how much of its text a hit must not share with a better one, 0 to 1. `collapse`:
     only the best chunk of each document. `context`: how many chunks to show before and after a hit. `explain`:
-    whether hits say how their score came about. `boosts`: what multiplies scores; `now`: the moment that recency is
+    whether hits say how their score came about. `highlights`: whether they say where the query's
+    words stand. `boosts`: what multiplies scores; `now`: the moment that recency is
     counted from, `None` where nothing is boosted. `dataclasses.replace` checks what it changes.
     """
 
@@ -96,6 +98,7 @@ class SearchRequest:
     collapse: bool = False
     context: int = 0
     explain: bool = False
+    highlights: bool = False
     boosts: tuple[Boost, ...] = ()
     now: datetime | None = None
 
@@ -114,6 +117,7 @@ class SearchRequest:
             "texts": query_texts(self.texts),
             "context": neighbours_wanted(self.context),
             "explain": flag("explain", self.explain, QueryError),
+            "highlights": flag("highlights", self.highlights, QueryError),
             "k": hits_wanted(self.k),
             "legs": tuple(dict.fromkeys(map(str, legs))),
             "depth": _at_least_one("depth", self.depth, "fuse at least one candidate of each leg"),
@@ -161,6 +165,7 @@ class SearchRequest:
             collapse=options.get("collapse", False),
             context=context,
             explain=explain,
+            highlights=options.get("highlights", False),
             boosts=wanted_boosts(options.get("boosts"), settings.boosts),
             now=options.get("now"),
         )

@@ -64,7 +64,7 @@ def similar_as_json(examples: Examples, index: Index, mode: str, hits: Sequence[
 
 
 def _hit_record(hit: Hit) -> dict[str, Any]:
-    skipped = {"legs", "matches", "boosts"} | ({"before", "after"} if hit.before is None else set())
+    skipped = {"legs", "matches", "boosts", "highlight"} | ({"before", "after"} if hit.before is None else set())
     record = {
         field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
     }
@@ -75,6 +75,8 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
         record[leg] = {name: value for name, value in values.items() if value is not None or name == "rank"} or None
     if hit.matches:
         record["matches"] = [dataclasses.asdict(match) for match in hit.matches]
+    if hit.highlight is not None:
+        record["highlight"] = dataclasses.asdict(hit.highlight)
     if hit.boosts:
         record["boosts"] = [dataclasses.asdict(boost) for boost in hit.boosts]
     return record

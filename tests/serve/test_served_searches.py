@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -13,6 +15,7 @@ from pipeline.records import Hit
 from tests.support.live import Live
 
 QUERY = "a document about apples"
+BOOST = "saturation(year, 10, 1)"
 
 
 def as_told(hit: Hit) -> dict[str, Any]:
@@ -30,6 +33,8 @@ def as_told(hit: Hit) -> dict[str, Any]:
         "metadata": dict(hit.metadata),
         "before": hit.before,
         "after": hit.after,
+        "highlight": None if hit.highlight is None else json.loads(json.dumps(dataclasses.asdict(hit.highlight))),
+        "boosts": [{"boost": one.boost, "factor": one.factor} for one in hit.boosts],
         "legs": {
             name: {
                 "score": leg.score,
@@ -55,8 +60,7 @@ def as_told(hit: Hit) -> dict[str, Any]:
 def told(answer: dict[str, Any], query: int = 0) -> list[dict[str, Any]]:
     """The hits of an answer without what has a test of its own."""
     return [
-        {name: value for name, value in hit.items() if name not in ("source", "highlight")}
-        for hit in answer["results"][query]["hits"]
+        {name: value for name, value in hit.items() if name != "source"} for hit in answer["results"][query]["hits"]
     ]
 
 
@@ -74,6 +78,11 @@ def told(answer: dict[str, Any], query: int = 0) -> list[dict[str, Any]]:
         ({"filter": "lang = 'ko' and year >= 2024"}, {"where": "lang = 'ko' and year >= 2024"}),
         ({"rerank": "multivectors", "rerank_top": 4}, {"rerank": "multivectors", "rerank_top": 4}),
         ({"collapse": True, "distinct": 0.5}, {"collapse": True, "distinct": 0.5}),
+        (
+            {"boosts": ["1.5 if lang = 'ko'", BOOST], "now": "2026-01-01T00:00:00Z", "explain": True},
+            {"boosts": ["1.5 if lang = 'ko'", BOOST], "now": datetime(2026, 1, 1, tzinfo=UTC), "explain": True},
+        ),
+        ({"boosts": [BOOST], "highlights": True}, {"boosts": [BOOST], "highlights": True}),
         ({"context": 1, "explain": True}, {"context": 1, "explain": True}),
     ],
 )
@@ -96,8 +105,9 @@ def test_several_queries_are_answered_in_their_order(live: Live, index: Index) -
 
 def test_a_link_asks_for_the_same(live: Live) -> None:
     asked = {"k": 3, "mode": "lexical", "filter": "year > 2000", "explain": True, "highlights": True}
-    by_link = live.get("/v1/search", params={"q": "plums", **asked})
-    assert by_link == live.post("/v1/search", {"query": "plums", **asked})
+    now = {"now": "2026-01-01T00:00:00Z"}
+    by_link = live.get("/v1/search", params={"q": "plums", "boost": BOOST, **asked, **now})
+    assert by_link == live.post("/v1/search", {"query": "plums", "boosts": [BOOST], **asked, **now})
 
 
 def test_an_explanation_adds_up_and_says_why(live: Live) -> None:
@@ -112,6 +122,7 @@ def test_highlights_mark_the_words_of_the_query(live: Live) -> None:
     (result,) = live.post("/v1/search", {"query": "plums", "mode": "lexical", "highlights": True})["results"]
     for hit in result["hits"]:
         shown = hit["highlight"]
+        assert {hit["text"][start:end].lower() for start, end in shown["spans"]} == {"plums"}
         marked = {shown["text"][start:end].lower() for start, end in shown["marks"]}
         assert marked == {"plums"}
     (plain,) = live.post("/v1/search", {"query": "plums"})["results"]

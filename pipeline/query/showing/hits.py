@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.query.ranked import Ranked, Reranked, Side
 from pipeline.query.showing.context import surroundings
+from pipeline.query.showing.snippet import highlight
+from pipeline.query.showing.words import QueryWords
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import BoostFactor, Hit, LegScore, TokenMatch
 
 
-def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None, context: int = 0) -> list[Hit]:
+def to_hits(
+    snapshot: Snapshot,
+    ranked: Ranked,
+    tokens: Mapping[int, str] | None,
+    context: int = 0,
+    words: QueryWords | None = None,
+) -> list[Hit]:
     """The hits of one query. `tokens`: readable form of its token ids, for an explanation; `None`: none wanted.
 
-    `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`.
+    `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`. `words`: of the
+    query, for `Hit.highlight`.
     """
     hits = []
     for rank, position in enumerate(ranked.order, 1):
@@ -40,6 +49,7 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
                 matches=_matches(ranked.sides, number, tokens) if tokens is not None else (),
                 before=around[0],
                 after=around[1],
+                highlight=None if words is None else highlight(chunk.text, words),
                 boosts=_boosts(ranked, int(position)) if explained else (),
             )
         )

@@ -47,7 +47,7 @@ def answered(call: Call, body: SearchBody) -> SearchAnswer:
         results = [
             QueryAnswer(
                 query=text,
-                hits=[hit_answer(hit, text if body.highlights else None, index) for hit in hits],
+                hits=[hit_answer(hit) for hit in hits],
                 trust=[TrustAnswer(leg=one.leg, weight=one.weight, words=one.words) for one in why],
             )
             for text, hits, why in zip(request.texts, found, trust, strict=True)
@@ -79,6 +79,7 @@ def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchReq
         collapse=body.collapse,
         context=body.context,
         explain=body.explain,
+        highlights=body.highlights,
         boosts=body.boosts,
         now=body.now,
     )

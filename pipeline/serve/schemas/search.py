@@ -112,11 +112,14 @@ class BoostAnswer(Answer):
 
 
 class HighlightAnswer(Answer):
-    """The part of the text where the query's words stand, white space folded."""
+    """Where the query's words stand, in code points: in the hit's text, and in a part of it."""
 
+    spans: list[tuple[int, int]]
+    """First character and the one after the last of each word that matches, in the hit's text."""
     text: str
+    """A part of that text, white space folded."""
     marks: list[tuple[int, int]]
-    """First character and the one after the last of each word that matches, in `text`."""
+    """The same in this part."""
     cut_before: bool
     cut_after: bool
 
