@@ -15,7 +15,7 @@ from pipeline.integrations.metadata import hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.service import KEY_VARIABLE
 from pipeline.integrations.source import IndexOrPath, Source, open_source, search_async
-from pipeline.query.request import Fusion, Rerank
+from pipeline.query.request import Boosts, Fusion, Rerank
 from pipeline.query.searcher import Index
 from pipeline.records import Hit
 
@@ -59,6 +59,8 @@ class HybridTextRetriever:
         collapse: bool | None = None,
         context: int | None = None,
         explain: bool | None = None,
+        highlights: bool | None = None,
+        boosts: Boosts = None,
     ) -> None:
         self.index, self.url, self.api_key, self.headers = index, url, api_key, headers
         self.filters = filters
@@ -73,6 +75,8 @@ class HybridTextRetriever:
             collapse=collapse,
             context=context,
             explain=explain,
+            highlights=highlights,
+            boosts=boosts if boosts is None else [one if isinstance(one, str) else one.text for one in boosts],
         )
         filter_condition(filters)
         self._source: Source | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Unpack
 
 from pipeline.errors import QueryError
@@ -13,7 +14,7 @@ from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.metadata import SHOWN_TO_MODELS, hit_fields, hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.source import IndexOrPath, open_source, search_async
-from pipeline.query.request import Fusion, Rerank
+from pipeline.query.request import Boosts, Fusion, Rerank
 from pipeline.records import Hit
 
 with needs_extra("llama-index"):
@@ -47,6 +48,9 @@ class HybridQuery(QueryBundle):
     collapse: bool | None = None
     context: int | None = None
     explain: bool | None = None
+    highlights: bool | None = None
+    boosts: Boosts = None
+    now: datetime | None = None
 
     def options(self) -> dict[str, Any]:
         """What it says otherwise; `filters` and `where` hold both."""

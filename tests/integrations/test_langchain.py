@@ -103,7 +103,13 @@ def test_a_call_says_otherwise_and_the_next_one_does_not(index: Index) -> None:
 
 
 def test_a_service_gives_the_same_documents(index: Index, server: SearchServer) -> None:
-    arguments: dict[str, Any] = {"k": 3, "explain": True, "context": 1}
+    arguments: dict[str, Any] = {
+        "k": 3,
+        "explain": True,
+        "context": 1,
+        "highlights": True,
+        "boosts": ["1.5 if ordinal = 0"],
+    }
     remote = HybridRetriever(url=server.url, api_key="a-secret-key", **arguments)
     assert remote.invoke(QUERY) == HybridRetriever(index=index, **arguments).invoke(QUERY)
     assert "a-secret-key" not in repr(remote)

@@ -21,8 +21,8 @@ def to_hits(
 ) -> list[Hit]:
     """The hits of one query. `tokens`: readable form of its token ids, for an explanation; `None`: none wanted.
 
-    `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`. `words`: of the
-    query, for `Hit.highlight`.
+    `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`. `words`: of
+    the query, for `Hit.highlight`.
     """
     hits = []
     for rank, position in enumerate(ranked.order, 1):
