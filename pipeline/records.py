@@ -292,13 +292,28 @@ class Highlight:
 
 
 @dataclass(frozen=True, slots=True)
+class MergedSection:
+    """The section that a hit's text is, as most of its chunks were found.
+
+    `first` and `last`: the ordinals of its chunks; `hits`: how many of them were among the best; `best`: where the
+    best one stands in the hit's text, [start, end) in code points. The hit's id, ordinal and scores are the best's.
+    """
+
+    first: int
+    last: int
+    hits: int
+    best: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent.
 
     `matches`: the shared tokens, heaviest first; empty unless an explanation was asked for. `before` and `after`:
     the document's text around the chunk, so that before + text + after reads on; `None` unless asked for. `boosts`:
     what multiplied the sum of the legs' contributions; empty unless an explanation was asked for.
-    `highlight`: where the query's words stand; `None` unless asked for.
+    `highlight`: where the query's words stand; `None` unless asked for. `section`: what `text`, `start` and `end`
+    are of, where it was merged; `None` for a chunk.
     """
 
     rank: int
@@ -318,6 +333,7 @@ class Hit:
     after: str | None = None
     boosts: tuple[BoostFactor, ...] = ()
     highlight: Highlight | None = None
+    section: MergedSection | None = None
 
     @property
     def dense(self) -> LegScore | None:

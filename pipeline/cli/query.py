@@ -47,6 +47,9 @@ BLOCK_QUERIES = 256
     "--generation", type=Generation(), metavar="N", help="An earlier one, or `staged`. Default: the live one."
 )
 @click.option("--collapse", is_flag=True, help="Only the best chunk of each document.")
+@click.option("--merge", is_flag=True, help="One hit for a section of which most chunks are found.")
+@click.option("--group", metavar="doc_id", help="K documents, each with its best chunks.")
+@click.option("--group-size", type=int, default=3, metavar="N", help="How many chunks of each --group. Default: 3.")
 @click.option("--distinct", type=float, metavar="S", help="Leave out texts this similar (0 to 1) to a better hit.")
 @click.option("--context", type=int, default=0, metavar="N", help="Also show N chunks before and after each hit.")
 @click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")
@@ -137,8 +140,15 @@ def _answer(index: Index, request: SearchRequest, queries: Sequence[Query], sink
     for first in range(0, len(queries), BLOCK_QUERIES):
         texts = request.texts[first : first + BLOCK_QUERIES]
         found = {
-            collapse: index.answer(dataclasses.replace(request, texts=texts, collapse=collapse))
+            collapse: index.answer(dataclasses.replace(_ranking(request, collapse), texts=texts))
             for collapse in {sink.collapse for sink in sinks}
         }
         for sink in sinks:
             sink.add(queries[first : first + BLOCK_QUERIES], found[sink.collapse])
+
+
+def _ranking(request: SearchRequest, collapse: bool) -> SearchRequest:
+    """The request for chunks, or for the best chunk of each document."""
+    if collapse == request.collapse:
+        return request
+    return dataclasses.replace(request, collapse=collapse, merge=False, group=None)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pipeline.config.boosts import Boost
 from pipeline.config.search import Settings
 from pipeline.errors import QueryError
 from pipeline.integrations.conditions import ORDERED, Combination, Comparison, Condition, Logic, as_sql, combined
@@ -60,6 +61,9 @@ class HybridTextRetriever:
         context: int | None = None,
         explain: bool | None = None,
         highlights: bool | None = None,
+        merge: bool | None = None,
+        group: str | None = None,
+        group_size: int | None = None,
         boosts: Boosts = None,
     ) -> None:
         self.index, self.url, self.api_key, self.headers = index, url, api_key, headers
@@ -76,7 +80,10 @@ class HybridTextRetriever:
             context=context,
             explain=explain,
             highlights=highlights,
-            boosts=boosts if boosts is None else [one if isinstance(one, str) else one.text for one in boosts],
+            merge=merge,
+            group=group,
+            group_size=group_size,
+            boosts=boosts,
         )
         filter_condition(filters)
         self._source: Source | None = None
@@ -200,6 +207,10 @@ def _moment(operator: str, value: str) -> datetime:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Boost):
+        return value.text
     return value.model_dump(mode="json", exclude_unset=True) if isinstance(value, Settings) else value
 
 

@@ -45,6 +45,9 @@ class HybridRetriever(BaseRetriever):
     context: int | None = None
     explain: bool | None = None
     highlights: bool | None = None
+    merge: bool | None = None
+    group: str | None = None
+    group_size: int | None = None
     boosts: Boosts = None
     now: datetime | None = None
     _source: Source = PrivateAttr()

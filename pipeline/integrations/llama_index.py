@@ -49,6 +49,9 @@ class HybridQuery(QueryBundle):
     context: int | None = None
     explain: bool | None = None
     highlights: bool | None = None
+    merge: bool | None = None
+    group: str | None = None
+    group_size: int | None = None
     boosts: Boosts = None
     now: datetime | None = None
 

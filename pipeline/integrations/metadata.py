@@ -41,6 +41,8 @@ def hit_fields(hit: Hit) -> dict[str, Any]:
         fields["boosts"] = [dataclasses.asdict(boost) for boost in hit.boosts]
     if hit.highlight is not None:
         fields["highlight"] = dataclasses.asdict(hit.highlight)
+    if hit.section is not None:
+        fields["section"] = dataclasses.asdict(hit.section)
     if hit.before is not None or hit.after is not None:
         fields |= {"before": hit.before, "after": hit.after}
     return fields

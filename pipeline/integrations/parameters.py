@@ -25,6 +25,9 @@ class CallOptions(TypedDict, total=False):
     context: int | None
     explain: bool | None
     highlights: bool | None
+    merge: bool | None
+    group: str | None
+    group_size: int | None
     boosts: Boosts
     now: datetime | None
 
@@ -44,6 +47,9 @@ class SearchParameters:
     context: int | None = None
     explain: bool | None = None
     highlights: bool | None = None
+    merge: bool | None = None
+    group: str | None = None
+    group_size: int | None = None
     boosts: Boosts = None
     now: datetime | None = None
 

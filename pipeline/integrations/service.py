@@ -23,7 +23,7 @@ from pipeline.errors import ConfigError, QueryError, ServiceError
 from pipeline.integrations.parameters import SearchParameters
 from pipeline.models.endpoint.http import retry_after_seconds
 from pipeline.models.endpoint.token import Secret, keep_out_of_logs
-from pipeline.records import BoostFactor, Highlight, Hit, LegScore, TokenMatch
+from pipeline.records import BoostFactor, Highlight, Hit, LegScore, MergedSection, TokenMatch
 
 KEY_VARIABLE = "HYBRID_PIPELINE_API_KEY"
 ATTEMPTS = 3
@@ -213,8 +213,17 @@ def _hit(found: Mapping[str, Any]) -> Hit:
         legs={name: _record(LegScore, leg) for name, leg in found["legs"].items()},
         matches=tuple(_record(TokenMatch, match) for match in found.get("matches", ())),
         highlight=_highlight(found.get("highlight")),
+        section=_section(found.get("section")),
         boosts=tuple(_record(BoostFactor, boost) for boost in found.get("boosts", ())),
     )
+
+
+def _section(found: Mapping[str, Any] | None) -> MergedSection | None:
+    if found is None:
+        return None
+    section = _record(MergedSection, found)
+    start, end = section.best
+    return dataclasses.replace(section, best=(start, end))
 
 
 def _highlight(found: Mapping[str, Any] | None) -> Highlight | None:

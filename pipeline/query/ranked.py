@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,15 @@ class Boosted:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """Chunks that follow each other under the same headings. `chunks`: their numbers; `hits`: how many were among
+    the best."""
+
+    chunks: tuple[int, ...]
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """One query's candidates.
 
@@ -60,6 +69,7 @@ class Ranked:
     id; `fused`: how they came about, `None` with a single leg; `sides`: the legs with their queries;
     `reranked`: what became of those that were reranked, `None` without a reranker. `best_ranks`: int64, of each
     id in any leg. `unseen`: no chunk outside `ids` has a higher score before boosts. `boosts`: what they did.
+    `sections`: by position in `ids`, those that stand in the place of their best chunk.
     """
 
     ids: Ids
@@ -72,6 +82,7 @@ class Ranked:
     best_ranks: Ids | None = None
     unseen: float = math.inf
     boosts: Boosted | None = None
+    sections: Mapping[int, Section] = field(default_factory=dict)
 
     def first(self, k: int) -> Ranked:
         """The best `k` of them."""

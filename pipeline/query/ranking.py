@@ -128,6 +128,38 @@ def _columns(sides: Sequence[Side], rankings: Sequence[Ranking], depth: int) -> 
     return union, columns, best_ranks
 
 
+def widened(snapshot: Snapshot, ranked: Ranked, ids: Ids, stage: FirstStage, script: str) -> Ranked:
+    """The candidates and behind them others of `ids`, scored exactly; the order is as it was.
+
+    A leg that matches few has no score for others; those that no leg has one for are left out.
+    """
+    new = np.setdiff1d(ids, ranked.ids)
+    scores = [side.leg.scores(side.query, new) for side in ranked.sides]
+    if not any(side.leg.scores_all for side in ranked.sides):
+        is_scored = np.any([found > 0 for found in scores], axis=0)
+        new, scores = new[is_scored], [found[is_scored] for found in scores]
+    columns = tuple(
+        dataclasses.replace(
+            column,
+            scores=np.append(column.scores, found),
+            ranks=np.append(column.ranks, np.zeros(len(new), np.int64)),
+        )
+        for column, found in zip(ranked.columns, scores, strict=True)
+    )
+    fused, added = None, columns[0].scores[len(ranked.ids) :]
+    if ranked.fused is not None:
+        method, weights = choose_fusion(stage.fusion, snapshot.manifest, stage.names)
+        fused = fuse(method, columns, weights, stage.fusion.rrf_k, calibration=stage.calibration, script=script)
+        added = fused.scores[len(ranked.ids) :]
+    return dataclasses.replace(
+        ranked,
+        ids=np.append(ranked.ids, new),
+        scores=np.append(ranked.scores, added),
+        columns=columns,
+        fused=fused,
+    )
+
+
 def _unseen(
     stage: FirstStage,
     method: str,

@@ -20,6 +20,8 @@ from pipeline.query.rerank import NONE, choose_reranker
 
 Fusion = FusionSettings | Mapping[str, Any] | str | None
 Rerank = RerankSettings | Mapping[str, Any] | str | None
+GROUPED_BY = "doc_id"
+GROUP_SIZE = 3
 Boosts = Sequence[str | Boost] | None
 
 
@@ -56,6 +58,9 @@ class SearchOptions(RankOptions, total=False):
     explain: bool
     context: int
     highlights: bool
+    merge: bool
+    group: str | None
+    group_size: int
 
 
 class Searchable(Protocol):
@@ -82,9 +87,10 @@ class SearchRequest:
     are fused. `rerank`: what scores the best chunks again, `None`: nothing does. `where`: an SQL condition on the
     chunks' metadata. `distinct`: how much of its text a hit must not share with a better one, 0 to 1. `collapse`:
     only the best chunk of each document. `context`: how many chunks to show before and after a hit. `explain`:
-    whether hits say how their score came about. `highlights`: whether they say where the query's
-    words stand. `boosts`: what multiplies scores; `now`: the moment that recency is
-    counted from, `None` where nothing is boosted. `dataclasses.replace` checks what it changes.
+    whether hits say how their score came about. `highlights`: whether they say where the query's words
+    stand. `merge`: whether a section stands for its chunks where most of them are found. `group`: by `doc_id`, `k`
+    documents with their best `group_size` chunks. `boosts`: what multiplies scores; `now`: the moment that recency
+    is counted from, `None` where nothing is boosted. `dataclasses.replace` checks what it changes.
     """
 
     texts: tuple[str, ...]
@@ -99,6 +105,9 @@ class SearchRequest:
     context: int = 0
     explain: bool = False
     highlights: bool = False
+    merge: bool = False
+    group: str | None = None
+    group_size: int = GROUP_SIZE
     boosts: tuple[Boost, ...] = ()
     now: datetime | None = None
 
@@ -111,6 +120,7 @@ class SearchRequest:
         legs = _listed(self.legs)
         if not legs:
             raise QueryError(f"legs={shown(self.legs)}: give a tuple of legs, such as ('dense',)")
+        merge, group = together(self)
         boosts = wanted_boosts(self.boosts, ())
         collapse, where, distinct = narrowing(self.collapse, self.where, self.distinct)
         checked = {
@@ -118,6 +128,9 @@ class SearchRequest:
             "context": neighbours_wanted(self.context),
             "explain": flag("explain", self.explain, QueryError),
             "highlights": flag("highlights", self.highlights, QueryError),
+            "merge": merge,
+            "group": group,
+            "group_size": _at_least_one("group_size", self.group_size, "give how many chunks of each document"),
             "k": hits_wanted(self.k),
             "legs": tuple(dict.fromkeys(map(str, legs))),
             "depth": _at_least_one("depth", self.depth, "fuse at least one candidate of each leg"),
@@ -166,6 +179,9 @@ class SearchRequest:
             context=context,
             explain=explain,
             highlights=options.get("highlights", False),
+            merge=options.get("merge", False),
+            group=options.get("group"),
+            group_size=options.get("group_size", GROUP_SIZE),
             boosts=wanted_boosts(options.get("boosts"), settings.boosts),
             now=options.get("now"),
         )
@@ -280,6 +296,23 @@ def narrowing(collapse: object, where: object, distinct: Any) -> tuple[bool, str
             raise QueryError(f"distinct={shown(distinct)}: give a similarity above 0 and up to 1, such as 0.8")
         distinct = float(distinct)
     return flag("collapse", collapse, QueryError), where, distinct
+
+
+def together(request: SearchRequest) -> tuple[bool, str | None]:
+    """Whether sections merge, and by what hits are grouped. Raises `QueryError` for two that exclude each other."""
+    merge = flag("merge", request.merge, QueryError)
+    if request.group is not None and not (isinstance(request.group, str) and request.group == GROUPED_BY):
+        raise QueryError(f"group={shown(request.group)}: hits are grouped by {GROUPED_BY}")
+    others = {
+        "merge": merge,
+        "group": request.group is not None,
+        "collapse": request.collapse is not False,
+        "distinct": request.distinct is not None,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if (merge or request.group is not None) and len(given) > 1:
+        raise QueryError(f"{' and '.join(given[:2])} exclude each other: give one of them")
+    return merge, request.group
 
 
 def _listed(values: Any) -> list[Any] | None:

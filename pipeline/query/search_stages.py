@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 
 from pipeline.config import RerankSettings
+from pipeline.index.segment import Mask
 from pipeline.query.boosting.factors import factors_of
 from pipeline.query.boosting.lifting import Lifting
 from pipeline.query.dedupe import without_repeats
+from pipeline.query.grouping.documents import documents, grouped
+from pipeline.query.grouping.sections import with_sections
 from pipeline.query.legs.contract import EncodedQueries
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import FirstStage, rank_queries
+from pipeline.query.ranking import FirstStage, rank_queries, widened
 from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import SecondLook, combine, joint_weights, leg_name, reorder
-from pipeline.query.snapshot import Float64, Snapshot
+from pipeline.query.snapshot import Float64, Ids, Snapshot
 
 DEEPER = 4
 """Where too few of the candidates stay, this many times as many are asked for."""
@@ -37,6 +44,7 @@ def rank_in_stages(
     lifting = None
     if request.now is not None and request.boosts:
         lifting = Lifting(snapshot, factors_of(snapshot, request.boosts, request.now), kept)
+    finishing = _Finishing(snapshot, request, stage, second, lifting, kept, queries.scripts)
     results: dict[int, Ranked] = {}
     pending = list(range(len(queries.texts)))
     while pending:
@@ -46,7 +54,7 @@ def rank_in_stages(
         for part, numbers in parts:
             ranked = rank_queries(snapshot, part, stage, depth, kept, bounded=lifting is not None)
             for i, one in zip(numbers, ranked, strict=True):
-                found = _finished(snapshot, request, one, second, lifting, i, depth >= snapshot.manifest.chunks)
+                found = finishing.finished(i, one, depth >= snapshot.manifest.chunks)
                 if found is not None:
                     results[i] = found
         pending = [i for i in pending if i not in results]
@@ -54,27 +62,52 @@ def rank_in_stages(
     return [results[i] for i in range(len(queries.texts))]
 
 
-def _finished(
-    snapshot: Snapshot,
-    request: SearchRequest,
-    ranked: Ranked,
-    second: SecondStage | None,
-    lifting: Lifting | None,
-    i: int,
-    is_deepest: bool,
-) -> Ranked | None:
-    """What query `i` finds, `None` if a deeper search may find more or better."""
-    if lifting is not None:
-        ranked = lifting.lifted(ranked)
-        wanted = request.k if request.rerank is None else max(request.k, request.rerank.top)
-        if len(ranked.order) < wanted and not is_deepest:
-            return None
-    if second is not None:
-        ranked = second.reordered(i, ranked)
-    if not request.collapse and request.distinct is None:
-        return ranked.first(request.k)
-    ranked = without_repeats(snapshot, ranked, request.k, collapse=request.collapse, distinct=request.distinct)
-    return ranked if len(ranked.order) >= request.k or is_deepest else None
+@dataclass(frozen=True, slots=True)
+class _Finishing:
+    """What comes after the first stage."""
+
+    snapshot: Snapshot
+    request: SearchRequest
+    stage: FirstStage
+    second: SecondStage | None
+    lifting: Lifting | None
+    kept: Sequence[Mask] | None
+    scripts: Sequence[str]
+
+    def finished(self, i: int, ranked: Ranked, is_deepest: bool) -> Ranked | None:
+        """What query `i` finds, `None` if a deeper search may find more or better."""
+        snapshot, request = self.snapshot, self.request
+        if self.lifting is not None:
+            ranked = self.lifting.lifted(ranked)
+            wanted = request.k if request.rerank is None else max(request.k, request.rerank.top)
+            if len(ranked.order) < wanted and not is_deepest:
+                return None
+        if self.second is not None:
+            ranked = self.second.reordered(i, ranked)
+        if request.group is not None:
+            heads = documents(snapshot, ranked, request.k)
+            if len(heads) < request.k and not is_deepest:
+                return None
+            return grouped(snapshot, ranked, heads, request.group_size, partial(self._widened, i))
+        if request.collapse or request.distinct is not None:
+            ranked = without_repeats(
+                snapshot, ranked, request.k, collapse=request.collapse, distinct=request.distinct
+            )
+        elif request.merge:
+            ranked = with_sections(snapshot, ranked, request.k)
+        else:
+            return ranked.first(request.k)
+        return ranked if len(ranked.order) >= request.k or is_deepest else None
+
+    def _widened(self, i: int, ranked: Ranked, ids: Ids) -> Ranked:
+        """The candidates, and those of `ids` that the search may find."""
+        masks = self.snapshot.excluded(self.kept)
+        keep = np.ones(len(ids), np.bool_)
+        for number, inside, ordinals in self.snapshot.by_segment(ids):
+            if (gone := masks[number]) is not None:
+                keep[inside] = ~gone[ordinals]
+        found = widened(self.snapshot, ranked, ids[keep], self.stage, self.scripts[i])
+        return found if self.lifting is None else self.lifting.extended(found)
 
 
 class SecondStage:

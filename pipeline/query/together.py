@@ -100,8 +100,10 @@ def combined(ranker: Ranker) -> Combiner[Asked, Answered]:
 
 def may_wait(ranker: Ranker, request: SearchRequest) -> bool:
     """Whether a request is ranked the same with others, and quickly enough for them to wait for it: one of few
-    texts, with a filter at most that has been evaluated, of which nothing is reranked, boosted or left out."""
-    plain = request.rerank is None and request.distinct is None and not request.collapse and not request.boosts
+    texts, with a filter at most that has been evaluated, of which nothing is reranked, boosted, left out
+    or put together."""
+    plain = request.rerank is None and request.distinct is None and not request.collapse
+    plain = plain and not request.boosts and not request.merge and request.group is None
     few = 0 < len(request.texts) <= MOST_TOGETHER
     return plain and few and ranker.encodes_together and ranker.has_filtered(request.where)
 

@@ -64,7 +64,9 @@ def similar_as_json(examples: Examples, index: Index, mode: str, hits: Sequence[
 
 
 def _hit_record(hit: Hit) -> dict[str, Any]:
-    skipped = {"legs", "matches", "boosts", "highlight"} | ({"before", "after"} if hit.before is None else set())
+    skipped = {"legs", "matches", "boosts", "highlight", "section"} | (
+        {"before", "after"} if hit.before is None else set()
+    )
     record = {
         field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
     }
@@ -75,6 +77,8 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
         record[leg] = {name: value for name, value in values.items() if value is not None or name == "rank"} or None
     if hit.matches:
         record["matches"] = [dataclasses.asdict(match) for match in hit.matches]
+    if hit.section is not None:
+        record["section"] = dataclasses.asdict(hit.section)
     if hit.highlight is not None:
         record["highlight"] = dataclasses.asdict(hit.highlight)
     if hit.boosts:
@@ -175,6 +179,9 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
     if place := _pages(hit):
         text.append(place, style="dim")
+    if hit.section is not None:
+        chunks = hit.section.last - hit.section.first + 1
+        text.append(f", section of {chunks} chunks, {hit.section.hits} found", style="dim")
     if hit.headings:
         text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
     text.append("\n")

@@ -56,6 +56,9 @@ class SearchArguments:
     mode: str | None
     fusion: str | None
     collapse: bool
+    merge: bool
+    group: str | None
+    group_size: int
     distinct: float | None
     context: int
     where: str | None

@@ -44,6 +44,16 @@ class Lifting:
             boosts=Boosted(self._factors.texts, parts, product),
         )
 
+    def extended(self, ranked: Ranked) -> Ranked:
+        """Candidates of which those that were added last are not boosted yet, with these boosted too."""
+        assert ranked.boosts is not None
+        known = len(ranked.boosts.product)
+        product = self._factors.product[ranked.ids]
+        scores = ranked.scores.copy()
+        scores[known:] = boosted(scores[known:], product[known:])
+        parts = self._factors.parts[:, ranked.ids]
+        return dataclasses.replace(ranked, scores=scores, boosts=Boosted(self._factors.texts, parts, product))
+
     def _highest_unseen(self, ranked: Ranked) -> float:
         others = self._allowed.copy()
         others[ranked.ids] = 0.0

@@ -41,12 +41,13 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("explanation", pa.string()),
         ("matches", pa.string()),
+        ("section", pa.string()),
     ]
 )
 """Columns of a Parquet file, a row a hit. A leg that was not computed is null, and so is a rank beyond the leg's
 depth. JSON: `metadata`, `explanation` (by leg: normalized, weight, contribution; `boosts`: their factors) and
-`matches`; the last two are null unless asked for."""
-_OF_HIT = {field.name for field in dataclasses.fields(Hit)} - {"matches"}
+`matches`; these two are null unless asked for; `section`: of a merged hit."""
+_OF_HIT = {field.name for field in dataclasses.fields(Hit)} - {"matches", "section"}
 
 Add = Callable[[Sequence[Query], Sequence[Sequence[Hit]]], None]
 """Writes the hits of some queries."""
@@ -91,6 +92,8 @@ def _row(query: Query, hit: Hit) -> dict[str, object]:
         for leg, found in hit.legs.items()
         if found.contribution is not None
     }
+    if hit.section is not None:
+        row["section"] = _json(dataclasses.asdict(hit.section))
     if hit.boosts:
         parts["boosts"] = {one.boost: one.factor for one in hit.boosts}
     if parts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.query.ranked import Ranked, Reranked, Side
-from pipeline.query.showing.context import surroundings
+from pipeline.query.showing.passage import whole_passage
 from pipeline.query.showing.snippet import highlight
 from pipeline.query.showing.words import QueryWords
 from pipeline.query.snapshot import Snapshot
@@ -30,7 +30,7 @@ def to_hits(
         chunk = snapshot.chunk(number)
         explained = tokens is not None
         legs = {c.name: _leg(ranked, row, int(position), explained) for row, c in enumerate(ranked.columns)}
-        around = surroundings(snapshot, number, chunk, context) if context else (None, None)
+        passage = whole_passage(snapshot, number, chunk, ranked.sections.get(int(position)), context)
         legs |= _second_look(ranked.reranked, int(position), explained)
         hits.append(
             Hit(
@@ -39,17 +39,18 @@ def to_hits(
                 chunk_id=chunk.chunk_id,
                 doc_id=chunk.doc_id,
                 ordinal=chunk.ordinal,
-                start=chunk.start,
-                end=chunk.end,
-                text=chunk.text,
+                start=passage.start,
+                end=passage.end,
+                text=passage.text,
                 headings=chunk.headings,
                 metadata=chunk.metadata,
                 source=chunk.source,
                 legs=legs,
                 matches=_matches(ranked.sides, number, tokens) if tokens is not None else (),
-                before=around[0],
-                after=around[1],
-                highlight=None if words is None else highlight(chunk.text, words),
+                before=passage.before,
+                after=passage.after,
+                highlight=None if words is None else highlight(passage.text, words),
+                section=passage.section,
                 boosts=_boosts(ranked, int(position)) if explained else (),
             )
         )

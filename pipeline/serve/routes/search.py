@@ -79,11 +79,16 @@ def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchReq
         collapse=body.collapse,
         context=body.context,
         explain=body.explain,
+        merge=body.merge,
+        group=body.group,
+        group_size=body.group_size,
         highlights=body.highlights,
         boosts=body.boosts,
         now=body.now,
     )
     at_most("k", request.k, limits.k)
+    if request.group is not None:
+        at_most("k · group_size", request.k * request.group_size, limits.k)
     return request
 
 

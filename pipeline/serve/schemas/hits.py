@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from pipeline.query.showing.source import shown_source
 from pipeline.records import Highlight, Hit, LegScore
-from pipeline.serve.schemas.search import BoostAnswer, HighlightAnswer, HitAnswer, LegAnswer, MatchAnswer
+from pipeline.serve.schemas.search import (
+    BoostAnswer,
+    HighlightAnswer,
+    HitAnswer,
+    LegAnswer,
+    MatchAnswer,
+    SectionAnswer,
+)
 
 
 def hit_answer(hit: Hit) -> HitAnswer:
@@ -32,6 +41,7 @@ def hit_answer(hit: Hit) -> HitAnswer:
             for match in hit.matches
         ],
         boosts=[BoostAnswer.model_construct(boost=one.boost, factor=one.factor) for one in hit.boosts],
+        section=None if hit.section is None else SectionAnswer(**dataclasses.asdict(hit.section)),
         highlight=None if hit.highlight is None else _highlight(hit.highlight),
         before=hit.before,
         after=hit.after,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
@@ -43,6 +43,9 @@ class SearchBody(Body):
     now: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
         default=None, description="The moment that recency is counted from; else now."
     )
+    merge: bool = Field(default=False, description="One hit for a section of which most chunks are found.")
+    group: Literal["doc_id"] | None = Field(default=None, description="`k` documents with their best chunks.")
+    group_size: int = Field(default=3, ge=1, description="How many chunks of each document.")
     highlights: bool = Field(default=False, description="Show where the query's words stand.")
     facets: list[str] = Field(default=[], description=_FACETS)
     facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
@@ -71,6 +74,9 @@ class SearchParameters(Parameters):
     boost: str | None = Field(default=None, description="One boost, instead of those that are configured.")
     now: AwareDatetime | None = None
     highlights: bool = False
+    merge: bool = False
+    group: Literal["doc_id"] | None = None
+    group_size: int = Field(default=3, ge=1)
     facets: str = Field(default="", description="Fields to count, with commas between them.")
     facet_limit: int = Field(default=10, ge=1)
 
@@ -124,6 +130,18 @@ class HighlightAnswer(Answer):
     cut_after: bool
 
 
+class SectionAnswer(Answer):
+    """The section that a hit's text is, as most of its chunks were found; its other fields are of the best one."""
+
+    first: int
+    """Ordinal of its first chunk."""
+    last: int
+    hits: int
+    """How many of its chunks were among the best."""
+    best: tuple[int, int]
+    """Where the best chunk stands in the hit's text: its first character, and the one after the last."""
+
+
 class HitAnswer(Answer):
     """A chunk that was found. `legs`: dense, lexical, …; a leg that was not computed is absent."""
 
@@ -144,6 +162,7 @@ class HitAnswer(Answer):
     matches: list[MatchAnswer] = Field(default=[])
     boosts: list[BoostAnswer] = Field(default=[])
     highlight: HighlightAnswer | None = None
+    section: SectionAnswer | None = None
     before: str | None = None
     after: str | None = None
 
