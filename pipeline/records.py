@@ -306,6 +306,16 @@ class MergedSection:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A word of a query that the index does not hold, where it stands there, and near ones that it does."""
+
+    word: str
+    start: int
+    end: int
+    near: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent.
 

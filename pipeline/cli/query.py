@@ -67,6 +67,9 @@ BLOCK_QUERIES = 256
     "--boost", "boosts", multiple=True, callback=wanted_boosts, metavar="B", help="Multiply scores. Repeatable."
 )
 @click.option("--explain", is_flag=True, help="Show how each score came about, and why each leg was trusted.")
+@click.option(
+    "--suggest", is_flag=True, help="Also tell in JSON which words the index does not hold, and near ones."
+)
 @click.option("--highlights", is_flag=True, help="Also tell in JSON where the query's words stand.")
 @click.option("--show", multiple=True, metavar="FIELD", help="A metadata field to show as a column. Repeatable.")
 @click.option("--batch", metavar="FILE", help="Queries from a file: JSONL (_id, text), id<TAB>text or plain lines.")
@@ -111,7 +114,7 @@ def query(
         if table is not None:
             sinks.append(Sink(table.add, arguments.collapse))
         elif not sinks:
-            sinks.append(Sink(json_lines(index, used, named, trust, counts), arguments.collapse))
+            sinks.append(Sink(json_lines(index, used, named, trust, counts, output.suggest), arguments.collapse))
         if table is not None:
             threading.Thread(target=_import_tables, daemon=True).start()
         started = time.perf_counter()

@@ -18,7 +18,7 @@ from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
 from pipeline.query.showing.snippet import snippet
 from pipeline.query.similar import Examples
-from pipeline.records import Facet, Hit, LegScore
+from pipeline.records import Facet, Hit, LegScore, Suggestion
 from pipeline.render.facet_tables import facet_records
 from pipeline.wording import printable
 
@@ -38,6 +38,7 @@ def hits_as_json(
     hits: Sequence[Hit],
     trust: Sequence[LegTrust] = (),
     facets: Sequence[Facet] = (),
+    suggestions: Sequence[Suggestion] | None = None,
 ) -> str:
     """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation. `facets`: what
     was counted beside the search."""
@@ -48,6 +49,8 @@ def hits_as_json(
         record["trust"] = [dataclasses.asdict(one) for one in trust]
     if facets:
         record["facets"] = facet_records(facets)
+    if suggestions is not None:
+        record["suggestions"] = [dataclasses.asdict(one) for one in suggestions]
     record["hits"] = [_hit_record(hit) for hit in hits]
     return json.dumps(record, ensure_ascii=False)
 
@@ -132,6 +135,13 @@ def trust_lines(console: Console, trust: Sequence[LegTrust]) -> None:
     """A line a leg: its weight, and why."""
     for one in trust:
         console.print(f"[green]{one.leg}[/], weight {one.weight:.2f}: {escape(one.words)}", highlight=False)
+
+
+def suggestion_lines(console: Console, suggestions: Sequence[Suggestion]) -> None:
+    """A line for each word that the index does not hold, with near ones that it does."""
+    for one in suggestions:
+        near = ", ".join(printable(word) for word in one.near)
+        console.print(f"no chunk has {escape(printable(one.word))}; did you mean {escape(near)}?", highlight=False)
 
 
 def fitting(room: int, legs: Mapping[str, int], fields: Mapping[str, int]) -> tuple[list[str], dict[str, int]]:

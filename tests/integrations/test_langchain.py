@@ -108,6 +108,7 @@ def test_a_service_gives_the_same_documents(index: Index, server: SearchServer) 
         "explain": True,
         "context": 1,
         "highlights": True,
+        "merge": True,
         "boosts": ["1.5 if ordinal = 0"],
     }
     remote = HybridRetriever(url=server.url, api_key="a-secret-key", **arguments)
@@ -131,7 +132,7 @@ def test_what_makes_no_sense_is_refused(index: Index) -> None:
     with pytest.raises(ConfigError, match="give index="):
         HybridRetriever()
     retriever = HybridRetriever(index=index)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'top_k'; known: collapse, context"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'top_k'; known: boosts, collapse, context"):
         retriever.invoke(QUERY, top_k=3)
     with pytest.raises(QueryError, match="k=0"):
         retriever.invoke(QUERY, k=0)

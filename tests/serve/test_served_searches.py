@@ -33,6 +33,7 @@ def as_told(hit: Hit) -> dict[str, Any]:
         "metadata": dict(hit.metadata),
         "before": hit.before,
         "after": hit.after,
+        "section": None if hit.section is None else dataclasses.asdict(hit.section),
         "highlight": None if hit.highlight is None else json.loads(json.dumps(dataclasses.asdict(hit.highlight))),
         "boosts": [{"boost": one.boost, "factor": one.factor} for one in hit.boosts],
         "legs": {
@@ -83,6 +84,8 @@ def told(answer: dict[str, Any], query: int = 0) -> list[dict[str, Any]]:
             {"boosts": ["1.5 if lang = 'ko'", BOOST], "now": datetime(2026, 1, 1, tzinfo=UTC), "explain": True},
         ),
         ({"boosts": [BOOST], "highlights": True}, {"boosts": [BOOST], "highlights": True}),
+        ({"merge": True, "context": 1}, {"merge": True, "context": 1}),
+        ({"group": "doc_id", "group_size": 2, "k": 3}, {"group": "doc_id", "group_size": 2, "k": 3}),
         ({"context": 1, "explain": True}, {"context": 1, "explain": True}),
     ],
 )
@@ -127,6 +130,17 @@ def test_highlights_mark_the_words_of_the_query(live: Live) -> None:
         assert marked == {"plums"}
     (plain,) = live.post("/v1/search", {"query": "plums"})["results"]
     assert all(hit["highlight"] is None for hit in plain["hits"])
+
+
+def test_words_that_no_text_has_are_told_with_near_ones(live: Live, index: Index) -> None:
+    answer = live.post("/v1/search", {"query": ["plms and pears", "plums"], "suggest": True})
+    first, second = (one["suggestions"] for one in answer["results"])
+    assert first == [{"word": "plms", "start": 0, "end": 4, "near": ["plums"]}]
+    assert second == []
+    assert first == [
+        dataclasses.asdict(one) | {"near": list(one.near)} for one in index.suggestions("plms and pears")
+    ]
+    assert live.post("/v1/search", {"query": "plms"})["results"][0]["suggestions"] == []
 
 
 def test_facets_are_those_of_the_library(live: Live, index: Index) -> None:

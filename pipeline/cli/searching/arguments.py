@@ -120,6 +120,7 @@ class OutputArguments:
     run_path: str | None
     output: str | None
     as_json: bool
+    suggest: bool
 
     def check(self) -> None:
         """Refuse two places at once, and a file whose form its name does not tell."""

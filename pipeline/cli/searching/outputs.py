@@ -78,13 +78,16 @@ class Trust:
         return self._index.trust(dataclasses.replace(self._request, texts=tuple(one.text for one in queries)))
 
 
-def json_lines(index: Index, mode: str, named: bool, trust: Trust, facets: Sequence[Facet]) -> Add:
+def json_lines(
+    index: Index, mode: str, named: bool, trust: Trust, facets: Sequence[Facet], suggest: bool = False
+) -> Add:
     from pipeline.render import hit_tables
 
     def add(queries: Sequence[Query], results: Sequence[Sequence[Hit]]) -> None:
         for one, hits, why in zip(queries, results, trust.of(queries), strict=True):
             query_id = one.query_id if named else None
-            click.echo(hit_tables.hits_as_json(one.text, query_id, index, mode, hits, why, facets))
+            near = index.suggestions(one.text) if suggest else None
+            click.echo(hit_tables.hits_as_json(one.text, query_id, index, mode, hits, why, facets, near))
 
     return add
 
@@ -107,6 +110,7 @@ class Table:
         for one, hits, why in zip(queries, results, self._trust.of(queries), strict=True):
             hit_tables.hits_table(self._screen, one.text, self._index, hits, self._show)
             hit_tables.trust_lines(self._screen, why)
+            hit_tables.suggestion_lines(self._screen, self._index.suggestions(one.text))
             self._fields.update(*(hit.metadata for hit in hits))
 
     def end(self, facets: Sequence[Facet]) -> None:

@@ -20,6 +20,7 @@ from pipeline.serve.schemas.search import (
     SearchAnswer,
     SearchBody,
     SearchParameters,
+    SuggestionAnswer,
     TrustAnswer,
 )
 
@@ -48,6 +49,7 @@ def answered(call: Call, body: SearchBody) -> SearchAnswer:
             QueryAnswer(
                 query=text,
                 hits=[hit_answer(hit) for hit in hits],
+                suggestions=_near(index, text) if body.suggest else [],
                 trust=[TrustAnswer(leg=one.leg, weight=one.weight, words=one.words) for one in why],
             )
             for text, hits, why in zip(request.texts, found, trust, strict=True)
@@ -90,6 +92,13 @@ def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchReq
     if request.group is not None:
         at_most("k · group_size", request.k * request.group_size, limits.k)
     return request
+
+
+def _near(index: Index, text: str) -> list[SuggestionAnswer]:
+    return [
+        SuggestionAnswer(word=one.word, start=one.start, end=one.end, near=list(one.near))
+        for one in index.suggestions(text)
+    ]
 
 
 def _counted(index: Index, body: SearchBody) -> list[FacetAnswer]:

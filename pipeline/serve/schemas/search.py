@@ -47,6 +47,7 @@ class SearchBody(Body):
     group: Literal["doc_id"] | None = Field(default=None, description="`k` documents with their best chunks.")
     group_size: int = Field(default=3, ge=1, description="How many chunks of each document.")
     highlights: bool = Field(default=False, description="Show where the query's words stand.")
+    suggest: bool = Field(default=False, description="Say which words the index does not hold, and near ones.")
     facets: list[str] = Field(default=[], description=_FACETS)
     facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
 
@@ -77,6 +78,7 @@ class SearchParameters(Parameters):
     merge: bool = False
     group: Literal["doc_id"] | None = None
     group_size: int = Field(default=3, ge=1)
+    suggest: bool = False
     facets: str = Field(default="", description="Fields to count, with commas between them.")
     facet_limit: int = Field(default=10, ge=1)
 
@@ -175,12 +177,23 @@ class TrustAnswer(Answer):
     words: str
 
 
+class SuggestionAnswer(Answer):
+    """A word of the query that the index does not hold, and near ones that it does. None was searched for."""
+
+    word: str
+    start: int
+    """Where it stands in the query: its first character."""
+    end: int
+    near: list[str]
+
+
 class QueryAnswer(Answer):
     """What was found for one query."""
 
     query: str
     hits: list[HitAnswer]
     trust: list[TrustAnswer] = Field(default=[])
+    suggestions: list[SuggestionAnswer] = Field(default=[])
 
 
 class FacetValueAnswer(Answer):
