@@ -287,11 +287,61 @@ class TokenMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class BoostFactor:
+    """A boost, and the factor by which it multiplied a hit's score; 1: it says nothing of this hit."""
+
+    boost: str
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """Where a query's words stand in a hit, in code points: the first of each word, and the one after its last.
+
+    `spans`: in the hit's text. `text`: a part of it, white space folded; `marks`: the words in that part.
+    `cut_before` and `cut_after` say whether the hit's text goes on there.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    text: str
+    marks: tuple[tuple[int, int], ...]
+    cut_before: bool
+    cut_after: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MergedSection:
+    """The section that a hit's text is, as most of its chunks were found.
+
+    `first` and `last`: the ordinals of its chunks; `hits`: how many of them were among the best; `best`: where the
+    best one stands in the hit's text, [start, end) in code points. The hit's id, ordinal and scores are the best's.
+    """
+
+    first: int
+    last: int
+    hits: int
+    best: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A word of a query that the index does not hold, where it stands there, and near ones that it does."""
+
+    word: str
+    start: int
+    end: int
+    near: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A scored chunk. `legs` maps a leg (dense, lexical, …) to its score; a leg not computed is absent.
 
     `matches`: the shared tokens, heaviest first; empty unless an explanation was asked for. `before` and `after`:
-    the document's text around the chunk, so that before + text + after reads on; `None` unless asked for.
+    the document's text around the chunk, so that before + text + after reads on; `None` unless asked for. `boosts`:
+    what multiplied the sum of the legs' contributions; empty unless an explanation was asked for.
+    `highlight`: where the query's words stand; `None` unless asked for. `section`: what `text`, `start` and `end`
+    are of, where it was merged; `None` for a chunk.
     """
 
     rank: int
@@ -309,6 +359,9 @@ class Hit:
     matches: tuple[TokenMatch, ...] = ()
     before: str | None = None
     after: str | None = None
+    boosts: tuple[BoostFactor, ...] = ()
+    highlight: Highlight | None = None
+    section: MergedSection | None = None
 
     @property
     def dense(self) -> LegScore | None:

@@ -80,6 +80,7 @@ def lookups(index: Index) -> dict[str, Call]:
         "rank_request": (index.rank_request, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "trust": (index.trust, {"request": SearchRequest.for_texts(index, [QUESTION])}),
         "leg": (index.leg, {"name": "lexical"}),
+        "suggestions": (index.suggestions, {"text": QUESTION}),
         "document": (index.document, {"doc_id": "en/bm25.md"}),
         "facets": (index.facets, {"fields": ["source"]}),
         "similar": (index.similar, {"examples": Examples(texts=(QUESTION,))}),

@@ -48,7 +48,9 @@ def export(
     if vectors:
         if with_model or extras:
             raise click.UsageError("--vectors writes no index: leave out --with-model and --extra")
-        _export_vectors(options, options.index_folder(index_path), target, generation, as_json)
+        _export_vectors(
+            options, place_of(options, index_path).fetched(options, generation), target, generation, as_json
+        )
         return
     from pipeline.transfer.exporting import ModelSource
     from pipeline.transfer.exporting import export as write

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline import names
+from pipeline.config.boosts import parse_boosts
 from pipeline.config.problems import in_words, nearest
 from pipeline.errors import ConfigError
 
@@ -117,6 +118,15 @@ class QuerySettings(Settings):
     log: bool = False
     log_text: bool = True
     log_megabytes: float = Field(default=16.0, gt=0)
+    boosts: list[str] = []
+
+    @model_validator(mode="after")
+    def _boosts_can_be_read(self) -> QuerySettings:
+        try:
+            parse_boosts(self.boosts)
+        except ValueError as error:
+            raise ValueError(f"query.boosts: {error}") from None
+        return self
 
 
 class Expectation(Settings):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pipeline.config.boosts import Boost
 from pipeline.config.search import Settings
 from pipeline.errors import QueryError
 from pipeline.integrations.conditions import ORDERED, Combination, Comparison, Condition, Logic, as_sql, combined
@@ -16,7 +17,7 @@ from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.service import KEY_VARIABLE
 from pipeline.integrations.source import IndexOrPath, Source, open_source, search_async
 from pipeline.query.access import ALL_GROUPS, AllGroups, WantedGroups
-from pipeline.query.request import Fusion, Rerank
+from pipeline.query.request import Boosts, Fusion, Rerank
 from pipeline.query.searcher import Index
 from pipeline.records import Hit
 
@@ -62,6 +63,11 @@ class HybridTextRetriever:
         context: int | None = None,
         explain: bool | None = None,
         groups: WantedGroups = None,
+        highlights: bool | None = None,
+        merge: bool | None = None,
+        group: str | None = None,
+        group_size: int | None = None,
+        boosts: Boosts = None,
     ) -> None:
         self.index, self.url, self.api_key, self.headers = index, url, api_key, headers
         self.filters = filters
@@ -77,6 +83,11 @@ class HybridTextRetriever:
             context=context,
             explain=explain,
             groups=groups,
+            highlights=highlights,
+            merge=merge,
+            group=group,
+            group_size=group_size,
+            boosts=boosts,
         )
         filter_condition(filters)
         self._source: Source | None = None
@@ -210,6 +221,10 @@ def _moment(operator: str, value: str) -> datetime:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Boost):
+        return value.text
     return value.model_dump(mode="json", exclude_unset=True) if isinstance(value, Settings) else value
 
 

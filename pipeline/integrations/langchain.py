@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Unpack
 
 from pydantic import Field, PrivateAttr, SecretStr
@@ -11,7 +12,7 @@ from pipeline.integrations.metadata import hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.source import IndexOrPath, Source, index_source, open_source, search_async
 from pipeline.query.access import AllGroups
-from pipeline.query.request import Fusion, Rerank
+from pipeline.query.request import Boosts, Fusion, Rerank
 from pipeline.records import Hit
 
 with needs_extra("langchain"):
@@ -46,6 +47,12 @@ class HybridRetriever(BaseRetriever):
     context: int | None = None
     explain: bool | None = None
     groups: list[str] | AllGroups | None = None
+    highlights: bool | None = None
+    merge: bool | None = None
+    group: str | None = None
+    group_size: int | None = None
+    boosts: Boosts = None
+    now: datetime | None = None
     _source: Source = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Unpack
 
 from pipeline.errors import QueryError
@@ -14,7 +15,7 @@ from pipeline.integrations.metadata import SHOWN_TO_MODELS, hit_fields, hit_meta
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.source import IndexOrPath, open_source, search_async
 from pipeline.query.access import WantedGroups
-from pipeline.query.request import Fusion, Rerank
+from pipeline.query.request import Boosts, Fusion, Rerank
 from pipeline.records import Hit
 
 with needs_extra("llama-index"):
@@ -49,6 +50,12 @@ class HybridQuery(QueryBundle):
     context: int | None = None
     explain: bool | None = None
     groups: WantedGroups = None
+    highlights: bool | None = None
+    merge: bool | None = None
+    group: str | None = None
+    group_size: int | None = None
+    boosts: Boosts = None
+    now: datetime | None = None
 
     def options(self) -> dict[str, Any]:
         """What it says otherwise; `filters` and `where` hold both."""

@@ -37,6 +37,12 @@ def hit_fields(hit: Hit) -> dict[str, Any]:
     }
     if hit.matches:
         fields["matches"] = [dataclasses.asdict(match) for match in hit.matches]
+    if hit.boosts:
+        fields["boosts"] = [dataclasses.asdict(boost) for boost in hit.boosts]
+    if hit.highlight is not None:
+        fields["highlight"] = dataclasses.asdict(hit.highlight)
+    if hit.section is not None:
+        fields["section"] = dataclasses.asdict(hit.section)
     if hit.before is not None or hit.after is not None:
         fields |= {"before": hit.before, "after": hit.after}
     return fields

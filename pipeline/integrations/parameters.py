@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypedDict
 
 from pipeline.query.access import WantedGroups
-from pipeline.query.request import Fusion, Rerank, refuse_unknown
+from pipeline.query.request import Boosts, Fusion, Rerank, refuse_unknown
 
 
 class CallOptions(TypedDict, total=False):
@@ -25,6 +26,12 @@ class CallOptions(TypedDict, total=False):
     context: int | None
     explain: bool | None
     groups: WantedGroups
+    highlights: bool | None
+    merge: bool | None
+    group: str | None
+    group_size: int | None
+    boosts: Boosts
+    now: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,12 @@ class SearchParameters:
     context: int | None = None
     explain: bool | None = None
     groups: WantedGroups = None
+    highlights: bool | None = None
+    merge: bool | None = None
+    group: str | None = None
+    group_size: int | None = None
+    boosts: Boosts = None
+    now: datetime | None = None
 
     def changed(self, options: Mapping[str, Any]) -> SearchParameters:
         """These, but for what a call says. Raises `TypeError` for a name that no search has."""

@@ -24,7 +24,7 @@ from pipeline.integrations.parameters import SearchParameters
 from pipeline.models.endpoint.http import retry_after_seconds
 from pipeline.models.endpoint.token import Secret, keep_out_of_logs
 from pipeline.query.access import WantedGroups
-from pipeline.records import Hit, LegScore, TokenMatch
+from pipeline.records import BoostFactor, Highlight, Hit, LegScore, MergedSection, TokenMatch
 
 KEY_VARIABLE = "HYBRID_PIPELINE_API_KEY"
 ATTEMPTS = 3
@@ -206,6 +206,10 @@ def _search_body(parameters: SearchParameters) -> dict[str, Any]:
         )
     if isinstance(body.get("fusion"), FusionSettings):
         body["fusion"] = body["fusion"].model_dump(mode="json", exclude_unset=True)
+    if "boosts" in body:
+        body["boosts"] = [one if isinstance(one, str) else one.text for one in body["boosts"]]
+    if "now" in body:
+        body["now"] = body["now"].isoformat()
     return body
 
 
@@ -216,7 +220,26 @@ def _hit(found: Mapping[str, Any]) -> Hit:
         headings=tuple(hit.headings),
         legs={name: _record(LegScore, leg) for name, leg in found["legs"].items()},
         matches=tuple(_record(TokenMatch, match) for match in found.get("matches", ())),
+        highlight=_highlight(found.get("highlight")),
+        section=_section(found.get("section")),
+        boosts=tuple(_record(BoostFactor, boost) for boost in found.get("boosts", ())),
     )
+
+
+def _section(found: Mapping[str, Any] | None) -> MergedSection | None:
+    if found is None:
+        return None
+    section = _record(MergedSection, found)
+    start, end = section.best
+    return dataclasses.replace(section, best=(start, end))
+
+
+def _highlight(found: Mapping[str, Any] | None) -> Highlight | None:
+    if found is None:
+        return None
+    record = _record(Highlight, found)
+    spans, marks = (tuple((start, end) for start, end in places) for places in (record.spans, record.marks))
+    return dataclasses.replace(record, spans=spans, marks=marks)
 
 
 def _record(kind: type[R], found: Mapping[str, Any]) -> R:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,33 @@ class Reranked:
 
 
 @dataclass(frozen=True, slots=True)
+class Boosted:
+    """What boosts did to the candidates. `texts`: the boosts; `parts`: float64 (boosts, m), the factor of each;
+    `product`: float64 (m,)."""
+
+    texts: tuple[str, ...]
+    parts: Float64
+    product: Float64
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Chunks that follow each other under the same headings. `chunks`: their numbers; `hits`: how many were among
+    the best."""
+
+    chunks: tuple[int, ...]
+    hits: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """One query's candidates.
 
     `ids`: chunk numbers in the snapshot; `order`: positions in `ids`, best first; `scores`: float64, one for each
     id; `fused`: how they came about, `None` with a single leg; `sides`: the legs with their queries;
-    `reranked`: what became of those that were reranked, `None` without a reranker.
+    `reranked`: what became of those that were reranked, `None` without a reranker. `best_ranks`: int64, of each
+    id in any leg. `unseen`: no chunk outside `ids` has a higher score before boosts. `boosts`: what they did.
+    `sections`: by position in `ids`, those that stand in the place of their best chunk.
     """
 
     ids: Ids
@@ -57,6 +79,10 @@ class Ranked:
     fused: Fused | None
     sides: tuple[Side, ...]
     reranked: Reranked | None = None
+    best_ranks: Ids | None = None
+    unseen: float = math.inf
+    boosts: Boosted | None = None
+    sections: Mapping[int, Section] = field(default_factory=dict)
 
     def first(self, k: int) -> Ranked:
         """The best `k` of them."""

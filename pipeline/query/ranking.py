@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +45,12 @@ def rank_queries(
     stage: FirstStage,
     wanted: int,
     kept: Sequence[Mask] | None,
+    bounded: bool = False,
 ) -> list[Ranked]:
-    """All candidates of each query in order, the legs' best `wanted` (at least `stage.depth`)."""
+    """All candidates of each query in order, the legs' best `wanted` (at least `stage.depth`).
+
+    `bounded`: say how high others could score (`Ranked.unseen`).
+    """
     fusion = stage.fusion
     method, weights = choose_fusion(fusion, snapshot.manifest, stage.names)
     prepared = [(leg, leg.prepare(queries)) for leg in stage.legs]
@@ -66,7 +71,13 @@ def rank_queries(
             fused = fuse(method, columns, weights, fusion.rrf_k, calibration=known, script=script)
         scores = columns[0].scores if fused is None else fused.scores
         order = _order(snapshot, ids, columns, best_ranks, fused, stage.depth)
-        results.append(Ranked(ids, order, scores, tuple(columns), fused, sides))
+        unseen = math.inf
+        if bounded:
+            rankings = [ranking for ranking, _ in found]
+            unseen = _unseen(stage, method, weights, columns, sides, rankings, wanted, script)
+        results.append(
+            Ranked(ids, order, scores, tuple(columns), fused, sides, best_ranks=best_ranks, unseen=unseen)
+        )
     return results
 
 
@@ -157,6 +168,69 @@ def _columns(
         floor = 0.0 if matches_fewer or not len(best) else float(best[-1])
         columns.append(LegColumn(side.leg.name, scores, ranks, float(best[0]) if len(best) else 0.0, floor))
     return columns, best_ranks
+
+
+def widened(snapshot: Snapshot, ranked: Ranked, ids: Ids, stage: FirstStage, script: str) -> Ranked:
+    """The candidates and behind them others of `ids`, scored exactly; the order is as it was.
+
+    A leg that matches few has no score for others; those that no leg has one for are left out.
+    """
+    new = np.setdiff1d(ids, ranked.ids)
+    scores = [side.leg.scores(side.query, new) for side in ranked.sides]
+    if not any(side.leg.scores_all for side in ranked.sides):
+        is_scored = np.any([found > 0 for found in scores], axis=0)
+        new, scores = new[is_scored], [found[is_scored] for found in scores]
+    columns = tuple(
+        dataclasses.replace(
+            column,
+            scores=np.append(column.scores, found),
+            ranks=np.append(column.ranks, np.zeros(len(new), np.int64)),
+        )
+        for column, found in zip(ranked.columns, scores, strict=True)
+    )
+    fused, added = None, columns[0].scores[len(ranked.ids) :]
+    if ranked.fused is not None:
+        method, weights = choose_fusion(stage.fusion, snapshot.manifest, stage.names)
+        fused = fuse(method, columns, weights, stage.fusion.rrf_k, calibration=stage.calibration, script=script)
+        added = fused.scores[len(ranked.ids) :]
+    return dataclasses.replace(
+        ranked,
+        ids=np.append(ranked.ids, new),
+        scores=np.append(ranked.scores, added),
+        columns=columns,
+        fused=fused,
+    )
+
+
+def _unseen(
+    stage: FirstStage,
+    method: str,
+    weights: Mapping[str, float],
+    columns: Sequence[LegColumn],
+    sides: Sequence[Side],
+    found: Sequence[Ranking],
+    wanted: int,
+    script: str,
+) -> float:
+    """The highest score that a chunk which no leg has found can have; -inf if there is no such chunk.
+
+    It is no better in any leg than the last that was found there, and methods grow with every leg's score.
+    """
+    has_ended = [len(ranking.ids) < wanted for ranking in found]
+    ends_all = [ended and side.leg.scores_all for ended, side in zip(has_ended, sides, strict=True)]
+    if all(has_ended) or any(ends_all):
+        return -math.inf
+    last = [0.0 if ended else float(one.scores[-1]) for ended, one in zip(has_ended, found, strict=True)]
+    if len(columns) == 1:
+        return last[0]
+    beside = [
+        dataclasses.replace(
+            column, scores=np.append(column.scores, np.float64(score)), ranks=np.append(column.ranks, np.int64(0))
+        )
+        for column, score in zip(columns, last, strict=True)
+    ]
+    fused = fuse(method, beside, weights, stage.fusion.rrf_k, calibration=stage.calibration, script=script)
+    return float(fused.scores[-1])
 
 
 def _scaled(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack
@@ -11,12 +12,17 @@ from typing import Any, Protocol, TypedDict, Unpack
 from pipeline import names
 from pipeline.arguments import flag, shown, whole_number
 from pipeline.config import FusionSettings, QuerySettings, RerankSettings
+from pipeline.config.boosts import Boost
 from pipeline.errors import QueryError
+from pipeline.query.boosting.wanted import moment, wanted_boosts
 from pipeline.query.fusion.resolve import chosen_fusion
 from pipeline.query.rerank import NONE, choose_reranker
 
 Fusion = FusionSettings | Mapping[str, Any] | str | None
 Rerank = RerankSettings | Mapping[str, Any] | str | None
+GROUPED_BY = "doc_id"
+GROUP_SIZE = 3
+Boosts = Sequence[str | Boost] | None
 
 
 class RankEncodedOptions(TypedDict, total=False):
@@ -27,6 +33,8 @@ class RankEncodedOptions(TypedDict, total=False):
     where: str | None
     rerank: Rerank
     distinct: float | None
+    boosts: Boosts
+    now: datetime | None
 
 
 class RankOptions(RankEncodedOptions, total=False):
@@ -49,6 +57,10 @@ class SearchOptions(RankOptions, total=False):
 
     explain: bool
     context: int
+    highlights: bool
+    merge: bool
+    group: str | None
+    group_size: int
 
 
 class Searchable(Protocol):
@@ -75,7 +87,10 @@ class SearchRequest:
     are fused. `rerank`: what scores the best chunks again, `None`: nothing does. `where`: an SQL condition on the
     chunks' metadata. `distinct`: how much of its text a hit must not share with a better one, 0 to 1. `collapse`:
     only the best chunk of each document. `context`: how many chunks to show before and after a hit. `explain`:
-    whether hits say how their score came about. `dataclasses.replace` checks what it changes.
+    whether hits say how their score came about. `highlights`: whether they say where the query's words
+    stand. `merge`: whether a section stands for its chunks where most of them are found. `group`: by `doc_id`, `k`
+    documents with their best `group_size` chunks. `boosts`: what multiplies scores; `now`: the moment that recency
+    is counted from, `None` where nothing is boosted. `dataclasses.replace` checks what it changes.
     """
 
     texts: tuple[str, ...]
@@ -89,6 +104,12 @@ class SearchRequest:
     collapse: bool = False
     context: int = 0
     explain: bool = False
+    highlights: bool = False
+    merge: bool = False
+    group: str | None = None
+    group_size: int = GROUP_SIZE
+    boosts: tuple[Boost, ...] = ()
+    now: datetime | None = None
 
     def __post_init__(self) -> None:
         """Bring the fields to their types. Raises `QueryError` for what makes no sense on any index."""
@@ -99,11 +120,17 @@ class SearchRequest:
         legs = _listed(self.legs)
         if not legs:
             raise QueryError(f"legs={shown(self.legs)}: give a tuple of legs, such as ('dense',)")
+        merge, group = together(self)
+        boosts = wanted_boosts(self.boosts, ())
         collapse, where, distinct = narrowing(self.collapse, self.where, self.distinct)
         checked = {
             "texts": query_texts(self.texts),
             "context": neighbours_wanted(self.context),
             "explain": flag("explain", self.explain, QueryError),
+            "highlights": flag("highlights", self.highlights, QueryError),
+            "merge": merge,
+            "group": group,
+            "group_size": _at_least_one("group_size", self.group_size, "give how many chunks of each document"),
             "k": hits_wanted(self.k),
             "legs": tuple(dict.fromkeys(map(str, legs))),
             "depth": _at_least_one("depth", self.depth, "fuse at least one candidate of each leg"),
@@ -111,6 +138,8 @@ class SearchRequest:
             "where": where,
             "distinct": distinct,
             "collapse": collapse,
+            "boosts": boosts,
+            "now": moment(self.now, bool(boosts)),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -149,6 +178,12 @@ class SearchRequest:
             collapse=options.get("collapse", False),
             context=context,
             explain=explain,
+            highlights=options.get("highlights", False),
+            merge=options.get("merge", False),
+            group=options.get("group"),
+            group_size=options.get("group_size", GROUP_SIZE),
+            boosts=wanted_boosts(options.get("boosts"), settings.boosts),
+            now=options.get("now"),
         )
 
     @classmethod
@@ -160,7 +195,7 @@ class SearchRequest:
         legs: Sequence[str] | None = None,
         **options: Unpack[RankEncodedOptions],
     ) -> SearchRequest:
-        """Make a request of what `Index.rank_encoded` takes: nothing is reranked unless it says so.
+        """Make a request of what `Index.rank_encoded` takes: nothing is reranked or boosted unless it says so.
 
         `legs`: by default all. `texts` may be empty ones. Raises `QueryError` for an argument that makes no sense.
         """
@@ -177,6 +212,8 @@ class SearchRequest:
             where=options.get("where"),
             distinct=options.get("distinct"),
             collapse=options.get("collapse", False),
+            boosts=wanted_boosts(options.get("boosts"), ()),
+            now=options.get("now"),
         )
 
 
@@ -259,6 +296,23 @@ def narrowing(collapse: object, where: object, distinct: Any) -> tuple[bool, str
             raise QueryError(f"distinct={shown(distinct)}: give a similarity above 0 and up to 1, such as 0.8")
         distinct = float(distinct)
     return flag("collapse", collapse, QueryError), where, distinct
+
+
+def together(request: SearchRequest) -> tuple[bool, str | None]:
+    """Whether sections merge, and by what hits are grouped. Raises `QueryError` for two that exclude each other."""
+    merge = flag("merge", request.merge, QueryError)
+    if request.group is not None and not (isinstance(request.group, str) and request.group == GROUPED_BY):
+        raise QueryError(f"group={shown(request.group)}: hits are grouped by {GROUPED_BY}")
+    others = {
+        "merge": merge,
+        "group": request.group is not None,
+        "collapse": request.collapse is not False,
+        "distinct": request.distinct is not None,
+    }
+    given = [name for name, is_given in others.items() if is_given]
+    if (merge or request.group is not None) and len(given) > 1:
+        raise QueryError(f"{' and '.join(given[:2])} exclude each other: give one of them")
+    return merge, request.group
 
 
 def _listed(values: Any) -> list[Any] | None:

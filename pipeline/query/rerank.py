@@ -21,6 +21,7 @@ from pipeline.errors import EncoderError, QueryError
 from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.search import late_interaction
+from pipeline.query.boosting.factors import boosted
 from pipeline.query.fusion.methods import Float64, LegColumn, fuse
 from pipeline.query.fusion.resolve import choose_fusion
 from pipeline.query.legs.multivectors import are_stored
@@ -120,9 +121,12 @@ def _spread(values: Float64) -> float:
 
 
 def reorder(snapshot: Snapshot, ranked: Ranked, reranked: Reranked) -> Ranked:
-    """The candidates with the reranked ones first, by their new score, ties by chunk id."""
+    """The candidates with the reranked ones first, by their new score, boosted as the old one was, ties by chunk
+    id."""
     positions = np.fromiter(reranked.columns, np.int64, len(reranked.columns))
     totals = reranked.contributions.sum(axis=0)
+    if ranked.boosts is not None:
+        totals = boosted(totals, ranked.boosts.product[positions])
     scores = ranked.scores.astype(np.float64)
     scores[positions] = totals
     first = positions[snapshot.order(ranked.ids[positions], [-totals])]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 
 from pipeline.config import RerankSettings
+from pipeline.index.segment import Mask
+from pipeline.query.boosting.factors import factors_of
+from pipeline.query.boosting.lifting import Lifting
 from pipeline.query.dedupe import without_repeats
+from pipeline.query.grouping.documents import documents, grouped
+from pipeline.query.grouping.sections import with_sections
 from pipeline.query.legs.contract import EncodedQueries
 from pipeline.query.ranked import Ranked
-from pipeline.query.ranking import FirstStage, rank_queries
+from pipeline.query.ranking import FirstStage, rank_queries, widened
 from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import SecondLook, combine, joint_weights, leg_name, reorder
-from pipeline.query.snapshot import Float64, Snapshot
+from pipeline.query.snapshot import Float64, Ids, Snapshot
 
 DEEPER = 4
 """Where too few of the candidates stay, this many times as many are asked for."""
@@ -24,27 +33,81 @@ def rank_in_stages(
     stage: FirstStage,
     second_look: SecondLook,
 ) -> list[Ranked]:
-    """The best `request.k` of each query. Raises `QueryError` for a filter or a fusion that does not fit the index,
-    `EncoderError` for a reranker that cannot be loaded."""
+    """The best `request.k` of each query. Raises `QueryError` for a filter, a boost or a fusion that does not fit
+    the index, `EncoderError` for a reranker that cannot be loaded."""
     second = None
-    depth = max(request.depth, request.k)
+    first_depth = depth = max(request.depth, request.k)
     if request.rerank is not None:
         second = SecondStage(snapshot, second_look, queries, stage, request.rerank)
-        depth = max(depth, request.rerank.top)
+        first_depth = depth = max(depth, request.rerank.top)
     kept = snapshot.kept_by(request.where) if request.where is not None else None
-    while True:
-        results = rank_queries(snapshot, queries, stage, depth, kept)
-        if second is not None:
-            results = [second.reordered(i, ranked) for i, ranked in enumerate(results)]
-        if not request.collapse and request.distinct is None:
-            return [ranked.first(request.k) for ranked in results]
-        results = [
-            without_repeats(snapshot, ranked, request.k, collapse=request.collapse, distinct=request.distinct)
-            for ranked in results
-        ]
-        if all(len(ranked.order) >= request.k for ranked in results) or depth >= snapshot.manifest.chunks:
-            return results
+    lifting = None
+    if request.now is not None and request.boosts:
+        lifting = Lifting(snapshot, factors_of(snapshot, request.boosts, request.now), kept)
+    finishing = _Finishing(snapshot, request, stage, second, lifting, kept, queries.scripts)
+    results: dict[int, Ranked] = {}
+    pending = list(range(len(queries.texts)))
+    while pending:
+        parts = [(queries, range(len(queries.texts)))]
+        if lifting is not None and depth > first_depth:  # so deep that one query at a time is enough
+            parts = [(queries.only(i), range(i, i + 1)) for i in pending]
+        for part, numbers in parts:
+            ranked = rank_queries(snapshot, part, stage, depth, kept, bounded=lifting is not None)
+            for i, one in zip(numbers, ranked, strict=True):
+                found = finishing.finished(i, one, depth >= snapshot.manifest.chunks)
+                if found is not None:
+                    results[i] = found
+        pending = [i for i in pending if i not in results]
         depth *= DEEPER
+    return [results[i] for i in range(len(queries.texts))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Finishing:
+    """What comes after the first stage."""
+
+    snapshot: Snapshot
+    request: SearchRequest
+    stage: FirstStage
+    second: SecondStage | None
+    lifting: Lifting | None
+    kept: Sequence[Mask] | None
+    scripts: Sequence[str]
+
+    def finished(self, i: int, ranked: Ranked, is_deepest: bool) -> Ranked | None:
+        """What query `i` finds, `None` if a deeper search may find more or better."""
+        snapshot, request = self.snapshot, self.request
+        if self.lifting is not None:
+            ranked = self.lifting.lifted(ranked)
+            wanted = request.k if request.rerank is None else max(request.k, request.rerank.top)
+            if len(ranked.order) < wanted and not is_deepest:
+                return None
+        if self.second is not None:
+            ranked = self.second.reordered(i, ranked)
+        if request.group is not None:
+            heads = documents(snapshot, ranked, request.k)
+            if len(heads) < request.k and not is_deepest:
+                return None
+            return grouped(snapshot, ranked, heads, request.group_size, partial(self._widened, i))
+        if request.collapse or request.distinct is not None:
+            ranked = without_repeats(
+                snapshot, ranked, request.k, collapse=request.collapse, distinct=request.distinct
+            )
+        elif request.merge:
+            ranked = with_sections(snapshot, ranked, request.k)
+        else:
+            return ranked.first(request.k)
+        return ranked if len(ranked.order) >= request.k or is_deepest else None
+
+    def _widened(self, i: int, ranked: Ranked, ids: Ids) -> Ranked:
+        """The candidates, and those of `ids` that the search may find."""
+        masks = self.snapshot.excluded(self.kept)
+        keep = np.ones(len(ids), np.bool_)
+        for number, inside, ordinals in self.snapshot.by_segment(ids):
+            if (gone := masks[number]) is not None:
+                keep[inside] = ~gone[ordinals]
+        found = widened(self.snapshot, ranked, ids[keep], self.stage, self.scripts[i])
+        return found if self.lifting is None else self.lifting.extended(found)
 
 
 class SecondStage:

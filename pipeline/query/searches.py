@@ -42,8 +42,9 @@ from pipeline.query.showing.document import document_chunks
 from pipeline.query.showing.hits import to_hits
 from pipeline.query.similar import Examples, as_query, similar_request
 from pipeline.query.snapshot import Snapshot
+from pipeline.query.suggesting.near_words import NearWords
 from pipeline.query.together import Asked, Ranker, combined, may_wait
-from pipeline.records import Chunk, Facet, Hit
+from pipeline.records import Chunk, Facet, Hit, Suggestion
 
 
 class Searches(Closable):
@@ -149,6 +150,15 @@ class Searches(Closable):
         deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
         (ranked,) = self._ranker.rank(deeper, asked.queries)
         return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
+
+    @while_open
+    def suggestions(self, text: str) -> list[Suggestion]:
+        """Did you mean: for each word of a query that the index does not hold, near ones that it does.
+
+        Nothing is searched for in its place. None where the lexical side is not BM25. Raises `QueryError`.
+        """
+        (text,) = query_texts([text])
+        return NearWords(self.snapshot, self._legs, self.encoder.describe_tokens).suggestions(text)
 
     @while_open
     def document(self, doc_id: str) -> list[Chunk]:

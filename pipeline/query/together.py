@@ -22,6 +22,7 @@ from pipeline.query.request import SearchRequest
 from pipeline.query.rerank import SecondLook
 from pipeline.query.search_stages import rank_in_stages
 from pipeline.query.showing.hits import to_hits
+from pipeline.query.showing.words import QueryWords
 from pipeline.query.snapshot import Snapshot
 from pipeline.records import Hit
 
@@ -63,10 +64,13 @@ class Ranker:
 
     def hits(self, request: SearchRequest, ranked: Sequence[Ranked]) -> list[list[Hit]]:
         """The hits of each text of a request, which it ranked."""
-        names = [self._encoder.describe_tokens(text) if request.explain else None for text in request.texts]
-        return [
-            to_hits(self._snapshot, one, tokens, request.context) for one, tokens in zip(ranked, names, strict=True)
-        ]
+        return [self._hits(request, *pair) for pair in zip(request.texts, ranked, strict=True)]
+
+    def _hits(self, request: SearchRequest, text: str, ranked: Ranked) -> list[Hit]:
+        describe = self._encoder.describe_tokens
+        tokens = describe(text) if request.explain or request.highlights else {}
+        words = QueryWords(tokens, describe) if request.highlights else None
+        return to_hits(self._snapshot, ranked, tokens if request.explain else None, request.context, words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,10 @@ def combined(ranker: Ranker) -> Combiner[Asked, Answered]:
 
 def may_wait(ranker: Ranker, request: SearchRequest) -> bool:
     """Whether a request is ranked the same with others, and quickly enough for them to wait for it: one of few
-    texts, with a filter at most that has been evaluated, of which nothing is reranked or left out."""
+    texts, with a filter at most that has been evaluated, of which nothing is reranked, boosted, left out
+    or put together."""
     plain = request.rerank is None and request.distinct is None and not request.collapse
+    plain = plain and not request.boosts and not request.merge and request.group is None
     few = 0 < len(request.texts) <= MOST_TOGETHER
     return plain and few and ranker.encodes_together and ranker.has_filtered(request.where)
 

@@ -18,7 +18,7 @@ from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
 from pipeline.query.showing.snippet import snippet
 from pipeline.query.similar import Examples
-from pipeline.records import Facet, Hit, LegScore
+from pipeline.records import Facet, Hit, LegScore, Suggestion
 from pipeline.render.facet_tables import facet_records
 from pipeline.wording import printable
 
@@ -38,6 +38,7 @@ def hits_as_json(
     hits: Sequence[Hit],
     trust: Sequence[LegTrust] = (),
     facets: Sequence[Facet] = (),
+    suggestions: Sequence[Suggestion] | None = None,
 ) -> str:
     """One query's hits as one line of JSON. `trust`: why each leg was trusted, for an explanation. `facets`: what
     was counted beside the search."""
@@ -48,6 +49,8 @@ def hits_as_json(
         record["trust"] = [dataclasses.asdict(one) for one in trust]
     if facets:
         record["facets"] = facet_records(facets)
+    if suggestions is not None:
+        record["suggestions"] = [dataclasses.asdict(one) for one in suggestions]
     record["hits"] = [_hit_record(hit) for hit in hits]
     return json.dumps(record, ensure_ascii=False)
 
@@ -64,7 +67,9 @@ def similar_as_json(examples: Examples, index: Index, mode: str, hits: Sequence[
 
 
 def _hit_record(hit: Hit) -> dict[str, Any]:
-    skipped = {"legs", "matches"} | ({"before", "after"} if hit.before is None else set())
+    skipped = {"legs", "matches", "boosts", "highlight", "section"} | (
+        {"before", "after"} if hit.before is None else set()
+    )
     record = {
         field.name: getattr(hit, field.name) for field in dataclasses.fields(hit) if field.name not in skipped
     }
@@ -75,6 +80,12 @@ def _hit_record(hit: Hit) -> dict[str, Any]:
         record[leg] = {name: value for name, value in values.items() if value is not None or name == "rank"} or None
     if hit.matches:
         record["matches"] = [dataclasses.asdict(match) for match in hit.matches]
+    if hit.section is not None:
+        record["section"] = dataclasses.asdict(hit.section)
+    if hit.highlight is not None:
+        record["highlight"] = dataclasses.asdict(hit.highlight)
+    if hit.boosts:
+        record["boosts"] = [dataclasses.asdict(boost) for boost in hit.boosts]
     return record
 
 
@@ -126,6 +137,13 @@ def trust_lines(console: Console, trust: Sequence[LegTrust]) -> None:
         console.print(f"[green]{one.leg}[/], weight {one.weight:.2f}: {escape(one.words)}", highlight=False)
 
 
+def suggestion_lines(console: Console, suggestions: Sequence[Suggestion]) -> None:
+    """A line for each word that the index does not hold, with near ones that it does."""
+    for one in suggestions:
+        near = ", ".join(printable(word) for word in one.near)
+        console.print(f"no chunk has {escape(printable(one.word))}; did you mean {escape(near)}?", highlight=False)
+
+
 def fitting(room: int, legs: Mapping[str, int], fields: Mapping[str, int]) -> tuple[list[str], dict[str, int]]:
     """The legs and the fields, with their widths, that find room beside the passage. Given are the widths wanted.
 
@@ -171,6 +189,9 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
     if place := _pages(hit):
         text.append(place, style="dim")
+    if hit.section is not None:
+        chunks = hit.section.last - hit.section.first + 1
+        text.append(f", section of {chunks} chunks, {hit.section.hits} found", style="dim")
     if hit.headings:
         text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
     text.append("\n")
@@ -213,5 +234,6 @@ def _explanation(hit: Hit) -> list[str]:
         for name, leg in hit.legs.items()
         if leg.contribution is not None
     ]
+    lines += [f"boost: {one.boost} × {one.factor:.4f}" for one in hit.boosts]
     words = [f"{m.token} {m.query_weight:.2f} · {m.passage_weight:.2f}" for m in hit.matches]
     return [*lines, f"tokens: {', '.join(words)}"] if words else lines

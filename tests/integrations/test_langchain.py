@@ -103,7 +103,14 @@ def test_a_call_says_otherwise_and_the_next_one_does_not(index: Index) -> None:
 
 
 def test_a_service_gives_the_same_documents(index: Index, server: SearchServer) -> None:
-    arguments: dict[str, Any] = {"k": 3, "explain": True, "context": 1}
+    arguments: dict[str, Any] = {
+        "k": 3,
+        "explain": True,
+        "context": 1,
+        "highlights": True,
+        "merge": True,
+        "boosts": ["1.5 if ordinal = 0"],
+    }
     remote = HybridRetriever(url=server.url, api_key="a-secret-key", **arguments)
     assert remote.invoke(QUERY) == HybridRetriever(index=index, **arguments).invoke(QUERY)
     assert "a-secret-key" not in repr(remote)
@@ -125,7 +132,7 @@ def test_what_makes_no_sense_is_refused(index: Index) -> None:
     with pytest.raises(ConfigError, match="give index="):
         HybridRetriever()
     retriever = HybridRetriever(index=index)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'top_k'; known: collapse, context"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'top_k'; known: boosts, collapse, context"):
         retriever.invoke(QUERY, top_k=3)
     with pytest.raises(QueryError, match="k=0"):
         retriever.invoke(QUERY, k=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -13,6 +15,7 @@ from pipeline.records import Hit
 from tests.support.live import Live
 
 QUERY = "a document about apples"
+BOOST = "saturation(year, 10, 1)"
 
 
 def as_told(hit: Hit) -> dict[str, Any]:
@@ -30,6 +33,9 @@ def as_told(hit: Hit) -> dict[str, Any]:
         "metadata": dict(hit.metadata),
         "before": hit.before,
         "after": hit.after,
+        "section": None if hit.section is None else dataclasses.asdict(hit.section),
+        "highlight": None if hit.highlight is None else json.loads(json.dumps(dataclasses.asdict(hit.highlight))),
+        "boosts": [{"boost": one.boost, "factor": one.factor} for one in hit.boosts],
         "legs": {
             name: {
                 "score": leg.score,
@@ -55,8 +61,7 @@ def as_told(hit: Hit) -> dict[str, Any]:
 def told(answer: dict[str, Any], query: int = 0) -> list[dict[str, Any]]:
     """The hits of an answer without what has a test of its own."""
     return [
-        {name: value for name, value in hit.items() if name not in ("source", "highlight")}
-        for hit in answer["results"][query]["hits"]
+        {name: value for name, value in hit.items() if name != "source"} for hit in answer["results"][query]["hits"]
     ]
 
 
@@ -74,6 +79,13 @@ def told(answer: dict[str, Any], query: int = 0) -> list[dict[str, Any]]:
         ({"filter": "lang = 'ko' and year >= 2024"}, {"where": "lang = 'ko' and year >= 2024"}),
         ({"rerank": "multivectors", "rerank_top": 4}, {"rerank": "multivectors", "rerank_top": 4}),
         ({"collapse": True, "distinct": 0.5}, {"collapse": True, "distinct": 0.5}),
+        (
+            {"boosts": ["1.5 if lang = 'ko'", BOOST], "now": "2026-01-01T00:00:00Z", "explain": True},
+            {"boosts": ["1.5 if lang = 'ko'", BOOST], "now": datetime(2026, 1, 1, tzinfo=UTC), "explain": True},
+        ),
+        ({"boosts": [BOOST], "highlights": True}, {"boosts": [BOOST], "highlights": True}),
+        ({"merge": True, "context": 1}, {"merge": True, "context": 1}),
+        ({"group": "doc_id", "group_size": 2, "k": 3}, {"group": "doc_id", "group_size": 2, "k": 3}),
         ({"context": 1, "explain": True}, {"context": 1, "explain": True}),
     ],
 )
@@ -96,8 +108,9 @@ def test_several_queries_are_answered_in_their_order(live: Live, index: Index) -
 
 def test_a_link_asks_for_the_same(live: Live) -> None:
     asked = {"k": 3, "mode": "lexical", "filter": "year > 2000", "explain": True, "highlights": True}
-    by_link = live.get("/v1/search", params={"q": "plums", **asked})
-    assert by_link == live.post("/v1/search", {"query": "plums", **asked})
+    now = {"now": "2026-01-01T00:00:00Z"}
+    by_link = live.get("/v1/search", params={"q": "plums", "boost": BOOST, **asked, **now})
+    assert by_link == live.post("/v1/search", {"query": "plums", "boosts": [BOOST], **asked, **now})
 
 
 def test_an_explanation_adds_up_and_says_why(live: Live) -> None:
@@ -112,10 +125,22 @@ def test_highlights_mark_the_words_of_the_query(live: Live) -> None:
     (result,) = live.post("/v1/search", {"query": "plums", "mode": "lexical", "highlights": True})["results"]
     for hit in result["hits"]:
         shown = hit["highlight"]
+        assert {hit["text"][start:end].lower() for start, end in shown["spans"]} == {"plums"}
         marked = {shown["text"][start:end].lower() for start, end in shown["marks"]}
         assert marked == {"plums"}
     (plain,) = live.post("/v1/search", {"query": "plums"})["results"]
     assert all(hit["highlight"] is None for hit in plain["hits"])
+
+
+def test_words_that_no_text_has_are_told_with_near_ones(live: Live, index: Index) -> None:
+    answer = live.post("/v1/search", {"query": ["plms and pears", "plums"], "suggest": True})
+    first, second = (one["suggestions"] for one in answer["results"])
+    assert first == [{"word": "plms", "start": 0, "end": 4, "near": ["plums"]}]
+    assert second == []
+    assert first == [
+        dataclasses.asdict(one) | {"near": list(one.near)} for one in index.suggestions("plms and pears")
+    ]
+    assert live.post("/v1/search", {"query": "plms"})["results"][0]["suggestions"] == []
 
 
 def test_facets_are_those_of_the_library(live: Live, index: Index) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.common import Options
+from pipeline.cli.places import place_of
 
 if TYPE_CHECKING:
     from pipeline.config import ServeSettings
@@ -29,7 +30,9 @@ def shard_of(
     if len(named) > 1:
         raise click.UsageError("--shard: a shard is of one index; give one --index")
     folder = named[0].partition("=")[2] or named[0] if named else None
-    return ShardService.of(ServedShare(options.index_folder(folder), Share.parsed(share)), settings, keys)
+    return ShardService.of(
+        ServedShare(place_of(options, folder).fetched(options), Share.parsed(share)), settings, keys
+    )
 
 
 @contextlib.contextmanager

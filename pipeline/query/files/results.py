@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -40,12 +41,13 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("explanation", pa.string()),
         ("matches", pa.string()),
+        ("section", pa.string()),
     ]
 )
 """Columns of a Parquet file, a row a hit. A leg that was not computed is null, and so is a rank beyond the leg's
-depth. JSON: `metadata`, `explanation` (by leg: normalized, weight, contribution) and `matches`; the last two are
-null unless asked for."""
-_OF_HIT = {field.name for field in dataclasses.fields(Hit)} - {"matches"}
+depth. JSON: `metadata`, `explanation` (by leg: normalized, weight, contribution; `boosts`: their factors) and
+`matches`; these two are null unless asked for; `section`: of a merged hit."""
+_OF_HIT = {field.name for field in dataclasses.fields(Hit)} - {"matches", "section"}
 
 Add = Callable[[Sequence[Query], Sequence[Sequence[Hit]]], None]
 """Writes the hits of some queries."""
@@ -85,11 +87,15 @@ def _row(query: Query, hit: Hit) -> dict[str, object]:
     for leg, found in hit.legs.items():
         row |= {leg: found.score, f"{leg}_rank": found.rank}
     row |= {"headings": list(hit.headings), "metadata": _json(dict(hit.metadata))}
-    parts = {
+    parts: dict[str, Any] = {
         leg: {"normalized": found.normalized, "weight": found.weight, "contribution": found.contribution}
         for leg, found in hit.legs.items()
         if found.contribution is not None
     }
+    if hit.section is not None:
+        row["section"] = _json(dataclasses.asdict(hit.section))
+    if hit.boosts:
+        parts["boosts"] = {one.boost: one.factor for one in hit.boosts}
     if parts:
         row |= {"explanation": _json(parts), "matches": _json([dataclasses.asdict(one) for one in hit.matches])}
     return row

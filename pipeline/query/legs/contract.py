@@ -32,6 +32,17 @@ class EncodedQueries:
         rows = self.multivectors
         return None if rows is None else rows.vectors[int(rows.offsets[i]) : int(rows.offsets[i + 1])]
 
+    def only(self, i: int) -> EncodedQueries:
+        """Query `i` alone."""
+        part = slice(i, i + 1)
+        return EncodedQueries(
+            self.texts[part],
+            None if self.dense is None else self.dense[part],
+            None if self.lexical is None else self.lexical.rows(part),
+            None if self.multivectors is None else self.multivectors.rows(part),
+            self.scripts[part],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Joint:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.query.ranked import Ranked, Reranked, Side
-from pipeline.query.showing.context import surroundings
+from pipeline.query.showing.passage import whole_passage
+from pipeline.query.showing.snippet import highlight
+from pipeline.query.showing.words import QueryWords
 from pipeline.query.snapshot import Ids, Snapshot
-from pipeline.records import Hit, LegScore, TokenMatch
+from pipeline.records import BoostFactor, Hit, LegScore, TokenMatch
 
 
-def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None, context: int = 0) -> list[Hit]:
+def to_hits(
+    snapshot: Snapshot,
+    ranked: Ranked,
+    tokens: Mapping[int, str] | None,
+    context: int = 0,
+    words: QueryWords | None = None,
+) -> list[Hit]:
     """The hits of one query. `tokens`: readable form of its token ids, for an explanation; `None`: none wanted.
 
-    `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`.
+    `context`: how many neighbouring chunks before and after a hit give `Hit.before` and `Hit.after`. `words`: of
+    the query, for `Hit.highlight`.
     """
     hits = []
     numbers = ranked.ids[ranked.order]
@@ -24,7 +33,7 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
         number = int(ranked.ids[position])
         chunk = snapshot.chunk(number)
         legs = {c.name: _leg(ranked, row, int(position), explained) for row, c in enumerate(ranked.columns)}
-        around = surroundings(snapshot, number, chunk, context) if context else (None, None)
+        passage = whole_passage(snapshot, number, chunk, ranked.sections.get(int(position)), context)
         legs |= _second_look(ranked.reranked, int(position), explained)
         hits.append(
             Hit(
@@ -33,19 +42,29 @@ def to_hits(snapshot: Snapshot, ranked: Ranked, tokens: Mapping[int, str] | None
                 chunk_id=chunk.chunk_id,
                 doc_id=chunk.doc_id,
                 ordinal=chunk.ordinal,
-                start=chunk.start,
-                end=chunk.end,
-                text=chunk.text,
+                start=passage.start,
+                end=passage.end,
+                text=passage.text,
                 headings=chunk.headings,
                 metadata=chunk.metadata,
                 source=chunk.source,
                 legs=legs,
                 matches=matches[rank - 1],
-                before=around[0],
-                after=around[1],
+                before=passage.before,
+                after=passage.after,
+                highlight=None if words is None else highlight(passage.text, words),
+                section=passage.section,
+                boosts=_boosts(ranked, int(position)) if explained else (),
             )
         )
     return hits
+
+
+def _boosts(ranked: Ranked, position: int) -> tuple[BoostFactor, ...]:
+    if ranked.boosts is None:
+        return ()
+    factors = ranked.boosts.parts[:, position].tolist()
+    return tuple(BoostFactor(text, factor) for text, factor in zip(ranked.boosts.texts, factors, strict=True))
 
 
 def _leg(ranked: Ranked, row: int, position: int, explained: bool) -> LegScore:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-_WORD = re.compile(r"\w+")
+from pipeline.query.showing.words import QueryWords, Spans, WordMatch, joined
+from pipeline.records import Highlight
+
+WIDTH = 240
+"""About how many characters a snippet has."""
+_PIECE = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class Snippet:
     """
 
     text: str
-    marks: tuple[tuple[int, int], ...]
+    marks: Spans
     cut_before: bool
     cut_after: bool
 
@@ -32,23 +37,26 @@ class Snippet:
         return "".join([*pieces, self.text[position:], "…" if self.cut_after else ""])
 
 
+def highlight(text: str, words: QueryWords) -> Highlight:
+    """Where a query's words stand in a text, and in the snippet of it."""
+    matches = words.matches(text)
+    part = _cut(text, matches, WIDTH)
+    return Highlight(joined(matches), part.text, part.marks, part.cut_before, part.cut_after)
+
+
 def snippet(
-    text: str, query_tokens: Mapping[int, str], describe: Callable[[str], Mapping[int, str]], width: int = 240
+    text: str, query_tokens: Mapping[int, str], describe: Callable[[str], Mapping[int, str]], width: int = WIDTH
 ) -> Snippet:
     """The window of about `width` characters with the most different matched tokens; the first of equals.
 
     `describe` gives a word's tokens as the lexical leg sees them, so that stems and bigrams match as they do there.
     """
+    return _cut(text, QueryWords(query_tokens, describe).matches(text), width)
+
+
+def _cut(text: str, matches: Sequence[WordMatch], width: int) -> Snippet:
     folded = " ".join(text.split())
-    wanted = set(query_tokens)
-    memory: dict[str, frozenset[int]] = {}
-    words: list[tuple[int, int, frozenset[int]]] = []
-    for match in _WORD.finditer(folded):
-        word = match.group()
-        if word not in memory:
-            memory[word] = frozenset(describe(word).keys() & wanted)
-        if memory[word]:
-            words.append((match.start(), match.end(), memory[word]))
+    words = _folded(text, matches)
     start = _best_start(words, width) if len(folded) > width else 0
     if start:
         # Begin at a word, a little before the first match.
@@ -58,16 +66,34 @@ def snippet(
     if end - start > width:
         cut = folded.rfind(" ", start + width // 2, start + width)
         end = cut if cut > 0 else start + width
-    marks = tuple((a - start, b - start) for a, b, _ in words if a >= start and b <= end)
-    return Snippet(folded[start:end], marks, start > 0, end < len(folded))
+    inside = [
+        WordMatch(word.start - start, word.end - start, word.tokens)
+        for word in words
+        if word.start >= start and word.end <= end
+    ]
+    return Snippet(folded[start:end], joined(inside), start > 0, end < len(folded))
 
 
-def _best_start(words: list[tuple[int, int, frozenset[int]]], width: int) -> int:
+def _folded(text: str, matches: Sequence[WordMatch]) -> list[WordMatch]:
+    """The matches where they are once white space is folded, which no word has in it."""
+    found, length = [], 0
+    pieces = _PIECE.finditer(text)
+    begin = end = 0
+    for match in matches:
+        while match.end > end:
+            length += end - begin + (1 if end else 0)
+            begin, end = next(pieces).span()
+        shift = length - begin
+        found.append(WordMatch(match.start + shift, match.end + shift, match.tokens))
+    return found
+
+
+def _best_start(words: Sequence[WordMatch], width: int) -> int:
     best, best_count = 0, 0
-    starts = [word[0] for word in words]
-    for i, (start, _, _) in enumerate(words):
+    starts = [word.start for word in words]
+    for i, start in enumerate(starts):
         inside = words[i : bisect.bisect_left(starts, start + width * 7 // 8)]
-        count = len(frozenset().union(*(tokens for _, _, tokens in inside)))
+        count = len(frozenset().union(*(word.tokens for word in inside)))
         if count > best_count:
             best, best_count = start, count
     return best

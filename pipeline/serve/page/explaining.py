@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.serve.page.views import Bar, Explanation, LegView, TokenView, TrustView
+from pipeline.serve.page.views import Bar, BoostView, Explanation, LegView, TokenView, TrustView
 from pipeline.serve.page.words import Words
 from pipeline.serve.schemas.search import HitAnswer, TrustAnswer
 
@@ -44,7 +44,8 @@ def _explanation(hit: HitAnswer, low: float, width: float, words: Words) -> Expl
         for name, leg in hit.legs.items()
     )
     tokens = tuple(TokenView(one.token, f"{one.contribution:.2f}") for one in hit.matches[:_TOKENS])
-    return Explanation(legs, tokens, f"{hit.score:.3f}", f"{abs(low) / width:.2%}")
+    boosts = tuple(BoostView(one.boost, f"{one.factor:.2f}") for one in hit.boosts)
+    return Explanation(legs, tokens, boosts, f"{hit.score:.3f}", f"{abs(low) / width:.2%}")
 
 
 def _bar(start: float, end: float, low: float, width: float) -> Bar:

@@ -45,6 +45,7 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
             context=min(1, limits.context),
             explain=state.explain,
             highlights=True,
+            suggest=True,
             facets=counted,
             facet_limit=min(LISTED, limits.facet_values),
             on_shard_failure="error",
@@ -61,7 +62,10 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
         clear=_cleared(state),
         more=_more(state, len(hits), k, limits.k),
         trust=trusts(answer.results[0].trust, words),
-        advice=() if hits else _advice(state, answer.mode, words),
+        advice=(
+            *(words.did_you_mean.format(one.word, ", ".join(one.near)) for one in answer.results[0].suggestions),
+            *(() if hits else _advice(state, answer.mode, words)),
+        ),
     )
 
 

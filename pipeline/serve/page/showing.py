@@ -127,9 +127,10 @@ def _beginning(text: str) -> HighlightAnswer:
     """The first words of a text."""
     folded = " ".join(text.split())
     if len(folded) <= _SHORT:
-        return HighlightAnswer(text=folded, marks=[], cut_before=False, cut_after=False)
+        return HighlightAnswer(spans=[], text=folded, marks=[], cut_before=False, cut_after=False)
     cut = folded.rfind(" ", _SHORT // 2, _SHORT)
-    return HighlightAnswer(text=folded[: cut if cut > 0 else _SHORT], marks=[], cut_before=False, cut_after=True)
+    cut = cut if cut > 0 else _SHORT
+    return HighlightAnswer(spans=[], text=folded[:cut], marks=[], cut_before=False, cut_after=True)
 
 
 def _passages(document: DocumentAnswer, first: int, last: int) -> tuple[PassageView, ...]:

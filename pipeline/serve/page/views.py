@@ -91,11 +91,20 @@ class TokenView:
 
 
 @dataclass(frozen=True, slots=True)
+class BoostView:
+    """A boost, and the factor by which it multiplied the score."""
+
+    boost: str
+    factor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """How a hit's score came about. `zero`: where in a bar's drawing zero is."""
 
     legs: tuple[LegView, ...]
     tokens: tuple[TokenView, ...]
+    boosts: tuple[BoostView, ...]
     total: str
     zero: str
 

@@ -48,6 +48,8 @@ class Words:
     no_trust: str
     place: str
     beyond: str
+    boost: str
+    did_you_mean: str
     total: str
     nothing: str
     advice_filter: str
@@ -144,6 +146,8 @@ ENGLISH = Words(
     no_trust="The kinds of search count by the weights shown at each result.",
     place="#{}",
     beyond="beyond",
+    boost="boost",
+    did_you_mean="No text has {}; did you mean {}?",
     total="Total",
     nothing="Nothing was found",
     advice_filter="Remove the conditions: they may leave out what you look for.",
@@ -221,6 +225,8 @@ KOREAN = Words(
     no_trust="각 결과에 보이는 가중치대로 합산했습니다.",
     place="{}위",
     beyond="순위 밖",
+    boost="가중",
+    did_you_mean="{}: 색인에 없는 낱말입니다. 찾으시는 말: {}?",
     total="합계",
     nothing="찾은 것이 없습니다",
     advice_filter="조건을 빼 보세요. 찾는 문서가 조건 때문에 빠졌을 수 있습니다.",

@@ -20,6 +20,7 @@ from pipeline.serve.schemas.search import (
     SearchAnswer,
     SearchBody,
     SearchParameters,
+    SuggestionAnswer,
     TrustAnswer,
 )
 from pipeline.serve.shards.trying import answer_of
@@ -54,7 +55,8 @@ def _answer(index: Index, name: str, body: SearchBody, limits: ServeLimits) -> S
     results = [
         QueryAnswer(
             query=text,
-            hits=[hit_answer(hit, text if body.highlights else None, index) for hit in hits],
+            hits=[hit_answer(hit) for hit in hits],
+            suggestions=_near(index, text) if body.suggest else [],
             trust=[TrustAnswer(leg=one.leg, weight=one.weight, words=one.words) for one in why],
         )
         for text, hits, why in zip(request.texts, found, trust, strict=True)
@@ -84,9 +86,24 @@ def as_request(index: Index, body: SearchBody, limits: ServeLimits) -> SearchReq
         collapse=body.collapse,
         context=body.context,
         explain=body.explain,
+        merge=body.merge,
+        group=body.group,
+        group_size=body.group_size,
+        highlights=body.highlights,
+        boosts=body.boosts,
+        now=body.now,
     )
     at_most("k", request.k, limits.k)
+    if request.group is not None:
+        at_most("k · group_size", request.k * request.group_size, limits.k)
     return request
+
+
+def _near(index: Index, text: str) -> list[SuggestionAnswer]:
+    return [
+        SuggestionAnswer(word=one.word, start=one.start, end=one.end, near=list(one.near))
+        for one in index.suggestions(text)
+    ]
 
 
 def _counted(index: Index, body: SearchBody) -> list[FacetAnswer]:

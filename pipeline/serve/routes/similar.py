@@ -39,7 +39,7 @@ def similar(call: Call) -> SimilarAnswer:
             generation=index.manifest.generation,
             mode=asked.mode or index.settings.mode,
             doc_id=asked.doc_id,
-            hits=[hit_answer(hit, None, index) for hit in hits],
+            hits=[hit_answer(hit) for hit in hits],
         )
 
     found, _ = answer_of(holder, work)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 
-from pipeline.query.searcher import Index
-from pipeline.query.showing.snippet import snippet
 from pipeline.query.showing.source import shown_source
-from pipeline.records import Hit, LegScore
-from pipeline.serve.schemas.search import HighlightAnswer, HitAnswer, LegAnswer, MatchAnswer
+from pipeline.records import Highlight, Hit, LegScore
+from pipeline.serve.schemas.search import (
+    BoostAnswer,
+    HighlightAnswer,
+    HitAnswer,
+    LegAnswer,
+    MatchAnswer,
+    SectionAnswer,
+)
 
 
-def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
-    """A hit as an answer has it. `query`: whose words to mark, if they are to be."""
-    tokens = None if query is None else index.encoder.describe_tokens(query)
+def hit_answer(hit: Hit) -> HitAnswer:
+    """A hit as an answer has it."""
     return HitAnswer.of(
         rank=hit.rank,
         score=hit.score,
@@ -36,7 +40,9 @@ def hit_answer(hit: Hit, query: str | None, index: Index) -> HitAnswer:
             )
             for match in hit.matches
         ],
-        highlight=None if tokens is None else _highlight(hit.text, tokens, index),
+        boosts=[BoostAnswer.of(boost=one.boost, factor=one.factor) for one in hit.boosts],
+        section=None if hit.section is None else SectionAnswer(**dataclasses.asdict(hit.section)),
+        highlight=None if hit.highlight is None else _highlight(hit.highlight),
         before=hit.before,
         after=hit.after,
     )
@@ -52,8 +58,11 @@ def _leg(leg: LegScore) -> LegAnswer:
     )
 
 
-def _highlight(text: str, tokens: Mapping[int, str], index: Index) -> HighlightAnswer:
-    part = snippet(text, tokens, index.encoder.describe_tokens)
-    return HighlightAnswer(
-        text=part.text, marks=list(part.marks), cut_before=part.cut_before, cut_after=part.cut_after
+def _highlight(found: Highlight) -> HighlightAnswer:
+    return HighlightAnswer.of(
+        spans=list(found.spans),
+        text=found.text,
+        marks=list(found.marks),
+        cut_before=found.cut_before,
+        cut_after=found.cut_after,
     )

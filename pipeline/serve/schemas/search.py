@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from pipeline.config import FusionSettings
 from pipeline.config.serve import OnShardFailure
@@ -16,6 +16,10 @@ _INDEX = "Name of the index; the first one that the service has, unless it is sa
 _FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
 _FACETS = "Metadata fields whose values are counted, over all chunks or those that `filter` keeps."
 _SHARDS = "Where the index is with shards and some fail: an answer without them, or an error."
+_BOOSTS = (
+    "What multiplies scores, such as `recency(updated, 30d)`, `saturation(stars, 100)` or `1.2 if lang = 'ko'`; "
+    "`[]`: nothing. Else what is configured."
+)
 _RERANK = "`none`, `multivectors`, or the cross-encoder that the service is configured with, by its name."
 
 
@@ -37,7 +41,15 @@ class SearchBody(Body):
     collapse: bool = Field(default=False, description="Only the best chunk of each document.")
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = Field(default=False, description="Say how each score came about.")
+    boosts: list[str] | None = Field(default=None, description=_BOOSTS)
+    now: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+        default=None, description="The moment that recency is counted from; else now."
+    )
+    merge: bool = Field(default=False, description="One hit for a section of which most chunks are found.")
+    group: Literal["doc_id"] | None = Field(default=None, description="`k` documents with their best chunks.")
+    group_size: int = Field(default=3, ge=1, description="How many chunks of each document.")
     highlights: bool = Field(default=False, description="Show where the query's words stand.")
+    suggest: bool = Field(default=False, description="Say which words the index does not hold, and near ones.")
     facets: list[str] = Field(default=[], description=_FACETS)
     facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
     on_shard_failure: OnShardFailure | None = Field(default=None, description=_SHARDS)
@@ -63,7 +75,13 @@ class SearchParameters(Parameters):
     collapse: bool = False
     context: int = Field(default=0, ge=0)
     explain: bool = False
+    boost: str | None = Field(default=None, description="One boost, instead of those that are configured.")
+    now: AwareDatetime | None = None
     highlights: bool = False
+    merge: bool = False
+    group: Literal["doc_id"] | None = None
+    group_size: int = Field(default=3, ge=1)
+    suggest: bool = False
     facets: str = Field(default="", description="Fields to count, with commas between them.")
     facet_limit: int = Field(default=10, ge=1)
     on_shard_failure: OnShardFailure | None = Field(default=None, description=_SHARDS)
@@ -73,6 +91,8 @@ class SearchParameters(Parameters):
         given = self.model_dump(exclude_unset=True)
         if "facets" in given:
             given["facets"] = [name for name in self.facets.split(",") if name]
+        if "boost" in given:
+            given["boosts"] = [boost] if (boost := given.pop("boost").strip()) else []
         return SearchBody(**{"query" if name == "q" else name: value for name, value in given.items()})
 
 
@@ -96,14 +116,36 @@ class MatchAnswer(Answer):
     contribution: float
 
 
-class HighlightAnswer(Answer):
-    """The part of the text where the query's words stand, white space folded."""
+class BoostAnswer(Answer):
+    """A boost, and the factor by which it multiplied the score."""
 
+    boost: str
+    factor: float
+
+
+class HighlightAnswer(Answer):
+    """Where the query's words stand, in code points: in the hit's text, and in a part of it."""
+
+    spans: list[tuple[int, int]]
+    """First character and the one after the last of each word that matches, in the hit's text."""
     text: str
+    """A part of that text, white space folded."""
     marks: list[tuple[int, int]]
-    """First character and the one after the last of each word that matches, in `text`."""
+    """The same in this part."""
     cut_before: bool
     cut_after: bool
+
+
+class SectionAnswer(Answer):
+    """The section that a hit's text is, as most of its chunks were found; its other fields are of the best one."""
+
+    first: int
+    """Ordinal of its first chunk."""
+    last: int
+    hits: int
+    """How many of its chunks were among the best."""
+    best: tuple[int, int]
+    """Where the best chunk stands in the hit's text: its first character, and the one after the last."""
 
 
 class HitAnswer(Answer):
@@ -124,7 +166,9 @@ class HitAnswer(Answer):
     source: str
     legs: dict[str, LegAnswer]
     matches: list[MatchAnswer] = Field(default=[])
+    boosts: list[BoostAnswer] = Field(default=[])
     highlight: HighlightAnswer | None = None
+    section: SectionAnswer | None = None
     before: str | None = None
     after: str | None = None
 
@@ -137,12 +181,23 @@ class TrustAnswer(Answer):
     words: str
 
 
+class SuggestionAnswer(Answer):
+    """A word of the query that the index does not hold, and near ones that it does. None was searched for."""
+
+    word: str
+    start: int
+    """Where it stands in the query: its first character."""
+    end: int
+    near: list[str]
+
+
 class QueryAnswer(Answer):
     """What was found for one query."""
 
     query: str
     hits: list[HitAnswer]
     trust: list[TrustAnswer] = Field(default=[])
+    suggestions: list[SuggestionAnswer] = Field(default=[])
 
 
 class FacetValueAnswer(Answer):

@@ -113,7 +113,7 @@ def test_fields_are_offered_whose_values_sort_documents(hostile: Config, index: 
 
 def test_bars_are_the_contributions(index: Index) -> None:
     hits = index.search("a document about apples", k=6, explain=True)
-    views = explanations([hit_answer(hit, None, index) for hit in hits], ENGLISH)
+    views = explanations([hit_answer(hit) for hit in hits], ENGLISH)
     parts = [leg.contribution for hit in hits for leg in hit.legs.values()]
     assert None not in parts
     low, high = min([0.0, *parts]), max([0.0, *parts])

@@ -116,7 +116,7 @@ def test_every_document_has_a_page_whatever_it_is_called(evil: Live) -> None:
 def test_half_characters_are_no_error(live: Live, index: Index) -> None:
     (hit,) = index.search("plums", k=1)
     half = dataclasses.replace(hit, metadata={"title": "a \ud800 b", "note": "\udfff"}, text="\ud800 apples")
-    answer = hit_answer(half, None, index)
+    answer = hit_answer(half)
     state = PageState(q="\udc00")
     (view,) = hit_views([answer], state, ENGLISH)
     assert view.title == "a \ud800 b"

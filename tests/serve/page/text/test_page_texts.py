@@ -17,7 +17,7 @@ from tests.support.html import parsed
 
 
 def highlight(text: str, *marks: tuple[int, int], cut_before: bool = False) -> HighlightAnswer:
-    return HighlightAnswer(text=text, marks=list(marks), cut_before=cut_before, cut_after=False)
+    return HighlightAnswer(spans=[], text=text, marks=list(marks), cut_before=cut_before, cut_after=False)
 
 
 def marked(found: HighlightAnswer) -> str:

@@ -1,0 +1,1 @@
+"""What the command that searches takes, and where its hits go."""

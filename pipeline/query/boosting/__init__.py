@@ -1,0 +1,1 @@
+"""Boosts: what multiplies scores, from the values of metadata columns."""

@@ -1,0 +1,1 @@
+"""Hits that belong together: sections of which most chunks are hit, and documents with their best chunks."""

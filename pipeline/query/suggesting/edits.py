@@ -1,0 +1,78 @@
+"""Words that a slip of the pen makes of a word: letters left out, added, exchanged or turned around.
+
+Hangul is changed by its letters (jamo): one initial, vowel or final consonant of one syllable.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+ALPHABETS = {
+    "a": "abcdefghijklmnopqrstuvwxyz",
+    "а": "абвгдежзийклмнопрстуфхцчшщъыьэюяё",
+    "α": "αβγδεζηθικλμνξοπρσςτυφχψω",
+}
+"""By the first letter of each: those of the script that are tried."""
+_FIRST, _VOWELS, _FINALS, _SYLLABLES = 0xAC00, 21, 28, 11_172
+
+
+def is_syllable(character: str) -> bool:
+    """Whether it is a whole syllable of Hangul."""
+    return 0 <= ord(character) - _FIRST < _SYLLABLES
+
+
+def letter_edits(word: str) -> set[str]:
+    """All words at one slip from a word, in the alphabets of its letters and in those letters."""
+    letters = "".join(alphabet for alphabet in ALPHABETS.values() if set(alphabet) & set(word))
+    letters = "".join(dict.fromkeys(letters + word))
+    found: set[str] = set()
+    for place in range(len(word) + 1):
+        before, after = word[:place], word[place:]
+        found.update(before + letter + after for letter in letters)
+        if after:
+            found.add(before + after[1:])
+            found.update(before + letter + after[1:] for letter in letters)
+        if len(after) > 1:
+            found.add(before + after[1] + after[0] + after[2:])
+    return found - {word, ""}
+
+
+def syllable_edits(word: str) -> set[str]:
+    """All words of Hangul of which one letter is another, or a syllable is left out or has changed places."""
+    found: set[str] = set()
+    for place, syllable in enumerate(word):
+        before, after = word[:place], word[place + 1 :]
+        found.add(before + after)
+        found.update(before + other + after for other in _near(syllable))
+        if after:
+            found.add(before + after[0] + syllable + after[1:])
+    return found - {word, ""}
+
+
+def _near(syllable: str) -> Iterator[str]:
+    code = ord(syllable) - _FIRST
+    initial, vowel, final = code // (_VOWELS * _FINALS), code // _FINALS % _VOWELS, code % _FINALS
+    yield from (_composed(other, vowel, final) for other in range(19))
+    yield from (_composed(initial, other, final) for other in range(_VOWELS))
+    yield from (_composed(initial, vowel, other) for other in range(_FINALS))
+
+
+def _composed(initial: int, vowel: int, final: int) -> str:
+    return chr(_FIRST + (initial * _VOWELS + vowel) * _FINALS + final)
+
+
+def distance(one: str, other: str) -> int:
+    """How many slips lie between two words: letters left out, added, exchanged, or neighbours turned around; of
+    Hangul the letters of its syllables (optimal string alignment)."""
+    a, b = unicodedata.normalize("NFD", one), unicodedata.normalize("NFD", other)
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, last, row = row, before, [i]
+        for j, y in enumerate(b, 1):
+            best = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                best = min(best, last[j - 2] + 1)
+            row.append(best)
+    return row[-1]

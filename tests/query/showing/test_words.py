@@ -1,0 +1,82 @@
+"""Where a query's words stand, by hand and against the analyser."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import Bm25Settings
+from pipeline.models.bm25.encoder import Bm25Encoder
+from pipeline.query.showing.snippet import highlight, snippet
+from pipeline.query.showing.words import QueryWords, joined, word_spans
+
+ENCODER = Bm25Encoder(Bm25Settings())
+TEXTS = st.text(st.sampled_from("aB1_ é\u0301 .\n\t가나다는을 東京都ーカ ﬁ𝒜😀हिन्दी"), max_size=80)
+
+
+def words_of(query: str, encoder: Bm25Encoder = ENCODER) -> QueryWords:
+    return QueryWords(encoder.describe_tokens(query), encoder.describe_tokens)
+
+
+def found(text: str, query: str) -> list[str]:
+    return [text[start:end] for start, end in highlight(text, words_of(query)).spans]
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "expected"),
+    [
+        ("Rolled back builds, rolling on.", "roll", ["Rolled", "rolling"]),
+        ("검색은 BM25는 빠르다. 검색을 한다", "검색", ["검색은", "검색을"]),
+        ("BM25는 빠르다", "bm25", ["BM25"]),
+        ("東京都に住む", "京都", ["京都"]),
+        ("東京都に住む", "東京都", ["東京都"]),
+        ("हिन्दी में", "हिन्दी", ["हिन्दी"]),
+        ("Caf\u00e9, cafe\u0301!", "café", ["Caf\u00e9", "cafe\u0301"]),
+        ("😀 plums 😀", "plums", ["plums"]),
+        ("plums", "the figs", []),
+        ("", "figs", []),
+    ],
+)
+def test_words_are_found_as_the_lexical_leg_finds_them(text: str, query: str, expected: list[str]) -> None:
+    assert found(text, query) == expected
+
+
+def test_without_stems_only_the_word_itself_is_found() -> None:
+    plain = Bm25Encoder(Bm25Settings(languages=[], korean="bigrams"))
+    assert joined(words_of("roll", plain).matches("roll rolling rolled")) == ((0, 4),)
+
+
+def test_spans_are_of_the_text_and_marks_of_the_snippet() -> None:
+    shown = highlight("x  \n plums\tand\n\nfigs", words_of("figs plums"))
+    assert shown.spans == ((5, 10), (16, 20))
+    assert (shown.text, shown.marks) == ("x plums and figs", ((2, 7), (12, 16)))
+
+
+@given(TEXTS, TEXTS)
+def test_every_span_shares_a_term_and_nothing_that_matches_is_left_out(text: str, query: str) -> None:
+    words = words_of(query)
+    wanted = set(ENCODER.describe_tokens(query))
+    spans = joined(words.matches(text))
+    places = [place for span in spans for place in span]
+    assert places == sorted(places)
+    for start, end in spans:
+        assert 0 <= start < end <= len(text)
+        assert wanted & ENCODER.describe_tokens(text[start:end]).keys()
+    inside = {place for start, end in spans for place in range(start, end)}
+    for start, end in word_spans(text):
+        if wanted & ENCODER.describe_tokens(text[start:end]).keys():
+            assert inside.issuperset(range(start, end))
+
+
+@given(
+    st.lists(st.sampled_from(["plums", "figs", "가나다는", "東京都", "x"]), max_size=60), st.sampled_from(" \n\t")
+)
+def test_marks_show_the_words_that_spans_do(pieces: list[str], blank: str) -> None:
+    text = (blank * 2).join(pieces)
+    shown = highlight(text, words_of("plum 가나다 京都"))
+    assert {shown.text[a:b] for a, b in shown.marks} <= {text[a:b] for a, b in shown.spans}
+    if not shown.cut_before and not shown.cut_after:
+        assert len(shown.marks) == len(shown.spans)
+    part = snippet(text, ENCODER.describe_tokens("plum 가나다 京都"), ENCODER.describe_tokens)
+    assert (part.text, part.marks) == (shown.text, shown.marks)
