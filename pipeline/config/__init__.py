@@ -94,13 +94,15 @@ class IngestSettings(Settings):
     """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected.
 
     `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
-    may take that parses PDF and the like; 0 or none: no limit.
+    may take that parses PDF and the like; 0 or none: no limit. `processes`: how many read and cut documents where
+    there are many; 1: all of it happens in the build's own.
     """
 
     max_document_mb: float = Field(default=32.0, gt=0)
     document_seconds: float | None = Field(default=300.0, ge=0, le=1e8)
     parser_memory_mb: float | None = Field(default=4096.0, ge=0)
     encodings: list[str] = Field(default=[])
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
 
     @model_validator(mode="after")
     def _encodings_are_known(self) -> IngestSettings:

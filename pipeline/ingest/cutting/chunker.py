@@ -48,6 +48,7 @@ class Chunker:
     """
 
     def __init__(self, settings: ChunkingSettings, tokenizer: Tokenizer) -> None:
+        self.settings = settings
         self._max = settings.max_tokens
         self._overlap = settings.overlap_tokens
         if tokenizer.truncation is not None or tokenizer.padding is not None:

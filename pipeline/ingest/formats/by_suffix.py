@@ -32,6 +32,8 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(HWP_SUFFIXES, read_hangul),
 }
 
+_BUILT_IN = dict(READERS)
+
 FOREIGN = DOCS_SUFFIXES | HWP_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""
 
@@ -48,6 +50,11 @@ def unregister_reader(suffix: str) -> None:
     """Take an added reader away again."""
     del READERS[suffix]
     SUFFIXES.remove(suffix)
+
+
+def is_built_in(suffix: str) -> bool:
+    """Whether every process of this package has the reader that this one has."""
+    return suffix in _BUILT_IN and READERS.get(suffix) is _BUILT_IN[suffix]
 
 
 def read_file(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
