@@ -44,7 +44,7 @@ ROOMS = {
     "mcp_types": {"integrations/mcp.py"},
     "click": {"cli"},
     "duckdb": {"query/filter/engine.py"},
-    "numba": {"index/lexical/kernel.py"},
+    "numba": {"index/lexical/kernel.py", "models/tokens/kernel.py"},
     "tqdm": {"cli"},
     "starlette": {"serve", "integrations/mcp.py"},
     "uvicorn": {"serve/server.py"},
