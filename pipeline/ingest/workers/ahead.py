@@ -14,7 +14,7 @@ from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Guard, Outcome
 from pipeline.ingest.ledger import Ledger, Look
-from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.sources import SourceFile, file_bytes
 from pipeline.ingest.workers.jobs import Job, entry_of
 from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.ingest.workers.process import Ticket
@@ -23,6 +23,8 @@ from pipeline.records import Document
 
 MOST_FILES = 64
 MOST_DOCUMENTS = 128
+AHEAD_BYTES = 64_000_000
+"""What is handed in and not taken yet holds no more than this and one job, which may be one large document."""
 _MOST_STEPS = 4096
 """How far ahead it is looked, past files that look unchanged."""
 _JSON_LINES = ".jsonl"
@@ -82,7 +84,8 @@ _Step = _Begins | _Documents | _Fails | _Ends
 
 
 class ReadAhead:
-    """Hands files to a pool of workers. Memory: what `WorkerPool.most_jobs` jobs hold, and their results."""
+    """Hands files to a pool of workers. Memory: what `WorkerPool.most_jobs` jobs or `AHEAD_BYTES` hold, whichever
+    is less, and their results."""
 
     def __init__(
         self, pool: WorkerPool, settings: IngestSettings, ledger: Ledger, guard: Guard, read_here: ReadHere
@@ -124,12 +127,16 @@ class ReadAhead:
         return result.outcomes(step.place)
 
     def _next(self, steps: Iterator[_Step]) -> _Step | None:
-        while len(self._unfinished) < self._pool.most_jobs and len(self._steps) < _MOST_STEPS:
+        while self._has_room() and len(self._steps) < _MOST_STEPS:
             step = next(steps, None)
             if step is None:
                 break
             self._steps.append(step)
         return self._steps.popleft() if self._steps else None
+
+    def _has_room(self) -> bool:
+        tasks = self._unfinished
+        return len(tasks) < self._pool.most_jobs and sum(task.bytes for task in tasks) < AHEAD_BYTES
 
     def _steps_of(self, files: Iterator[SourceFile]) -> Iterator[_Step]:
         for file in files:
@@ -162,7 +169,7 @@ class ReadAhead:
     def _whole(self, file: SourceFile) -> _Step:
         task = self._whole_files = self._whole_files or _Task(Job("files", []))
         task.job.files.append(file)
-        task.bytes += file.status.st_size if file.status is not None else 0
+        task.bytes += file_bytes(file)
         step = _Documents(task, len(task.job.files) - 1)
         if task.bytes >= STRETCH_BYTES or len(task.job.files) == MOST_FILES:
             self._hand_in(task)
@@ -183,7 +190,7 @@ class ReadAhead:
                 yield from self._read_already(file)
                 return
             facts = {"encoding": stretch.encoding, "before": stretch.before}
-            yield self._handed_in(Job("lines", [file], facts, stretch.data))
+            yield self._handed_in(Job("lines", [file], facts, stretch.data), len(stretch.data))
 
     def _stretches(self, file: SourceFile) -> Iterator[Stretch | str]:
         with open_regular(file.path) as stream:
@@ -205,12 +212,12 @@ class ReadAhead:
             else:
                 entries.append([outcome.line, str(outcome.result)])
             if characters >= STRETCH_BYTES or len(entries) == MOST_DOCUMENTS:
-                yield self._handed_in(Job("documents", [file], {"entries": entries}))
+                yield self._handed_in(Job("documents", [file], {"entries": entries}), characters)
                 entries, characters = [], 0
         if entries:
-            yield self._handed_in(Job("documents", [file], {"entries": entries}))
+            yield self._handed_in(Job("documents", [file], {"entries": entries}), characters)
 
-    def _handed_in(self, job: Job) -> _Step:
-        task = _Task(job)
+    def _handed_in(self, job: Job, size: int) -> _Step:
+        task = _Task(job, size)
         self._hand_in(task)
         return _Documents(task, 0)

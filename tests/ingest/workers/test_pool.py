@@ -91,6 +91,28 @@ def test_a_worker_that_is_killed_for_another_reason_costs_no_document(tmp_path: 
     assert (tmp_path / "starved").exists()
 
 
+@pytest.mark.parametrize("whole_files", [False, True])
+def test_no_more_is_handed_in_than_memory_is_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_files: bool
+) -> None:
+    """Large documents are fewer on their way than workers would take."""
+    most = 5000
+    monkeypatch.setattr(ahead, "AHEAD_BYTES", most)
+    texts = [f"good {'word ' * 400}"] * 12 + ["good"] * 30
+    largest, seen = 2500, list[int]()
+    original = ahead.ReadAhead._hand_in
+
+    def hand_in(self: ahead.ReadAhead, task: Any) -> None:
+        original(self, task)
+        seen.append(sum(waiting.bytes for waiting in self._unfinished))
+
+    monkeypatch.setattr(ahead.ReadAhead, "_hand_in", hand_in)
+    files = write_files(tmp_path, *texts) if whole_files else [write_lines(tmp_path / "a.jsonl", *texts)]
+    found, rejections = read(files, workers(tmp_path, count=3))
+    assert (len(found), rejections) == (len(texts), [])
+    assert most / 2 < max(seen) < most + largest
+
+
 def test_what_cannot_be_cut_is_said_and_what_does_not_end_is_ended(tmp_path: Path) -> None:
     file = write_lines(tmp_path / "a.jsonl", "good", "breaks", "loops", "good")
     found, rejections = read([file], workers(tmp_path))
