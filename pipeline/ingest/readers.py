@@ -21,8 +21,8 @@ from pipeline.ingest.workers.ahead import ReadAhead, ReadHere, Turn
 from pipeline.ingest.workers.pool import Workers
 from pipeline.records import Document, Rejection
 
-WORTH_WORKERS_BYTES = 2_000_000
-"""What takes one process about as long to read and to cut as it takes others to start."""
+WORTH_WORKERS_BYTES = 6_000_000
+"""What takes one process a few times as long to read and to cut as it takes others to start."""
 
 
 def read_documents(

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from pipeline.forking import Lock
 
-WARRANTED_CHARACTERS = 500_000
-"""What Python takes about as long to cut as it takes to compile."""
+WARRANTED_CHARACTERS = 1_500_000
+"""What Python takes about twice as long to cut as it takes to compile."""
 NEAR_POINTS = 1 << 16
 """Code points below have a place in the table of the root's children."""
 

@@ -22,7 +22,7 @@ from tests.support.collection import config_for
 
 SETTINGS = "index: index\nsources: [{path: lines.jsonl}]\nencoder: {model: none}\ningest: {processes: 2}\n"
 RESULT = "pipeline.ingest.workers.pool.WorkerPool._done"
-DOCUMENTS = 300
+DOCUMENTS = 250
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for a process's children")
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="as
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """More to read than one process does."""
-    text = "Pears and plums. " * 500
+    text = "Pears and plums. " * 1500
     lines = [json.dumps({"_id": str(i), "text": f"{i}. {text}"}) + "\n" for i in range(DOCUMENTS)]
     (tmp_path / "lines.jsonl").write_text("".join(lines))
     (tmp_path / "config.yaml").write_text(SETTINGS)
