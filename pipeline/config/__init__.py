@@ -102,6 +102,7 @@ class IngestSettings(Settings):
     `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
     may take that parses PDF and the like; 0 or none: no limit. `max_archive_mb`: what an archive may unpack to.
     `html`: a page's main content is read, or all of it. `mail_quotes`: what a message repeats of another.
+    `processes`: how many read and cut documents where there are many; 1: all of it happens in the build's own.
     """
 
     max_document_mb: float = Field(default=32.0, gt=0)
@@ -111,6 +112,7 @@ class IngestSettings(Settings):
     html: Literal["main", "all"] = "main"
     mail_quotes: Literal["drop", "keep"] = "drop"
     encodings: list[str] = Field(default=[])
+    processes: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
 
     @model_validator(mode="after")
     def _encodings_are_known(self) -> IngestSettings:

@@ -6,7 +6,7 @@ gave before: a digest for each file says so, and is made of whole columns. Recor
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pipeline.index.schemas import as_array, mask_array
 from pipeline.index.segment import Segment
 
 _COLUMNS = ("doc_id", "doc_hash", "source", "ordinal")
+_BETWEEN = "\0"
 _DIGEST_BYTES = 16
 _LIMBS = 8
 """A digest is summed in numbers of 16 bits: sums of 2^37 of them are exact as a float64."""
@@ -59,6 +60,32 @@ class SourceContents:
 
     documents: int
     digest: bytes
+
+
+class DocumentKeys:
+    """Which documents are live, by 128 bits over each one's id, content hash and file. Memory: 16 bytes each."""
+
+    def __init__(self, keys: npt.NDArray[np.uint64]) -> None:
+        """`keys`: uint64 (n, 2), ascending in the first column."""
+        self._keys = keys
+
+    @classmethod
+    def of(cls, data: bytes) -> DocumentKeys:
+        """Those of `to_bytes`."""
+        return cls(np.frombuffer(data, np.uint64).reshape(-1, 2))
+
+    def to_bytes(self) -> bytes:
+        """All of them, for another process."""
+        return self._keys.tobytes()
+
+    def has(self, doc_id: str, content_hash: str, source: str) -> bool:
+        """Whether this document is live as it is."""
+        if not len(self._keys):
+            return False
+        payload = _BETWEEN.join((content_hash, doc_id, source)).encode("utf-8", "surrogatepass")
+        first, second = np.frombuffer(xxhash.xxh3_128_digest(payload), np.uint64)
+        low, high = (np.searchsorted(self._keys[:, 0], first, side) for side in ("left", "right"))
+        return bool((self._keys[low:high, 1] == second).any())
 
 
 class LiveDocuments(Mapping[str, LiveDocument]):
@@ -107,12 +134,24 @@ class LiveDocuments(Mapping[str, LiveDocument]):
         is_first = _joined(self._chunks["ordinal"].chunks) == 0
         documents, source = self._chunks.filter(mask_array(is_first)), self._source[is_first]
         count = len(self._sources)
-        digests = _summed(_digests(documents), source, count).view(f"V{_DIGEST_BYTES}")[:, 0].tolist()
+        each = np.frombuffer(_digests(documents, ("doc_hash", "doc_id")), "<u2").reshape(-1, _LIMBS)
+        digests = _summed(each, source, count).view(f"V{_DIGEST_BYTES}")[:, 0].tolist()
         counts = np.bincount(source, minlength=count).tolist()
         return {
             name: SourceContents(number, digest)
             for name, number, digest in zip(self._sources, counts, digests, strict=True)
         }
+
+    def document_keys(self) -> DocumentKeys:
+        """What tells, in another process, whether a document is live as it is."""
+        if self._chunks is None:
+            return DocumentKeys(np.zeros((0, 2), np.uint64))
+        is_first = _joined(self._chunks["ordinal"].chunks) == 0
+        documents = self._chunks.filter(mask_array(is_first))
+        keys = np.frombuffer(_digests(documents, ("doc_hash", "doc_id", "source"), _BETWEEN), np.uint64).reshape(
+            -1, 2
+        )
+        return DocumentKeys(keys[np.argsort(keys[:, 0], kind="stable")])
 
 
 def _chunk_documents(segment: Segment) -> pa.Table:
@@ -131,16 +170,20 @@ def _records(chunks: pa.Table | None) -> Iterator[tuple[str, LiveDocument]]:
             last = doc_id
 
 
-def _digests(documents: pa.Table) -> npt.NDArray[np.uint16]:
-    """Digest of each document, as `Contents` makes it: (n, 8), least significant first."""
+def _digests(documents: pa.Table, names: Sequence[str], between: str = "") -> bytes:
+    """XXH3-128 of these columns of each document, joined."""
     digest, parts = xxhash.xxh3_128_digest, []
     for batch in documents.to_batches():
-        nothing = pa.StringArray.from_buffers(
-            len(batch), pa.py_buffer(bytes(4 * len(batch) + 4)), pa.py_buffer(b"")
-        )
-        payloads = pc.binary_join_element_wise(batch.column("doc_hash"), batch.column("doc_id"), nothing)
+        separators = _repeated(between.encode(), len(batch))
+        payloads = pc.binary_join_element_wise(*(batch.column(name) for name in names), separators)
         parts.append(b"".join(map(digest, payloads.cast(pa.binary()).to_pylist())))
-    return np.frombuffer(b"".join(parts), "<u2").reshape(-1, _LIMBS)
+    return b"".join(parts)
+
+
+def _repeated(text: bytes, count: int) -> pa.Array:
+    """So many times the same text. `pa.array` and scalars would import pandas."""
+    offsets = np.arange(count + 1, dtype=np.int32) * np.int32(len(text))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(text * count))
 
 
 def _summed(digests: npt.NDArray[np.uint16], codes: Codes, count: int) -> npt.NDArray[np.uint16]:

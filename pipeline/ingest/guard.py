@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, TypeVar
 
+import pyarrow as pa
+
 from pipeline.errors import PipelineError
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import first_line
@@ -41,11 +43,35 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkRows:
+    """Some rows of a table of `CHUNK_SCHEMA`."""
+
+    table: pa.Table
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutDocument:
+    """A document that a worker has read. `chunks`: what it was cut into, or why it cannot be cut; `None` if the
+    live generation has it as it is."""
+
+    doc_id: str
+    content_hash: str
+    chunks: ChunkRows | UnreadableError | None
+    source: str = ""
+    line: int | None = None
+
+
+ReadDocument = Document | CutDocument
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one document; with line 0 and an error, of the rest of its file."""
 
     line: int
-    result: Document | UnreadableError
+    result: ReadDocument | UnreadableError
 
 
 class TimeUpError(BaseException):
@@ -168,6 +194,16 @@ def refused(line: int, error: Exception) -> Found:
 def time_reason(seconds: float) -> str:
     """Why a document is rejected that took too long."""
     return f"takes longer than ingest.document_seconds={seconds:g} allows; raise it, or make the document smaller"
+
+
+def ending(code: int, document_seconds: float | None) -> str:
+    """Why a document is rejected whose process ended with this code, as `subprocess` has it."""
+    if code == -signal.SIGALRM and document_seconds:
+        return time_reason(document_seconds)
+    if code >= 0:
+        return f"the process that parsed it ended with exit code {code}"
+    cause = "; the system kills a process when memory runs out" if code == -signal.SIGKILL else ""
+    return f"the process that parsed it was killed by {signal.strsignal(-code) or -code}{cause}"
 
 
 def one_line(reason: str) -> str:

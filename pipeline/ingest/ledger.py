@@ -110,21 +110,25 @@ class Ledger:
         self._claimed: set[str] = set()
         self._noted: dict[str, tuple[Look, bytes]] = {}
 
+    def looks_unchanged(self, file: SourceFile) -> bool:
+        """Whether a file need not be read, if no other file that comes before it gives one of its documents."""
+        known, row = self._known, self._known.row.get(file.label)
+        if row is None or not self._documents or not self._documents[row]:
+            return False
+        status = file.status or _status(file)
+        return (
+            status is not None
+            and status.st_size == known.size[row]
+            and status.st_mtime_ns == known.mtime_ns[row]
+            and status.st_ctime_ns == known.ctime_ns[row]
+            and known.settings[row] == self._read_with(file)
+        )
+
     def unchanged(self, file: SourceFile) -> int | None:
         """How many documents a file has that need not be read, which is kept in the record; `None`: read it."""
-        known, row = self._known, self._known.row.get(file.label)
-        if row is None or not self._documents or not self._documents[row] or file.label in self._claimed:
+        if file.label in self._claimed or not self.looks_unchanged(file):
             return None
-        status = file.status or _status(file)
-        if (
-            status is None
-            or status.st_size != known.size[row]
-            or status.st_mtime_ns != known.mtime_ns[row]
-            or status.st_ctime_ns != known.ctime_ns[row]
-            or known.settings[row] != self._read_with(file)
-        ):
-            return None
-        self._kept[file.label] = row
+        row = self._kept[file.label] = self._known.row[file.label]
         return self._documents[row]
 
     def claim(self, doc_id: str) -> str | None:
@@ -170,7 +174,7 @@ class Ledger:
         """Digest of all settings that decide what is read of a file."""
         source = file.source
         if (known := self._digests.get(source.path)) is None or known[0] is not source:
-            read_with = self._settings.model_dump(exclude={"document_seconds"})  # which changes no document
+            read_with = self._settings.model_dump(exclude={"document_seconds", "processes"})  # change no document
             text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}" + (f"\n{file.wanted!r}" if file.wanted else "")
             digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
             known = self._digests[source.path] = (source, digest)

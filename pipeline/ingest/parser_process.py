@@ -30,7 +30,7 @@ from pipeline.given import Wanted
 from pipeline.ingest.document_fields import from_fields, to_fields
 from pipeline.ingest.formats.by_suffix import read_file
 from pipeline.ingest.formats.decoding import UnreadableError
-from pipeline.ingest.guard import Found, Guard, refused, time_reason
+from pipeline.ingest.guard import Found, Guard, ending, refused
 from pipeline.ingest.memory import limit_memory
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
@@ -112,16 +112,11 @@ class ParserProcess:
         raise UnreadableError(self._end(process.returncode))
 
     def _end(self, code: int) -> str:
-        if code == -signal.SIGALRM and self._settings.document_seconds:
-            return time_reason(self._settings.document_seconds)
-        if code >= 0:
-            return f"the process that parsed it ended with exit code {code}"
-        cause = ""
-        if code == -signal.SIGKILL:
-            cause = "; the system kills a process when memory runs out"
-        elif self._settings.parser_memory_mb:
-            cause = f"; libraries end so too beyond ingest.parser_memory_mb={self._settings.parser_memory_mb:g}"
-        return f"the process that parsed it was killed by {signal.strsignal(-code) or -code}{cause}"
+        reason = ending(code, self._settings.document_seconds)
+        if code < 0 and code not in (-signal.SIGKILL, -signal.SIGALRM) and self._settings.parser_memory_mb:
+            limit = f"{self._settings.parser_memory_mb:g}"
+            return f"{reason}; libraries end so too beyond ingest.parser_memory_mb={limit}"
+        return reason
 
     def _stop(self) -> None:
         process, self._process = self._process, None

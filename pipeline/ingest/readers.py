@@ -3,47 +3,76 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import chain
 
 from pipeline.config import IngestSettings
 from pipeline.index.live import Contents
 from pipeline.ingest.formats.by_suffix import FOREIGN, read_file
 from pipeline.ingest.formats.decoding import UnreadableError
-from pipeline.ingest.guard import Guard, Outcome, one_line
+from pipeline.ingest.guard import Guard, Outcome, ReadDocument, one_line
 from pipeline.ingest.ledger import Ledger
 from pipeline.ingest.parser_process import ParserProcess
-from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.sources import SourceFile, file_bytes
 from pipeline.ingest.sources import discover as discover
+from pipeline.ingest.workers.ahead import ReadAhead, ReadHere, Turn
+from pipeline.ingest.workers.pool import Workers
 from pipeline.records import Document, Rejection
+
+WORTH_WORKERS_BYTES = 6_000_000
+"""What takes one process a few times as long to read and to cut as it takes others to start."""
 
 
 def read_documents(
+    files: Iterable[SourceFile], settings: IngestSettings, reject: Callable[[Rejection], None]
+) -> Iterator[Document]:
+    """The documents of `files`, in order, one at a time in memory; `reject` is called for what gives none."""
+    for document in read_sources(files, settings, reject):
+        assert isinstance(document, Document)
+        yield document
+
+
+def read_sources(
     files: Iterable[SourceFile],
     settings: IngestSettings,
     reject: Callable[[Rejection], None],
     ledger: Ledger | None = None,
     unread: Callable[[str, int], None] = lambda label, documents: None,
-) -> Iterator[Document]:
+    workers: Workers | None = None,
+) -> Generator[ReadDocument, None, None]:
     """The documents of `files`, in order, one at a time in memory.
 
     A file that is unchanged by the `ledger` is not read: `unread` is called with its label, and how many it has.
 
     `reject` is called for each file, line or row that gives no document: unreadable, empty, or with an id that an
     earlier document has.
+
+    `workers`: processes that read and cut, where there is much to read: their documents are cut already.
     """
     ids = _Ids()
     ledger = ledger or Ledger(settings)
-    with Guard(settings.document_seconds) as guard, ParserProcess(settings) as parser:
-        for file in files:
-            known = ledger.unchanged(file)
-            if known is not None:
-                unread(file.label, known)
-                continue
+    with ExitStack() as stack:
+        guard = stack.enter_context(Guard(settings.document_seconds))
+        parser = stack.enter_context(ParserProcess(settings))
+
+        def read_here(file: SourceFile) -> Iterator[Outcome]:
+            return _outcomes(file, settings, guard, parser)
+
+        turns = stack.enter_context(closing(_turns(iter(files), settings, ledger, guard, read_here, workers)))
+        for turn in turns:
+            file, look, looked_at, outcomes = turn.file, turn.look, turn.looked_at, turn.outcomes
+            if outcomes is None:
+                known = ledger.unchanged(file)
+                if known is not None:
+                    unread(file.label, known)
+                    continue
+                look, looked_at = ledger.look(file)
+                outcomes = read_here(file)
             ids.next_file(file.label)
-            look, looked_at = ledger.look(file)
             contents, found, rejected = Contents(), False, False
-            for outcome in _outcomes(file, settings, guard, parser):
+            for outcome in outcomes:
                 found = True
                 document = _accepted(outcome, ids, ledger, contents)
                 if isinstance(document, str):
@@ -57,18 +86,39 @@ def read_documents(
                 ledger.note(file, look, looked_at, contents)
 
 
+def _turns(
+    files: Iterator[SourceFile],
+    settings: IngestSettings,
+    ledger: Ledger,
+    guard: Guard,
+    read_here: ReadHere,
+    workers: Workers | None,
+) -> Generator[Turn, None, None]:
+    """The files one by one; handed to workers ahead from where there is enough to read to be worth their start."""
+    to_read = 0
+    for file in files:
+        if workers is not None and not ledger.looks_unchanged(file):
+            to_read += file_bytes(file)
+            if to_read >= WORTH_WORKERS_BYTES:
+                with workers.pool() as pool:
+                    ahead = ReadAhead(pool, settings, ledger, guard, read_here)
+                    yield from ahead.turns(chain([file], files))
+                return
+        yield Turn(file)
+
+
 def _outcomes(file: SourceFile, settings: IngestSettings, guard: Guard, parser: ParserProcess) -> Iterator[Outcome]:
     if file.suffix in FOREIGN and file.problem is None:
         return Guard(None).outcomes(file.label, parser.read(file))  # which keeps to the limit itself
     return guard.outcomes(file.label, read_file(file, settings))
 
 
-def _accepted(outcome: Outcome, ids: _Ids, ledger: Ledger, contents: Contents) -> Document | str:
+def _accepted(outcome: Outcome, ids: _Ids, ledger: Ledger, contents: Contents) -> ReadDocument | str:
     """The document, noted in `ids`, `ledger` and `contents`, or why it is rejected."""
     document = outcome.result
     if isinstance(document, UnreadableError):
         return str(document)
-    if not document.text.strip() and not document.chunks:
+    if isinstance(document, Document) and not document.text.strip() and not document.chunks:
         return "empty"
     earlier = ledger.claim(document.doc_id) or ids.add(document.doc_id, outcome.line)
     if earlier is not None:

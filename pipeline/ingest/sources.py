@@ -234,6 +234,14 @@ def describe_os_error(error: OSError) -> str:
     return (error.strerror or str(error) or type(error).__name__).splitlines()[0].lower()
 
 
+def file_bytes(file: SourceFile) -> int:
+    """The size that a file had when it was found; 0 if it is not there."""
+    try:
+        return (file.status or file.path.stat()).st_size
+    except OSError:
+        return 0
+
+
 def _summary(ignored: Counter[str]) -> str:
     ranked = sorted(ignored.items(), key=lambda pair: (-pair[1], pair[0]))
     shown = [f"{count} {suffix}" for suffix, count in ranked[:5]]

@@ -8,18 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline.errors import IndexStoreError
 from pipeline.index import files, staging
 from pipeline.index.chunks import write_table
 from pipeline.index.given.staged import write_given
 from pipeline.index.live import LiveDocument, LiveDocuments
 from pipeline.index.manifest import FileEntry
-from pipeline.index.schemas import CHUNK_SCHEMA, chunks_to_table
+from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.segment import file_entry
 from pipeline.index.staging import Changes, StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.decoding import UnreadableError
-from pipeline.ingest.guard import Guard, one_line
+from pipeline.ingest.guard import ChunkRows, CutDocument, Guard, ReadDocument, one_line
+from pipeline.ingest.parts import Parts
 from pipeline.records import Chunk, Document, Rejection
 
 REJECTS = "rejects"
@@ -52,16 +55,21 @@ class IngestRun:
         self.read += documents
         self.unchanged += documents
 
-    def fresh(self, documents: Iterable[Document]) -> Iterator[Document]:
+    def fresh(self, documents: Iterable[ReadDocument]) -> Iterator[ReadDocument]:
         """The documents that are new or changed, or stand in another file: `gone` must know the right one."""
         for document in documents:
             self.read += 1
             self._seen.add(document.doc_id)
-            old = self._live.get(document.doc_id)
-            if old and (old.content_hash, old.source) == (document.content_hash, document.source):
+            if self._is_live(document):
                 self.unchanged += 1
             else:
                 yield document
+
+    def _is_live(self, document: ReadDocument) -> bool:
+        if isinstance(document, CutDocument):
+            return document.chunks is None
+        old = self._live.get(document.doc_id)
+        return old is not None and (old.content_hash, old.source) == (document.content_hash, document.source)
 
     def _absent(self) -> dict[str, LiveDocument]:
         """Live documents that no file has given."""
@@ -95,7 +103,7 @@ class IngestRun:
     def stage(
         self,
         index: Path,
-        documents: Iterable[Document],
+        documents: Iterable[ReadDocument],
         chunker: DocumentChunker,
         shard_chunks: int,
         base_generation: int,
@@ -109,7 +117,7 @@ class IngestRun:
             given: list[FileEntry] = []
             for part in self._parts(documents, chunker, replaced, shard_chunks):
                 path = folder / f"part-{len(parts):05d}.parquet"
-                write_table(path, [chunks_to_table(part)], CHUNK_SCHEMA, group_rows=4096)
+                write_table(path, [part], CHUNK_SCHEMA, group_rows=4096)
                 parts.append(file_entry(path))
                 if (vectors := write_given(path, part)) is not None:
                     given.append(file_entry(vectors))
@@ -140,31 +148,28 @@ class IngestRun:
 
     def _parts(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[ReadDocument],
         chunker: DocumentChunker,
         replaced: list[str],
         shard_chunks: int,
-    ) -> Iterator[list[Chunk]]:
-        pending: list[Chunk] = []
+    ) -> Iterator[pa.Table]:
+        parts = Parts(shard_chunks)
         for document in self.fresh(documents):
-            for piece in self._cut(document, chunker, replaced):
-                pending.append(piece)
-                if len(pending) == shard_chunks:
-                    yield pending
-                    pending = []
-        if pending:
-            yield pending
+            yield from parts.add(self._cut(document, chunker, replaced))
+        if (rest := parts.rest()) is not None:
+            yield rest
 
     @cached_property
     def _live_hashes(self) -> set[str]:
         return {document.content_hash for document in self._live.values()}
 
-    def _cut(self, document: Document, chunker: DocumentChunker, replaced: list[str]) -> list[Chunk]:
+    def _cut(
+        self, document: ReadDocument, chunker: DocumentChunker, replaced: list[str]
+    ) -> Sequence[Chunk] | ChunkRows:
         """The chunks of a document, which then counts as added or changed. One that cannot be cut is rejected."""
         rejection = Rejection(document.source, "", document.line)
         try:
-            with self._guard:
-                pieces = self._guard.run(lambda: rejection.source, lambda: list(chunker.chunk(document)))
+            pieces = self._pieces(document, chunker, rejection.source)
         except UnreadableError as error:
             self._seen.remove(document.doc_id)
             self._uncut.add(document.doc_id)
@@ -178,6 +183,15 @@ class IngestRun:
             if document.content_hash in self._live_hashes:
                 self._arrivals.append((document.doc_id, document.content_hash))
         return pieces
+
+    def _pieces(self, document: ReadDocument, chunker: DocumentChunker, place: str) -> Sequence[Chunk] | ChunkRows:
+        """Raises `UnreadableError` if it cannot be cut, here or where it was tried."""
+        if isinstance(document, Document):
+            with self._guard:
+                return self._guard.run(lambda: place, lambda: list(chunker.chunk(document)))
+        if isinstance(document.chunks, UnreadableError):
+            raise document.chunks
+        return document.chunks or ()
 
 
 def _with_parents(source: str) -> set[str]:

@@ -28,8 +28,9 @@ from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.given_sources import giving
+from pipeline.ingest.guard import ReadDocument
 from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
-from pipeline.ingest.readers import discover, read_documents
+from pipeline.ingest.readers import discover, read_sources
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
@@ -43,6 +44,7 @@ from pipeline.job.golden import Golden, load_golden
 from pipeline.job.injected import Injected
 from pipeline.job.options import BuildKeywords, BuildOptions, IngestKeywords, IngestOptions
 from pipeline.job.plan import BuildPlan
+from pipeline.job.reading_process import workers_of
 from pipeline.job.report import failure
 from pipeline.job.report.page import write
 from pipeline.job.report.record import load as load_record
@@ -52,7 +54,7 @@ from pipeline.models.choose.encoder import chunk_tokenizer
 from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import Progress, ProgressFactory, silent
-from pipeline.records import Document, Rejection
+from pipeline.records import Rejection
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.pull import pull
 
@@ -274,8 +276,11 @@ def _stage(
             run.unread(label, documents)
             bar.update(documents)
 
-        documents = _counted(read_documents(found, config.ingest, run.reject, ledger, unread), bar)
-        staged = run.stage(target, documents, chunker, _shard_chunks(config, encoder), base, full)
+        workers = None if injected.own_chunker else workers_of(config, chunker, documents_live)
+        documents = read_sources(found, config.ingest, run.reject, ledger, unread, workers)
+        with contextlib.closing(documents):
+            counted = _counted(documents, bar)
+            staged = run.stage(target, counted, chunker, _shard_chunks(config, encoder), base, full)
     ledger.save(target)
     return staged, tuple(run.rejections)
 
@@ -285,7 +290,7 @@ def _followed(config: Config, full: bool) -> Manifest | None:
     return None if full else store.live_manifest(config.index_path)
 
 
-def _counted(documents: Iterable[Document], bar: Progress) -> Iterator[Document]:
+def _counted(documents: Iterable[ReadDocument], bar: Progress) -> Iterator[ReadDocument]:
     for document in documents:
         yield document
         bar.update()

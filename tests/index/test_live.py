@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.index import live, store
-from pipeline.index.live import Contents, LiveDocument, LiveDocuments
+from pipeline.index.live import Contents, DocumentKeys, LiveDocument, LiveDocuments
 from pipeline.ingest import ledger
 from tests.faults import stub
 
@@ -132,6 +134,7 @@ def test_where_nothing_changed_no_record_of_a_document_is_made(
 
 NIGHT = """
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from tests.faults import stub
 from pipeline.ingest import ledger
@@ -147,3 +150,28 @@ def test_where_nothing_changed_pandas_is_not_imported(tmp_path: Path, monkeypatc
     stub.build_two_generations(tmp_path)
     done = subprocess.run([sys.executable, "-c", NIGHT, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "24", "False"]
+
+
+def keys_of(found: Iterable[tuple[str, str, str]]) -> bytes:
+    """The keys of documents: id, content hash and file."""
+    rows = [(doc_id, content_hash, source, 0) for doc_id, content_hash, source in found]
+    with pytest.MonkeyPatch.context() as patch:
+        return opened(patch, rows).document_keys().to_bytes()
+
+
+@given(found=documents, other=documents)
+def test_keys_tell_which_documents_are_live_as_they_are(
+    found: dict[str, tuple[str, str]], other: dict[str, tuple[str, str]]
+) -> None:
+    keys = DocumentKeys.of(keys_of((name, *of) for name, of in found.items()))
+    for name, (content_hash, source) in (other | found).items():
+        assert keys.has(name, content_hash, source) == (found.get(name) == (content_hash, source))
+        assert not keys.has(name, content_hash, source + "x")
+        assert not keys.has(name + "x", content_hash, source)
+
+
+def test_keys_that_begin_alike_are_told_apart() -> None:
+    keys = np.frombuffer(xxhash.xxh3_128_digest(b"\0".join([b"h", b"x", b"s"])), np.uint64)
+    beside = np.array([[keys[0], 0], [keys[0], 1], [keys[0], 2**64 - 1]], np.uint64)
+    assert not DocumentKeys(beside).has("x", "h", "s")
+    assert DocumentKeys(np.array([*beside, keys], np.uint64)).has("x", "h", "s")

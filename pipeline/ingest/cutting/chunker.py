@@ -34,6 +34,8 @@ TOKEN_CHARS = 64
 """A stretch of this many characters counts as a token at least: a megabyte of base64 may be one unknown token."""
 
 EDGE_TOKENS = 16
+_IS_SPACE = np.array([chr(point).isspace() for point in range(0x3002)])
+"""By code point; none beyond is white space."""
 BLOCK_CHARS = 16_384
 BLOCKS_AT_ONCE = 64
 
@@ -44,10 +46,11 @@ class Chunker:
     """Cuts documents into chunks of at most `max_tokens` of `tokenizer`, context included, special tokens not.
 
     A single grapheme of more tokens than that is kept whole. `tokenizer`: a `tokenizers.Tokenizer`, which is left
-    as it is, or what encodes as one does and tells its `contents_digest`.
+    as it is, or what encodes as one does and tells its `contents_digest`, and may tell `starts` of a text alone.
     """
 
     def __init__(self, settings: ChunkingSettings, tokenizer: Tokenizer) -> None:
+        self.settings = settings
         self._max = settings.max_tokens
         self._overlap = settings.overlap_tokens
         if tokenizer.truncation is not None or tokenizer.padding is not None:
@@ -160,18 +163,19 @@ class Chunker:
         """Where the tokens of `text` begin, ascending; a long stretch without any is given some (`TOKEN_CHARS`)."""
         text = encodable(text)
         edges = _block_edges(text)
-        starts: list[int] = []
+        starts: list[Ints] = []
         for low in range(0, len(edges) - 1, BLOCKS_AT_ONCE):
             pairs = list(pairwise(edges[low : low + BLOCKS_AT_ONCE + 1]))
-            blocks = [text[begin:end] for begin, end in pairs]
-            encodings: list[Any] = self._tokenizer.encode_batch(blocks, add_special_tokens=False)
-            for (begin, _), encoding in zip(pairs, encodings, strict=True):
-                starts += [begin + start for start, _ in encoding.offsets]
-        for i, start in enumerate(starts):
-            if text[start : start + 1].isspace() and start + 1 < len(text):
-                starts[i] = start + 1  # a token that carries the space before its word begins with the word
-        found = np.maximum.accumulate(np.array([0, *starts], dtype=np.int64))[1:]
-        return _fill_gaps(found, len(text))
+            found = self._starts_of([text[begin:end] for begin, end in pairs])
+            starts += [begin + of_block for (begin, _), of_block in zip(pairs, found, strict=True)]
+        return _fill_gaps(np.maximum.accumulate(_behind_space(text, np.concatenate(starts))), len(text))
+
+    def _starts_of(self, blocks: list[str]) -> list[Ints]:
+        """Where the tokens of each block begin."""
+        if (starts := getattr(self._tokenizer, "starts", None)) is not None:
+            return list(map(starts, blocks))
+        encodings: list[Any] = self._tokenizer.encode_batch(blocks, add_special_tokens=False)
+        return [np.array([start for start, _ in encoding.offsets], np.int64) for encoding in encodings]
 
 
 def _block_edges(text: str) -> list[int]:
@@ -182,6 +186,14 @@ def _block_edges(text: str) -> list[int]:
         space = max(text.rfind("\n", edge - 2048, edge), text.rfind(" ", edge - 2048, edge))
         edges.append(space if space > edges[-1] else edge)
     return [*edges, len(text)]
+
+
+def _behind_space(text: str, starts: Ints) -> Ints:
+    """A token that carries the space before its word begins with the word."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    is_space = _IS_SPACE[np.minimum(points[np.minimum(starts, len(text) - 1)], len(_IS_SPACE) - 1)]
+    moved: Ints = starts + (is_space & (starts + 1 < len(text)))
+    return moved
 
 
 def _fill_gaps(starts: Ints, length: int) -> Ints:

@@ -56,5 +56,12 @@ READERS.update(
     }
 )
 
+_BUILT_IN = dict(READERS)
+
 FOREIGN = FOREIGN_SUFFIXES | ARROW_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""
+
+
+def is_built_in(suffix: str) -> bool:
+    """Whether every process of this package has the reader that this one has."""
+    return suffix in _BUILT_IN and READERS.get(suffix) is _BUILT_IN[suffix]

@@ -26,14 +26,14 @@ _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 
 class BoundedLines:
-    """Iterates over the lines of `stream`; `line` is the number of the last one.
+    """Iterates over the lines of `stream`; `line` is the number of the last one, `before` of them stand elsewhere.
 
     A line over `max_chars`, one with a NUL and one with undecodable bytes raise `UnreadableError`; iteration may
     then go on with the next line.
     """
 
-    def __init__(self, stream: TextIO, max_chars: int) -> None:
-        self.line = 0
+    def __init__(self, stream: TextIO, max_chars: int, before: int = 0) -> None:
+        self.line = before
         self._stream = stream
         self._max_chars = max_chars
 
@@ -75,19 +75,23 @@ def _open(path: Path, settings: IngestSettings) -> TextIO:
 
 def read_jsonl(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     """One document for each line that holds a JSON object; blank lines are no documents."""
-    limit = max_bytes(settings)
     with _open(file.path, settings) as stream:
-        lines = BoundedLines(stream, limit)
-        while True:
-            try:
-                text = next(lines, None)
-            except UnreadableError as error:
-                yield refused(lines.line, error)
-                continue
-            if text is None:
-                return
-            if text.strip():
-                yield Found(lines.line, partial(_of_line, text, file, lines.line, limit))
+        yield from json_lines(stream, file, max_bytes(settings))
+
+
+def json_lines(stream: TextIO, file: SourceFile, limit: int, before: int = 0) -> Iterator[Found]:
+    """The documents of a stream of JSON lines, of which `before` lines stand before it in its file."""
+    lines = BoundedLines(stream, limit, before)
+    while True:
+        try:
+            text = next(lines, None)
+        except UnreadableError as error:
+            yield refused(lines.line, error)
+            continue
+        if text is None:
+            return
+        if text.strip():
+            yield Found(lines.line, partial(_of_line, text, file, lines.line, limit))
 
 
 def _of_line(text: str, file: SourceFile, line: int, limit: int) -> Document:

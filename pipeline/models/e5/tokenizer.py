@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.models.e5.origin import DATA_SHA256
 from pipeline.models.e5.unigram import Unigram
@@ -71,6 +72,10 @@ class ChunkTokenizer:
         first, last = self._unigram.bos_id, self._unigram.eos_id
         found = [self._unigram.ids(encodable(text)) for text in texts]
         return [[first, *ids, last] for ids in found] if add_special_tokens else found
+
+    def starts(self, text: str) -> npt.NDArray[np.int64]:
+        """Where each token of a text starts, special ones not among them: the first of `encode`'s offsets."""
+        return self._unigram.starts(encodable(text))
 
     def num_special_tokens_to_add(self, is_pair: bool) -> int:
         """Tokens that `encode` adds to a text (or to a pair of them, which this model does not read)."""

@@ -1,6 +1,7 @@
 """Texts → tokens of a SentencePiece unigram vocabulary, from arrays that are mapped rather than loaded.
 
-A text is cut word by word, since no piece holds a space but at its start.
+A text is cut word by word, since no piece holds a space but at its start: in Python, which keeps the pieces of
+words, and by a compiled loop (`tokens/kernel.py`) in a process that has cut a lot.
 """
 
 from __future__ import annotations
@@ -8,21 +9,27 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline import arrays
 from pipeline.errors import EncoderError
 from pipeline.models.e5.data_file import Vocabulary
-from pipeline.models.tokens.segmentation import UNKNOWN_PENALTY, Remembered, UnigramSegmentation
+from pipeline.models.tokens import kernel
+from pipeline.models.tokens.segmentation import UNKNOWN_PENALTY, Pieces, Remembered, UnigramSegmentation
 from pipeline.models.tokens.trie import TRIE_FILES, Trie, write_trie
 
 SETTINGS_FILE = "unigram.json"
 _SCORES = "trie-scores.npy"
 UNIGRAM_FILES = (SETTINGS_FILE, _SCORES, *TRIE_FILES)
 """What `write_unigram` writes."""
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 _SPACE = "▁"
 _RUN_OF_SPACES = re.compile("  +")
 
@@ -59,9 +66,9 @@ class Unigram:
             trie, scores = Trie(folder), arrays.mapped(folder / _SCORES)
             if len(scores) != len(trie):
                 raise ValueError("the arrays of the trie do not fit together")
-            self.pieces = Remembered(
-                UnigramSegmentation(trie, scores.data, int(settings["unk_id"]), float(settings["unk_score"]))
-            )
+            unk_id, unk_score = int(settings["unk_id"]), float(settings["unk_score"])
+            self._segmentation = UnigramSegmentation(trie, scores.data, unk_id, unk_score)
+            self._words = Remembered(self._in_python)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EncoderError(f"{folder}: not a readable tokenizer: {error}; delete that folder") from error
 
@@ -73,13 +80,12 @@ class Unigram:
 
     def ids(self, text: str, most: int | None = None) -> list[int]:
         """Token ids of a text, no special ones among them; at most `most`."""
-        found: list[int] = []
-        for word in _words(self.normalised(text)):
-            if most is not None:
-                if len(found) >= most:
-                    break
-                word = word[: 64 * most]  # no piece is that long, so what is cut off is beyond the last one
-            found += self.pieces(word).ids
+        marked = _marked(self.normalised(text))
+        if most is not None and len(marked) > most:
+            words = marked.split(_SPACE, most + 1)[1 : most + 1]  # each is a token at least
+            # no piece is that long, so what is cut off is beyond the last one
+            marked = "".join(_SPACE + word[: 64 * most - 1] for word in words)
+        found: list[int] = self._cut(marked)[0].tolist()
         return found[:most]
 
     def spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
@@ -87,35 +93,69 @@ class Unigram:
 
         Marks are not composed here, so that of a decomposed text there are more tokens than `ids` gives.
         """
-        written, origins = self._written(text)
-        ids: list[int] = []
-        spans: list[tuple[int, int]] = []
-        place = 0
-        for i, word in enumerate(_words(written)):
-            found = self.pieces(word)
-            ids += found.ids
-            for length in found.lengths:
-                start = place
-                place += length
-                if i == 0 and not spans and not written.startswith(" "):
-                    place -= 1  # the space before the first word is not in the text
-                spans.append((origins[start], origins[place]))
-        return ids, spans
+        ids, edges = self._edges(text)
+        return ids.tolist(), list(pairwise(edges.tolist()))
 
-    def _written(self, text: str) -> tuple[str, Sequence[int]]:
-        """The normalised text, not composed, and where each of its characters, and its end, come from."""
+    def starts(self, text: str) -> Int64:
+        """Where each token of `spans` starts."""
+        return self._edges(text)[1][:-1]
+
+    def _edges(self, text: str) -> tuple[Int32, Int64]:
+        """Token ids, and where each token starts, and the last one ends, in the text."""
+        written, origins = self._written(text)
+        ids, lengths = self._cut(_marked(written))
+        edges = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=edges[1:])
+        if not written.startswith(" "):
+            edges[1:] -= 1  # the space before the first word is not in the text
+        return ids, edges if origins is None else origins[edges]
+
+    def _cut(self, marked: str) -> tuple[Int32, Int32]:
+        """Token ids of words with a `▁` before each, and how many characters each token covers."""
+        compiled = kernel.available()
+        if compiled is None:
+            found = list(self._words.each(_SPACE + word for word in marked.split(_SPACE)[1:]))
+            ids = np.array(list(chain.from_iterable(pieces.ids for pieces in found)), np.int32)
+            return ids, np.array(list(chain.from_iterable(pieces.lengths for pieces in found)), np.int32)
+        text = np.frombuffer(marked.encode("utf-32-le", "surrogatepass"), np.uint32)
+        ids, lengths = np.empty(len(text), np.int32), np.empty(len(text), np.int32)
+        cut = self._segmentation
+        count = compiled(*self._arrays, cut.unk_id, cut.unk_score, text, ord(_SPACE), ids, lengths)
+        return ids[:count], lengths[:count]
+
+    def _in_python(self, word: str) -> Pieces:
+        kernel.count(len(word))
+        return self._segmentation(word)
+
+    @cached_property
+    def _arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """The trie and the scores, as the compiled loop takes them."""
+        trie = self._segmentation.trie
+        points, first = np.asarray(trie.points), np.asarray(trie.first)
+        return (
+            points,
+            first,
+            np.asarray(trie.pieces),
+            np.asarray(self._segmentation.scores),
+            kernel.near(points, first),
+        )
+
+    def _written(self, text: str) -> tuple[str, npt.NDArray[np.int64] | None]:
+        """The normalised text, not composed, and where each of its characters, and its end, come from.
+
+        `None`: each stands where it stood.
+        """
         if not self._uneven.isdisjoint(text):
             return self._written_by_character(text)
         even = text.translate(self._replacements).replace(_SPACE, " ")
-        kept: list[int] = []
-        place = 0
+        if "  " not in even:
+            return even, None
+        kept = np.ones(len(text) + 1, bool)
         for run in _RUN_OF_SPACES.finditer(even):
-            kept += range(place, run.start() + 1)
-            place = run.end()
-        kept += range(place, len(text) + 1)
-        return _RUN_OF_SPACES.sub(" ", even), kept
+            kept[run.start() + 1 : run.end()] = False
+        return _RUN_OF_SPACES.sub(" ", even), np.flatnonzero(kept)
 
-    def _written_by_character(self, text: str) -> tuple[str, Sequence[int]]:
+    def _written_by_character(self, text: str) -> tuple[str, npt.NDArray[np.int64]]:
         parts: list[str] = []
         origins: list[int] = []
         replacements, last = self._replacements, ""
@@ -128,11 +168,9 @@ class Unigram:
                 parts.append(written)
                 origins.append(place)
         origins.append(len(text))
-        return "".join(parts), origins
+        return "".join(parts), np.array(origins, np.int64)
 
 
-def _words(normalised: str) -> Iterator[str]:
+def _marked(normalised: str) -> str:
     """The words of a normalised text, `▁` before each; a space at its end is a word of its own."""
-    if normalised:
-        for word in normalised.removeprefix(" ").split(" "):
-            yield _SPACE + word
+    return _SPACE + normalised.removeprefix(" ").replace(" ", _SPACE) if normalised else ""

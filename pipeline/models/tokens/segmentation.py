@@ -7,7 +7,7 @@ the greatest sum, found by Viterbi's algorithm.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,18 +31,34 @@ class Remembered:
     """A segmentation that keeps the pieces of short words that it has met."""
 
     def __init__(self, segment: Callable[[str], Pieces]) -> None:
-        self._segment = segment
-        self._words: dict[str, Pieces] = {}
+        self._words = _Words(segment)
 
     def __call__(self, word: str) -> Pieces:
         """The pieces of a word."""
-        found = self._words.get(word)
+        return self._words[word]
+
+    def each(self, words: Iterable[str]) -> Iterator[Pieces]:
+        """The pieces of each word."""
+        return map(self._words.__getitem__, words)
+
+
+class _Words(dict[str, Pieces]):
+    """Pieces by word: those of the last `_REMEMBERED_WORDS` that were asked for, and up to as many before."""
+
+    def __init__(self, segment: Callable[[str], Pieces]) -> None:
+        super().__init__()
+        self._segment = segment
+        self._earlier: dict[str, Pieces] = {}
+
+    def __missing__(self, word: str) -> Pieces:
+        found = self._earlier.get(word)
         if found is None:
             found = self._segment(word)
-            if len(word) <= _REMEMBERED_LENGTH:
-                if len(self._words) >= _REMEMBERED_WORDS:
-                    self._words.clear()
-                self._words[word] = found
+        if len(word) <= _REMEMBERED_LENGTH:
+            if len(self) >= _REMEMBERED_WORDS:
+                self._earlier = dict(self)
+                self.clear()
+            self[word] = found
         return found
 
 

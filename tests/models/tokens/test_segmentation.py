@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline.models.tokens import segmentation
 from pipeline.models.tokens.segmentation import Pieces, Remembered, UnigramSegmentation, WordPieceSegmentation
 from pipeline.models.tokens.trie import Trie, write_trie
 
@@ -105,3 +107,22 @@ def test_short_words_are_cut_once() -> None:
     for word in ("ab", "ab", "x" * 50, "x" * 50):
         assert remembered(word).ids == (len(word),)
     assert asked == ["ab", "x" * 50, "x" * 50]
+
+
+def test_words_in_use_are_kept_when_others_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def segment(word: str) -> Pieces:
+        asked.append(word)
+        return Pieces((len(word),), (len(word),))
+
+    monkeypatch.setattr(segmentation, "_REMEMBERED_WORDS", 3)
+    remembered = Remembered(segment)
+    for number in range(20):
+        assert [found.ids for found in remembered.each(["often", f"new {number}"])] == [
+            (5,),
+            (len(f"new {number}"),),
+        ]
+    assert asked.count("often") == 1
+    remembered("new 0")
+    assert asked.count("new 0") == 2

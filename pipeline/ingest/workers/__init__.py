@@ -1,0 +1,1 @@
+"""Reading and cutting documents in processes beside the build."""

@@ -1,0 +1,54 @@
+"""The program that reads and cuts documents beside a build: it makes the chunker that the build has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import ChunkingSettings, Config, EncoderSettings
+from pipeline.index.live import LiveDocuments
+from pipeline.ingest.cutting.chunker import Chunker
+from pipeline.ingest.cutting.contract import DocumentChunker
+from pipeline.ingest.workers.pool import Workers
+from pipeline.ingest.workers.process import WorkerSetup
+from pipeline.ingest.workers.worker import serve
+from pipeline.models.choose.encoder import chunk_tokenizer
+
+AUTO_MOST = 8
+"""The build itself keeps about a tenth of the work, and each process a tokenizer."""
+
+
+def workers_of(config: Config, chunker: DocumentChunker, live: LiveDocuments) -> Workers | None:
+    """The processes that a build may read and cut with; `None` if it does so itself.
+
+    `chunker`: that which `config` names. An object of a program's own has no description that another process could
+    make it from.
+    """
+    count = process_count(config.ingest.processes)
+    if count < 2 or type(chunker) is not Chunker:
+        return None
+    facts = {
+        "chunking": chunker.settings.model_dump(mode="json"),
+        "encoder": config.encoder.model_dump(mode="json"),
+        "base": str(config.base.absolute()),
+    }
+    setup = WorkerSetup(__name__, facts, config.ingest)
+    return Workers(setup, count, chunker.fingerprint, lambda: live.document_keys().to_bytes())
+
+
+def process_count(wanted: int | str) -> int:
+    """How many processes read and cut: as many as wanted, or one for each core that may be used."""
+    if isinstance(wanted, int):
+        return wanted
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, AUTO_MOST)
+
+
+def _chunker(facts: dict[str, Any]) -> DocumentChunker:
+    tokenizer = chunk_tokenizer(EncoderSettings.model_validate(facts["encoder"]), base=Path(facts["base"]))
+    return Chunker(ChunkingSettings.model_validate(facts["chunking"]), tokenizer)
+
+
+if __name__ == "__main__":
+    serve(_chunker)
