@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.index import staging
 from pipeline.job import build as builder
 from tests.cli.test_signals import arrived, waiting
-from tests.ingest.workers.test_pool import running
+from tests.ingest.workers.test_worker_pool import running
 from tests.support.collection import config_for
 
 SETTINGS = "index: index\nsources: [{path: lines.jsonl}]\nencoder: {model: none}\ningest: {processes: 2}\n"

@@ -206,7 +206,7 @@ from pathlib import Path
 from pipeline.config import IngestSettings
 from pipeline.ingest import readers
 from pipeline.ingest.workers.pool import WorkerPool
-from tests.ingest.workers import test_pool as here
+from tests.ingest.workers import test_worker_pool as here
 
 readers.WORTH_WORKERS_BYTES = 0
 folder = Path(sys.argv[1])
