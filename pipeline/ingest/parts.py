@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pipeline.index.schemas import chunks_to_table
 from pipeline.ingest.guard import ChunkRows
 from pipeline.records import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Chunks as a table, and those among them, in their order, whose vectors are given."""
+
+    table: pa.Table
+    given: Sequence[Chunk]
 
 
 class Parts:
@@ -20,8 +29,9 @@ class Parts:
         self._records: list[Chunk] = []
         self._rows: ChunkRows | None = None
         self._tables: list[pa.Table] = []
+        self._given: list[Chunk] = []
 
-    def add(self, chunks: Sequence[Chunk] | ChunkRows) -> Iterator[pa.Table]:
+    def add(self, chunks: Sequence[Chunk] | ChunkRows) -> Iterator[Part]:
         """Take the chunks of a document; returns each part that is full."""
         rows = chunks if isinstance(chunks, ChunkRows) else None
         count = len(chunks) if not isinstance(chunks, ChunkRows) else chunks.stop - chunks.start
@@ -38,7 +48,7 @@ class Parts:
             if self._count == self._most:
                 yield self._taken()
 
-    def rest(self) -> pa.Table | None:
+    def rest(self) -> Part | None:
         """The last part, `None` if nothing is left for it."""
         return self._taken() if self._count else None
 
@@ -59,10 +69,12 @@ class Parts:
     def _close_records(self) -> None:
         if self._records:
             self._tables.append(chunks_to_table(self._records))
+            self._given += [chunk for chunk in self._records if chunk.given is not None]
             self._records = []
 
-    def _taken(self) -> pa.Table:
+    def _taken(self) -> Part:
         self._close_rows()
         self._close_records()
         tables, self._tables, self._count = self._tables, [], 0
-        return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
+        given, self._given = self._given, []
+        return Part(tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks(), given)

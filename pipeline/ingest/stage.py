@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import pyarrow as pa
-
 from pipeline.errors import IndexStoreError
 from pipeline.index import files, staging
 from pipeline.index.chunks import write_table
@@ -22,7 +20,7 @@ from pipeline.index.staging import Changes, StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import ChunkRows, CutDocument, Guard, ReadDocument, one_line
-from pipeline.ingest.parts import Parts
+from pipeline.ingest.parts import Part, Parts
 from pipeline.records import Chunk, Document, Rejection
 
 REJECTS = "rejects"
@@ -117,11 +115,11 @@ class IngestRun:
             given: list[FileEntry] = []
             for part in self._parts(documents, chunker, replaced, shard_chunks):
                 path = folder / f"part-{len(parts):05d}.parquet"
-                write_table(path, [part], CHUNK_SCHEMA, group_rows=4096)
+                write_table(path, [part.table], CHUNK_SCHEMA, group_rows=4096)
                 parts.append(file_entry(path))
-                if (vectors := write_given(path, part)) is not None:
+                if (vectors := write_given(path, part.given)) is not None:
                     given.append(file_entry(vectors))
-                total += len(part)
+                total += len(part.table)
             gone = self.gone()
             moved = self.moved(gone)
             staged = StagedIngest(
@@ -152,7 +150,7 @@ class IngestRun:
         chunker: DocumentChunker,
         replaced: list[str],
         shard_chunks: int,
-    ) -> Iterator[pa.Table]:
+    ) -> Iterator[Part]:
         parts = Parts(shard_chunks)
         for document in self.fresh(documents):
             yield from parts.add(self._cut(document, chunker, replaced))
