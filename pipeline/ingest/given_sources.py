@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.given import MADE_BY, Wanted
 from pipeline.ingest.formats.columnar import schema_of
 from pipeline.ingest.formats.decoding import UnreadableError
-from pipeline.ingest.formats.given_rows import given_columns
+from pipeline.ingest.formats.given.given_rows import given_columns
 from pipeline.ingest.sources import ARROW_SUFFIXES, SourceFile
 from pipeline.records import Fingerprint
 

@@ -44,11 +44,11 @@ from pipeline.job.golden import Golden, load_golden
 from pipeline.job.injected import Injected
 from pipeline.job.options import BuildKeywords, BuildOptions, IngestKeywords, IngestOptions
 from pipeline.job.plan import BuildPlan
-from pipeline.job.reading_process import workers_of
+from pipeline.job.prepare.reading_process import workers_of
+from pipeline.job.prepare.staged import staged_build, writing
 from pipeline.job.report import failure
 from pipeline.job.report.page import write
 from pipeline.job.report.record import load as load_record
-from pipeline.job.staged import staged_build, writing
 from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.choose.encoder import chunk_tokenizer
 from pipeline.models.contract import Encoder

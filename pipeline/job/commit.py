@@ -29,10 +29,10 @@ from pipeline.job.draft import Draft
 from pipeline.job.evidence import gather
 from pipeline.job.gate import judge
 from pipeline.job.golden import Golden
+from pipeline.job.prepare.vector_check import check_given
 from pipeline.job.report.page import write
 from pipeline.job.report.record import chunk_lengths
 from pipeline.job.stopwatch import Stopwatch
-from pipeline.job.vector_check import check_given
 from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import ProgressFactory

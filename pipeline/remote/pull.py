@@ -135,7 +135,7 @@ def _fetch(
     needed = sum(one.size for one in wanted)
     if needed:
         cache.make_room(remote, needed, manifest.generation)
-        with progress("download", needed, "B") as bar:
+        with progress("download", needed, "byte") as bar:
             download(remote.objects.read_range, wanted, remote.settings.transfers, bar.update)
         log.info("%s: fetched %d files, %d bytes", remote.url, len(wanted), needed)
     for entry, found in missing:

@@ -115,7 +115,7 @@ def _upload(
     total = sum(one.file.size for one in missing)
     if not missing:
         return 0
-    with progress("upload", total, "B") as bar, ThreadPoolExecutor(remote.settings.transfers) as pool:
+    with progress("upload", total, "byte") as bar, ThreadPoolExecutor(remote.settings.transfers) as pool:
 
         def write(one: _Upload) -> None:
             files.regular_file(one.path, one.file.size)

@@ -20,7 +20,7 @@ from pipeline.given import GivenVectors, Wanted
 from pipeline.ingest.document_fields import from_fields, to_fields
 from pipeline.ingest.formats.by_suffix import read_file
 from pipeline.ingest.formats.decoding import UnreadableError
-from pipeline.ingest.formats.given_arrays import vectors_of
+from pipeline.ingest.formats.given.given_arrays import vectors_of
 from pipeline.ingest.given_sources import giving
 from pipeline.ingest.guard import Guard
 from pipeline.ingest.sources import SourceFile

@@ -12,7 +12,7 @@ from pipeline.serve.schemas.search import LegAnswer, MatchAnswer, QueryAnswer
     [
         (LegAnswer, {"score": 0.5, "rank": None, "normalized": 0.25, "weight": 1.0, "contribution": 0.25}),
         (MatchAnswer, {"token": "단어", "query_weight": 1.0, "passage_weight": 0.5, "contribution": 0.5}),
-        (QueryAnswer, {"query": "words", "hits": [], "trust": []}),
+        (QueryAnswer, {"query": "words", "hits": [], "trust": [], "suggestions": []}),
     ],
 )
 def test_an_answer_of_known_values_is_the_checked_one(

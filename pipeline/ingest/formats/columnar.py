@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import Columns, build_document, first_line
-from pipeline.ingest.formats.given_rows import is_binary, read_given, rows_of
+from pipeline.ingest.formats.given.given_rows import is_binary, read_given, rows_of
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.opening import BUFFER_BYTES, open_regular
 from pipeline.ingest.guard import Found

@@ -26,7 +26,7 @@ from pipeline.errors import ConfigError, IndexStoreError
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.job import commit
 from pipeline.job.injected import Injected
-from pipeline.job.staged import staged_build, writing
+from pipeline.job.prepare.staged import staged_build, writing
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory, silent
 from pipeline.wording import counted

@@ -24,7 +24,7 @@ from pipeline.ingest.formats.fields import (
     refuse_oversize,
     title_text,
 )
-from pipeline.ingest.formats.given_arrays import vectors_of, wrong_columns
+from pipeline.ingest.formats.given.given_arrays import vectors_of, wrong_columns
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Chunk, Document, Metadata
