@@ -130,6 +130,7 @@ def test_who_is_interrupted_while_it_waits_is_not_waited_for() -> None:
     """Ctrl-C reaches the main thread, so this happens in that of a process of its own."""
 
     def child() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         office = Office()
         combined = combiner(office)
         office.held = 1
