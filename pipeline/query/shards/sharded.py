@@ -175,6 +175,7 @@ def open_shards(
     if not shards:
         raise ConfigError("shards: give at least one")
     query = QuerySettings() if settings is None else checked_settings(QuerySettings, settings, "settings")
+    query = query.model_copy(update={"log": False})  # there is no folder of the index here
     panel, start = Panel(name, shards), file_path("base", base)
     states = _states(panel, () if partial else range(len(shards)))
     manifest = _manifest(panel, states, _newest(panel, states)[0])

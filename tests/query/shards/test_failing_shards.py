@@ -250,3 +250,10 @@ def test_a_question_that_there_is_not_is_refused(config: Config) -> None:
     assert answer.fields["error"] == panel.FAILED
     assert "everything" in answer.text("words")
     assert Message.of_bytes(shard.ask(b"garbage")).fields["error"] == panel.FAILED
+
+
+def test_a_front_logs_no_queries_as_it_has_no_folder(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    shards = near_shards(config.index_path, 2)
+    index = open_shards(shards, encoder=stub.encoder(), groups=ALL_GROUPS, settings={"log": True})
+    assert index.search("plums")
+    assert not caplog.records
