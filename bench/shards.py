@@ -42,7 +42,7 @@ def build(folder: Path, documents: int) -> int:
 
 
 def serve(folder: Path, what: str, urls: str) -> None:
-    """Be the whole index, the front of these shards, or a shard such as `1/2`."""
+    """Be the whole index, the front of these shards, or a shard such as `0/2`."""
     from pipeline import open_index
     from pipeline.config import ServeSettings
     from pipeline.index.lexical import kernel
@@ -114,7 +114,7 @@ def cpu_seconds(pids: list[int]) -> float:
 def compare(folder: Path, shards: int, rounds: int) -> dict[str, Any]:
     """The latencies of both, search by search in turn."""
     with contextlib.ExitStack() as stack:
-        parts = [stack.enter_context(running(folder, f"{i}/{shards}")) for i in range(1, shards + 1)]
+        parts = [stack.enter_context(running(folder, f"{i}/{shards}")) for i in range(shards)]
         front = stack.enter_context(running(folder, "front", ",".join(url for url, _ in parts)))
         whole = stack.enter_context(running(folder, "whole"))
         pids = {"whole": [whole[1]], "shards": [front[1], *(pid for _, pid in parts)]}

@@ -98,7 +98,7 @@ class ServiceError(PipelineError):
 
 
 class ShardsFailedError(ServiceError):
-    """Shards did not answer, or answered what no shard does. `reasons`: of each by its name, such as `2/3`."""
+    """Shards did not answer, or answered what no shard does. `reasons`: of each by its name, such as `1/3`."""
 
     def __init__(self, index: str, reasons: dict[str, str]) -> None:
         self.index, self.reasons = index, reasons

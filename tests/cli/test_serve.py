@@ -99,24 +99,24 @@ def test_shards_and_their_front_answer_as_the_index_does(folder: Path) -> None:
     with started(folder) as (_, url):
         whole = httpx2.get(f"{url}/v1/search", params=asked).json()
     with (
-        started(folder, "--shard", "1/2") as (shard, one),
-        started(folder, "--shard", "2/2") as (_, two),
+        started(folder, "--shard", "0/2") as (shard, one),
+        started(folder, "--shard", "1/2") as (_, two),
         started(folder, "--shards", f"{one},{two}") as (front, url),
     ):
         assert httpx2.get(f"{url}/v1/search", params=asked).json() == whole
-        assert httpx2.get(f"{one}/readyz").json()["indexes"] == {"shard 1/2": {"generation": 1, "refused": None}}
+        assert httpx2.get(f"{one}/readyz").json()["indexes"] == {"shard 0/2": {"generation": 1, "refused": None}}
         for process in (front, shard):
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
 
 
 def test_what_is_no_shard_or_front_it_refuses_in_one_line(folder: Path) -> None:
-    refused(folder, "serve", "--shard", "3/2", code=EXIT_BAD_CONFIGURATION, says="give i/n, such as 1/3")
-    refused(folder, "serve", "--shard", "1/2", "--shards", "http://a", code=2, says="a shard or a front, not both")
+    refused(folder, "serve", "--shard", "2/2", code=EXIT_BAD_CONFIGURATION, says="give i/n, such as 0/3")
+    refused(folder, "serve", "--shard", "0/2", "--shards", "http://a", code=2, says="a shard or a front, not both")
     refused(folder, "serve", "--shards", "http://a", "--index", "a=index", code=2, says="leave --index out")
-    refused(folder, "serve", "--shard", "1/2", "--index", "a=b", "--index", "c=d", code=2, says="of one index")
+    refused(folder, "serve", "--shard", "0/2", "--index", "a=b", "--index", "c=d", code=2, says="of one index")
     refused(folder, "serve", "--shards", "a:1", code=EXIT_BAD_CONFIGURATION, says="give addresses such as")
     refused(folder, "serve", "--shards", ",", code=EXIT_BAD_CONFIGURATION, says="give at least one")
     refused(
-        folder, "serve", "--shards", "http://127.0.0.1:1", code=EXIT_FAILED, says="shard 1/1: http://127.0.0.1:1"
+        folder, "serve", "--shards", "http://127.0.0.1:1", code=EXIT_FAILED, says="shard 0/1: http://127.0.0.1:1"
     )

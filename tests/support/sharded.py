@@ -43,7 +43,7 @@ def down(question: bytes) -> bytes:
 
 def near_shards(path: Path, count: int) -> list[NearShard]:
     """The shards of an index, all in this process."""
-    return [NearShard(ServedShare(path, Share(number, count))) for number in range(1, count + 1)]
+    return [NearShard(ServedShare(path, Share(number, count))) for number in range(count)]
 
 
 def front(path: Path, count: int, **options: Any) -> tuple[ShardedIndex, list[NearShard]]:

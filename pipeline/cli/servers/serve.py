@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--keys", "key_file", metavar="FILE", type=click.Path(path_type=Path), help="The file of keys.")
 @click.option("--insecure", is_flag=True, help="Listen where others reach it although there is no key.")
-@click.option("--shard", "share", metavar="I/N", help="Be shard I of N of one index: answer a front alone.")
+@click.option(
+    "--shard", "share", metavar="I/N", help="Be shard I (from 0) of N of one index: answer a front alone."
+)
 @click.option("--shards", "urls", metavar="URL,…", help="Be the front of these shards, the first of which is 1/N.")
 @reader_options
 @click.pass_obj

@@ -37,11 +37,11 @@ class Shard(Protocol):
 
 
 class Panel:
-    """All shards of an index, the first is share 1. `name`: of the index, for errors."""
+    """All shards of an index, the first is share 0. `name`: of the index, for errors."""
 
     def __init__(self, name: str, shards: Sequence[Shard]) -> None:
         self.name, self.shards = name, tuple(shards)
-        self.shares = tuple(Share(number, len(shards)) for number in range(1, len(shards) + 1))
+        self.shares = tuple(Share(number, len(shards)) for number in range(len(shards)))
         self._down: dict[int, float] = {}
         self._threads = PerProcess(lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="shards"))
 

@@ -13,12 +13,12 @@ from pipeline.errors import ConfigError, QueryError
 from pipeline.index.manifest import Manifest
 from pipeline.query.snapshot import Ids
 
-_SHARE = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
+_SHARE = re.compile(r"(0|[1-9]\d{0,3})/([1-9]\d{0,3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Part `number` of `of`, counted from 1."""
+    """Part `number` of `of`, counted from 0, as shares of an encoding are."""
 
     number: int
     of: int
@@ -30,13 +30,13 @@ class Share:
     def parsed(cls, text: str) -> Share:
         """Read `i/n`. Raises `ConfigError`."""
         found = _SHARE.fullmatch(text)
-        if found is None or int(found[1]) > int(found[2]):
-            raise ConfigError(f"shard {shown(text)}: give i/n, such as 1/3, 2/3 and 3/3")
+        if found is None or int(found[1]) >= int(found[2]):
+            raise ConfigError(f"shard {shown(text)}: give i/n, such as 0/3, 1/3 and 2/3")
         return cls(int(found[1]), int(found[2]))
 
     def segments_of(self, manifest: Manifest) -> list[int]:
         """The places of this share's segments in the manifest, ascending."""
-        return [place for place, owner in enumerate(owners(manifest, self.of)) if owner == self.number - 1]
+        return [place for place, owner in enumerate(owners(manifest, self.of)) if owner == self.number]
 
 
 def owners(manifest: Manifest, shares: int) -> list[int]:

@@ -77,7 +77,7 @@ class ShardedIndex(Index):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The shards whose chunks are not found here, such as `2/3`."""
+        """The shards whose chunks are not found here, such as `1/3`."""
         return tuple(str(self.panel.shares[place]) for place in sorted(self._sharded.missing))
 
     def attempt(self, work: Callable[[Index], T], partial: bool, stays: bool = True) -> tuple[T, tuple[str, ...]]:

@@ -228,4 +228,4 @@ class SearchAnswer(Answer):
     partial: bool = False
     """Whether shards of the index failed, and this is what the others have."""
     missing_shards: list[str] = Field(default=[])
-    """Those shards, such as `2/3`."""
+    """Those shards, such as `1/3`."""

@@ -48,9 +48,9 @@ def found(index: Index) -> list[Hit]:
 def test_a_shard_that_is_down_is_an_error_that_names_it(sharded: Any) -> None:
     index, shards = sharded
     shards[1].broken = down
-    with pytest.raises(ShardsFailedError, match="shard 2/3: cannot be reached") as caught:
+    with pytest.raises(ShardsFailedError, match="shard 1/3: cannot be reached") as caught:
         found(index)
-    assert caught.value.shards == {"2/3"}
+    assert caught.value.shards == {"1/3"}
     with pytest.raises(ShardsFailedError):
         index.attempt(found, partial=False)
 
@@ -60,10 +60,10 @@ def test_without_a_shard_the_answer_is_that_of_an_index_without_its_chunks(confi
     whole = found(index)
     shards[1].broken = down
     hits, missing = index.attempt(found, partial=True)
-    assert missing == ("2/3",)
+    assert missing == ("1/3",)
     live = manifests.load(config.index_path, 1)
     entries = list(live.segments)
-    for place in Share(2, 3).segments_of(live):
+    for place in Share(1, 3).segments_of(live):
         gone = ~(Segment(config.index_path, entries[place]).deleted or _none(entries[place].chunks))
         entries[place] = write_deletes(config.index_path, entries[place], 2, gone)
     stub.sign(
@@ -94,7 +94,7 @@ def test_a_shard_that_comes_back_is_asked_again(sharded: Any, monkeypatch: pytes
     shards[0].broken = down
     index.attempt(found, partial=True)
     asked = shards[0].asked
-    assert index.attempt(found, partial=True)[1] == ("1/3",)
+    assert index.attempt(found, partial=True)[1] == ("0/3",)
     assert shards[0].asked == asked, "a shard that failed a moment ago is not waited for again"
     shards[0].broken = None
     later = time.monotonic() + panel.DOWN_SECONDS + 1
@@ -123,9 +123,9 @@ def test_all_shards_down_is_an_error_whatever_is_asked(sharded: Any) -> None:
 def test_garbage_is_the_failure_of_the_shard(sharded: Any, answer: bytes) -> None:
     index, shards = sharded
     shards[2].broken = lambda _: answer
-    with pytest.raises(ShardsFailedError, match="shard 3/3"):
+    with pytest.raises(ShardsFailedError, match="shard 2/3"):
         found(index)
-    assert index.attempt(found, partial=True)[1] == ("3/3",)
+    assert index.attempt(found, partial=True)[1] == ("2/3",)
 
 
 @pytest.mark.parametrize("answer", [Message({}), Message({"chunks": [1]}, {})])
@@ -180,11 +180,11 @@ def test_shards_that_have_moved_on_twice_say_what_they_have(config: Config, shar
         stub.write_texts(config.base, version)
         stub.build(config)
         shards[0].served.look()
-    with pytest.raises(GenerationGoneError, match=r"shard 1/3 does not have generation 1 .* it has 2, 3"):
+    with pytest.raises(GenerationGoneError, match=r"shard 0/3 does not have generation 1 .* it has 2, 3"):
         found(index)
     with pytest.raises(GenerationGoneError):
         index.attempt(found, partial=True, stays=False)
-    assert index.attempt(found, partial=True)[1] == ("1/3",)
+    assert index.attempt(found, partial=True)[1] == ("0/3",)
     with pytest.raises(ServiceError, match="no generation in common"):
         index.refresh()
 
@@ -200,9 +200,9 @@ def test_an_index_of_the_same_number_from_another_build_is_another(tmp_path: Pat
 
 def test_shards_in_another_order_are_told(config: Config) -> None:
     shards = near_shards(config.index_path, 2)
-    with pytest.raises(ShardsFailedError, match="is shard 2/2, and was asked as another"):
-        open_shards(shards[::-1], encoder=stub.encoder())
     with pytest.raises(ShardsFailedError, match="is shard 1/2, and was asked as another"):
+        open_shards(shards[::-1], encoder=stub.encoder())
+    with pytest.raises(ShardsFailedError, match="is shard 0/2, and was asked as another"):
         open_shards(shards[:1], encoder=stub.encoder())
     with pytest.raises(ConfigError, match="at least one"):
         open_shards([])
@@ -211,11 +211,11 @@ def test_shards_in_another_order_are_told(config: Config) -> None:
 def test_a_front_that_starts_without_a_shard_takes_it_when_it_comes(config: Config) -> None:
     shards = near_shards(config.index_path, 3)
     shards[2].broken = down
-    with pytest.raises(ShardsFailedError, match="3/3"):
+    with pytest.raises(ShardsFailedError, match="2/3"):
         open_shards(shards, encoder=stub.encoder(), groups=ALL_GROUPS)
     index = open_shards(shards, encoder=stub.encoder(), groups=ALL_GROUPS, partial=True)
-    assert index.attempt(found, partial=True)[1] == ("3/3",)
-    with pytest.raises(ShardsFailedError, match="3/3"):
+    assert index.attempt(found, partial=True)[1] == ("2/3",)
+    with pytest.raises(ShardsFailedError, match="2/3"):
         index.attempt(found, partial=False)
     assert index.refresh() is index
     shards[2].broken = None
@@ -245,7 +245,7 @@ def test_an_index_over_shards_stays_where_it_is(sharded: Any) -> None:
 
 def test_a_question_that_there_is_not_is_refused(config: Config) -> None:
     (shard,) = near_shards(config.index_path, 1)
-    question = Message({"ask": "everything", "share": "1/1", "generation": 1, "groups": None})
+    question = Message({"ask": "everything", "share": "0/1", "generation": 1, "groups": None})
     answer = Message.of_bytes(shard.ask(question.to_bytes()))
     assert answer.fields["error"] == panel.FAILED
     assert "everything" in answer.text("words")

@@ -44,7 +44,7 @@ def shards_of(config: Config, count: int, keys: Keyring = NO_KEYS) -> Iterator[l
     """The addresses of the index's shards."""
     with contextlib.ExitStack() as stack:
         urls = []
-        for number in range(1, count + 1):
+        for number in range(count):
             service = ShardService.of(ServedShare(config.index_path, Share(number, count)), SETTINGS, keys)
             urls.append(stack.enter_context(listening_for(service))[0])
         yield urls
@@ -128,12 +128,12 @@ def test_threads_share_a_front(live: Live, whole: Index) -> None:
 
 def test_a_shard_answers_no_searches(urls: list[str]) -> None:
     with httpx2.Client(base_url=urls[0]) as client:
-        assert client.get("/readyz").json()["indexes"]["shard 1/2"]["generation"] == 1
+        assert client.get("/readyz").json()["indexes"]["shard 0/2"]["generation"] == 1
         assert client.get("/livez").json() == {"status": "alive"}
         assert "hybrid_pipeline_requests" in client.get("/metrics").text
         answer = client.post("/v1/search", json={"query": "plums"})
         assert answer.status_code == 404
-        assert "this is shard 1/2" in answer.json()["detail"]
+        assert "this is shard 0/2" in answer.json()["detail"]
         assert client.post("/v1/shard", content=b"garbage").status_code == 500
         assert client.get("/v1/shard").status_code == 405
 
@@ -143,7 +143,7 @@ def test_a_key_is_asked_for(config: Config) -> None:
     with shards_of(config, 2, keys) as found:
         with pytest.raises(ShardsFailedError, match=r"refuses the key of this front \(HTTP 401\)") as caught:
             opened(found)
-        assert caught.value.shards == {"1/2", "2/2"}
+        assert caught.value.shards == {"0/2", "1/2"}
         with opened(found, KEY) as index:
             assert index.search("plums", 3)
         with pytest.raises(ShardsFailedError) as wrong:
@@ -218,7 +218,7 @@ def test_what_is_no_address(url: str) -> None:
 def test_a_shard_that_goes_away_is_named_or_done_without(config: Config) -> None:
     with contextlib.ExitStack() as stack:
         services = [
-            ShardService.of(ServedShare(config.index_path, Share(number, 2)), SETTINGS) for number in (1, 2)
+            ShardService.of(ServedShare(config.index_path, Share(number, 2)), SETTINGS) for number in (0, 1)
         ]
         stays = stack.enter_context(listening_for(services[0]))[0]
         with contextlib.ExitStack() as other:
@@ -227,11 +227,11 @@ def test_a_shard_that_goes_away_is_named_or_done_without(config: Config) -> None
             full = front.post("/v1/search", {"query": "plums", "k": 30})
             assert (full["partial"], full["missing_shards"]) == (False, [])
         problem = front.refused("POST", "/v1/search", 503, json={"query": "plums"})
-        assert problem["detail"].startswith("shards of the index did not answer: 2/2")
+        assert problem["detail"].startswith("shards of the index did not answer: 1/2")
         assert "127.0.0.1" not in problem["detail"]
         front.refused("GET", "/v1/documents/007.txt", 503)
         part = front.post("/v1/search", {"query": "plums", "k": 30, "on_shard_failure": "partial"})
-        assert (part["partial"], part["missing_shards"]) == (True, ["2/2"])
+        assert (part["partial"], part["missing_shards"]) == (True, ["1/2"])
         assert 0 < len(part["results"][0]["hits"]) < len(full["results"][0]["hits"])
         assert front.get("/v1/search?q=plums&on_shard_failure=partial")["partial"]
 
@@ -240,11 +240,11 @@ def test_a_front_may_do_without_shards_unless_it_is_said(config: Config) -> None
     settings = SETTINGS.model_copy(update={"on_shard_failure": "partial"})
     with contextlib.ExitStack() as stack:
         stays = stack.enter_context(
-            listening_for(ShardService.of(ServedShare(config.index_path, Share(1, 2)), SETTINGS))
+            listening_for(ShardService.of(ServedShare(config.index_path, Share(0, 2)), SETTINGS))
         )[0]
-        with listening_for(ShardService.of(ServedShare(config.index_path, Share(2, 2)), SETTINGS)) as (goes, _):
+        with listening_for(ShardService.of(ServedShare(config.index_path, Share(1, 2)), SETTINGS)) as (goes, _):
             front = stack.enter_context(serving({"index": opened([stays, goes])}, settings))
-        assert front.post("/v1/search", {"query": "plums"})["missing_shards"] == ["2/2"]
+        assert front.post("/v1/search", {"query": "plums"})["missing_shards"] == ["1/2"]
         front.refused("POST", "/v1/search", 503, json={"query": "plums", "on_shard_failure": "error"})
 
 
@@ -253,7 +253,7 @@ def test_a_front_moves_on_where_its_shards_have(tmp_path: Path) -> None:
     config = stub.stub_config(tmp_path)
     stub.build(config)
     with contextlib.ExitStack() as stack:
-        served = [ServedShare(config.index_path, Share(number, 2)) for number in (1, 2)]
+        served = [ServedShare(config.index_path, Share(number, 2)) for number in (0, 1)]
         urls = [stack.enter_context(listening_for(ShardService.of(one, SETTINGS)))[0] for one in served]
         front = stack.enter_context(serving({"index": opened(urls)}, SETTINGS))
         for version in (1, 2):
