@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import Config, SourceSettings
-from pipeline.config.sources import COMMAND, PATH, PYTHON
+from pipeline.config.sources import COMMAND, PATH, PYTHON, SQL
 from pipeline.errors import ConfigError
 from pipeline.ingest.fetching.command import fetch_command
 from pipeline.ingest.fetching.contract import Fetcher, Fetching
 from pipeline.ingest.fetching.mirror import FETCHED, Mirror, drop_others
 from pipeline.ingest.fetching.python_function import fetch_function
+from pipeline.ingest.fetching.sql_query import fetch_query
 from pipeline.ingest.sources import Fetched, FetchedFile
 from pipeline.progress import ProgressFactory
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 FETCHERS: dict[str, Fetcher] = {
     COMMAND: fetch_command,
     PYTHON: fetch_function,
+    SQL: fetch_query,
 }
 
 
