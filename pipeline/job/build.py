@@ -27,7 +27,7 @@ from pipeline.index import staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
-from pipeline.ingest.fetching.kinds import fetch_sources
+from pipeline.ingest.fetching.kinds import fetch_sources, lend_mirrors
 from pipeline.ingest.given_sources import giving
 from pipeline.ingest.guard import ReadDocument
 from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
@@ -221,6 +221,7 @@ def plan(
     loaded = injected.encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)
+        lend_mirrors(config, config.index_path, folder)
         staged, rejections = _stage(config, folder, loaded, injected, wanted, progress)
         config, loaded = injected.suited_to_texts(config, loaded, folder, staged)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)

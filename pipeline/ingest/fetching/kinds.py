@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import Config, SourceSettings
-from pipeline.config.sources import COMMAND, PATH, PYTHON, SQL
+from pipeline.config.sources import COMMAND, GIT, PATH, PYTHON, SQL, URLS
 from pipeline.errors import ConfigError
 from pipeline.ingest.fetching.command import fetch_command
 from pipeline.ingest.fetching.contract import Fetcher, Fetching
@@ -28,6 +29,10 @@ FETCHERS: dict[str, Fetcher] = {
 }
 
 
+_TAKE_OVER = frozenset({SQL, GIT, URLS})
+"""Kinds that take over from a mirror what has not changed; others are fetched whole every time."""
+
+
 def fetch_sources(config: Config, index: Path, progress: ProgressFactory) -> Fetched:
     """Bring the mirrors in the folder `index` up to date; mirrors of other sources are removed.
 
@@ -42,6 +47,20 @@ def fetch_sources(config: Config, index: Path, progress: ProgressFactory) -> Fet
                 found[number] = _fetched(config, source, folders[number], bar.update)
     drop_others(index, set(folders.values()))
     return found
+
+
+def lend_mirrors(config: Config, index: Path, folder: Path) -> None:
+    """Copy to `folder`, for a plan, the mirrors that spare a fetch something; what changes meanwhile is left out.
+
+    A plan has no lock, so the index's own mirrors are not its to change.
+    """
+    for source in config.sources:
+        mirror = Path(FETCHED) / mirror_name(source)
+        if source.kind in _TAKE_OVER and (index / mirror).is_dir():
+            try:
+                shutil.copytree(index / mirror, folder / mirror)
+            except OSError:  # what shutil raises, too
+                shutil.rmtree(folder / mirror, ignore_errors=True)
 
 
 def mirror_name(source: SourceSettings) -> str:

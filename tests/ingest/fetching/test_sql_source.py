@@ -131,6 +131,17 @@ def test_only_changed_rows_are_fetched(tmp_path: Path, shop: Shop, fetched: Any)
     assert live(config) == live(whole)
 
 
+def test_a_plan_takes_over_what_the_index_has_and_leaves_it_alone(tmp_path: Path, shop: Shop, fetched: Any) -> None:
+    config = config_of(tmp_path, updated_field="updated")
+    builder.build(config)
+    fetched()
+    (before,) = ((path, path.stat()) for path in config.index_path.glob("fetched/*/records.jsonl"))
+    shop.set(3, "2024-02-02", "plums")
+    assert builder.plan(config).changes.changed == 1
+    assert fetched() == [1, 19]
+    assert before[0].stat() == before[1]
+
+
 def test_what_the_column_does_not_tell_is_not_seen(tmp_path: Path, shop: Shop, fetched: Any) -> None:
     config = config_of(tmp_path, updated_field="updated")
     builder.build(config)
