@@ -55,12 +55,13 @@ def lend_mirrors(config: Config, index: Path, folder: Path) -> None:
     A plan has no lock, so the index's own mirrors are not its to change.
     """
     for source in config.sources:
-        mirror = Path(FETCHED) / mirror_name(source)
-        if source.kind in _TAKE_OVER and (index / mirror).is_dir():
+        found = (index / FETCHED).glob(f"{mirror_name(source)}*") if source.kind in _TAKE_OVER else ()
+        for mirror in found:
+            lent = folder / FETCHED / mirror.name
             try:
-                shutil.copytree(index / mirror, folder / mirror)
+                shutil.copytree(mirror, lent, symlinks=True, dirs_exist_ok=True)
             except OSError:  # what shutil raises, too
-                shutil.rmtree(folder / mirror, ignore_errors=True)
+                shutil.rmtree(lent, ignore_errors=True)
 
 
 def mirror_name(source: SourceSettings) -> str:

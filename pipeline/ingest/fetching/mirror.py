@@ -60,7 +60,13 @@ class Mirror:
         temporary = self.folder / f".{uuid.uuid4().hex}.tmp"
         try:
             with temporary.open("xb") as stream:
-                yield stream
+                try:
+                    yield stream
+                    stream.flush()
+                except OSError as error:  # a full disk, mostly: it knows no name
+                    if error.filename is None:
+                        error.filename = str(path)
+                    raise
             if not _same(temporary, path):
                 files.make_folder(path.parent)
                 files.replace_file(temporary, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 from pipeline.config import Config, parse_config
 from pipeline.errors import SourceError
 from pipeline.index import store
+from pipeline.index.upkeep.repair import repair
+from pipeline.index.upkeep.verify import verify
 from pipeline.ingest.fetching import kinds
 from pipeline.ingest.fetching.contract import Fetching
 from pipeline.ingest.fetching.kinds import fetch_sources, mirror_name
@@ -111,6 +114,23 @@ def test_fetching_counts_what_it_fetches(tmp_path: Path) -> None:
 
     fetch_sources(config, tmp_path / "there", lambda description, total, unit: Bar())
     assert sum(seen) == 2
+
+
+def test_upkeep_leaves_a_mirror_alone_and_without_it_nothing_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "pears"}\n')
+    config = config_of(tmp_path, sources=[{"command": "cat docs.jsonl"}])
+    builder.build(config)
+    (mirror,) = config.index_path.glob("fetched/*/records.jsonl")
+    before = mirror.stat()
+    repair(config.index_path)
+    store.collect_garbage(config.index_path, 1)
+    assert verify(config.index_path, deep=True).ok
+    assert mirror.stat() == before
+    shutil.rmtree(config.index_path / "fetched")
+    assert verify(config.index_path, deep=True).ok
+    assert list(metadata(config)) == ["a"]
+    assert not builder.build(config).published
+    assert mirror.exists()
 
 
 def test_mirrors_are_told_apart_by_all_settings() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,14 @@ def test_a_stream_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         stream.write(b"new")
         raise RuntimeError
     assert content(tmp_path) == {"a.jsonl": b"old"}
+
+
+def test_a_full_disk_is_told_of_the_file(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    with pytest.raises(OSError, match=r"No space left.*a\.jsonl") as caught, mirror.stream("a.jsonl"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(tmp_path / "a.jsonl")
+    assert content(tmp_path) == {}
 
 
 def test_what_a_killed_fetch_left_is_swept(tmp_path: Path) -> None:
