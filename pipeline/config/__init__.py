@@ -27,6 +27,7 @@ from pipeline.config.search import (
     Settings,
 )
 from pipeline.config.serve import ServeLimits, ServeSettings
+from pipeline.config.sources import SourceSettings, refuse_same_names
 from pipeline.errors import ConfigError
 
 __all__ = [
@@ -74,26 +75,6 @@ _ENCODINGS = (
     "utf-16",
 )
 _DEVICE = r"^(cpu|mps|cuda(:\d+)?)$"
-
-
-class SourceSettings(Settings):
-    """One folder or file to index.
-
-    `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
-    that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
-    `vector_field`: the column of given vectors, by default `vector`. `table`: a CSV or TSV file is one table, and
-    no record a row.
-    """
-
-    path: str
-    include: list[str] = Field(default=[])
-    exclude: list[str] = Field(default=[])
-    prefix: str = ""
-    id_field: str | None = None
-    text_field: str | None = None
-    title_field: str | None = None
-    vector_field: str | None = None
-    table: bool = False
 
 
 class IngestSettings(Settings):
@@ -209,6 +190,12 @@ class Config(Settings):
         except ConfigError as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_told_apart(cls, sources: list[SourceSettings]) -> list[SourceSettings]:
+        refuse_same_names(sources)
+        return sources
+
     @property
     def index_url(self) -> str | None:
         """Where in an object store the index is; `None` for one in a folder."""
@@ -222,7 +209,8 @@ class Config(Settings):
         return self.base / self.index
 
     def source_path(self, source: SourceSettings) -> Path:
-        """Folder or file of a source."""
+        """Folder or file of a source that has one."""
+        assert source.path is not None
         return self.base / source.path
 
 

@@ -27,6 +27,7 @@ from pipeline.index import staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
+from pipeline.ingest.fetching.kinds import fetch_sources
 from pipeline.ingest.given_sources import giving
 from pipeline.ingest.guard import ReadDocument
 from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
@@ -258,7 +259,7 @@ def _stage(
     index, full = config.index_path, options.full
     if not config.sources:
         raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
-    found = discover(config)
+    found = discover(config, fetch_sources(config, target, progress))
     live = _followed(config, full)
     chunker = injected.chunker(config, encoder, live.fingerprint("chunker") if live else None)
     if live is not None:

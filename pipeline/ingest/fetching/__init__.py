@@ -1,1 +1,1 @@
-"""Sources that are no files: what they hold is fetched into a folder of the index, and read from there."""
+"""What sources give that are no paths, fetched into a mirror in the index and read there as files."""

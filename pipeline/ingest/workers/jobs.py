@@ -43,7 +43,7 @@ class Job:
         files = []
         for file in self.files:
             number, _ = sources.setdefault(id(file.source), (len(sources), file.source.model_dump(mode="json")))
-            files.append([str(file.path.absolute()), file.name, file.label, number])
+            files.append([str(file.path.absolute()), file.name, file.label, number, dict(file.extra)])
         killed = [[place, number, reason] for (place, number), reason in self.killed.items()]
         head = {"kind": self.kind, "files": files, "sources": [source for _, source in sources.values()]}
         return Message({**head, **self.facts, "careful": self.careful, "killed": killed}, self.body)
@@ -52,7 +52,10 @@ class Job:
 def files_of(head: dict[str, Any]) -> list[SourceFile]:
     """The files of a job, as the worker gets it."""
     sources = [SourceSettings.model_validate(source) for source in head["sources"]]
-    return [SourceFile(path, name, label, sources[number]) for path, name, label, number in head["files"]]
+    return [
+        SourceFile(path, name, label, sources[number], extra=extra)
+        for path, name, label, number, extra in head["files"]
+    ]
 
 
 def entry_of(line: int, document: Document) -> list[Any]:

@@ -24,6 +24,7 @@ from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.by_suffix import FOREIGN, read_file
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.lines import json_lines, max_bytes
+from pipeline.ingest.formats.registry import with_extra
 from pipeline.ingest.guard import Found, Guard, Outcome, refused
 from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.workers.jobs import files_of, result_message
@@ -106,7 +107,7 @@ class _Work:
             return read_file(file, self._settings)
         if head["kind"] == "lines":
             stream = io.TextIOWrapper(io.BytesIO(job.body), head["encoding"], "surrogateescape", newline="")
-            return json_lines(stream, file, max_bytes(self._settings), head["before"])
+            return with_extra(json_lines(stream, file, max_bytes(self._settings), head["before"]), file)
         return _already_read(head["entries"])
 
     def _announced(self, job: Message, place: int, read: Iterator[Found]) -> Iterator[Found]:

@@ -1,0 +1,60 @@
+"""Which fetcher brings which kind of source, and all of them before a build believes any."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.config import Config, SourceSettings
+from pipeline.config.sources import COMMAND, PATH
+from pipeline.errors import ConfigError
+from pipeline.ingest.fetching.command import fetch_command
+from pipeline.ingest.fetching.contract import Fetcher, Fetching
+from pipeline.ingest.fetching.mirror import FETCHED, Mirror, drop_others
+from pipeline.ingest.sources import Fetched, FetchedFile
+from pipeline.progress import ProgressFactory
+
+log = logging.getLogger(__name__)
+
+FETCHERS: dict[str, Fetcher] = {
+    COMMAND: fetch_command,
+}
+
+
+def fetch_sources(config: Config, index: Path, progress: ProgressFactory) -> Fetched:
+    """Bring the mirrors in the folder `index` up to date; mirrors of other sources are removed.
+
+    Raises `SourceError` if a source cannot be had as a whole.
+    """
+    wanted = [(number, source) for number, source in enumerate(config.sources) if source.kind != PATH]
+    found: dict[int, list[FetchedFile]] = {}
+    folders = {number: index / FETCHED / mirror_name(source) for number, source in wanted}
+    if wanted:
+        with progress("fetch", None, "row") as bar:
+            for number, source in wanted:
+                found[number] = _fetched(config, source, folders[number], bar.update)
+    drop_others(index, set(folders.values()))
+    return found
+
+
+def mirror_name(source: SourceSettings) -> str:
+    """The folder of a source's mirror: another one if any of its settings is another."""
+    settings = source.model_dump(mode="json", exclude_defaults=True)
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode("utf-8", "surrogatepass"), digest_size=8)
+    return f"{source.kind}-{digest.hexdigest()}"
+
+
+def _fetched(
+    config: Config, source: SourceSettings, folder: Path, update: Callable[[float], object]
+) -> list[FetchedFile]:
+    fetcher = FETCHERS.get(source.kind)
+    if fetcher is None:
+        raise ConfigError(f"sources: `{source.kind}` cannot be fetched; known kinds: {', '.join(FETCHERS)}")
+    mirror = Mirror(folder)
+    files = list(fetcher(Fetching(source, config.base.absolute(), mirror, config.ingest, update)))
+    mirror.finish()
+    log.info("%s: %d files fetched", source.label, len(files))
+    return files
