@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -117,7 +118,8 @@ def started(name: str, *arguments: str, is_fed: bool = False) -> Iterator[Runnin
             yield Running(process, errors, name)
         finally:
             if process.poll() is None:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)  # and what it has started to reach a server
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
@@ -148,4 +150,11 @@ def environment(outer: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value for name, value in outer.items() if not name.startswith("GIT_") or name.startswith(_REACHING)
     }
-    return {**kept, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8", "LANGUAGE": "en"}
+    return {
+        **kept,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "LC_ALL": "C.UTF-8",
+        "LANGUAGE": "en",
+    }
