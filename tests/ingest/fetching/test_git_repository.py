@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from pipeline.ingest.fetching.git.repository import (
 from pipeline.ingest.fetching.git.selection import Chosen, chosen, resolved
 from pipeline.ingest.fetching.git.tree import Entry, Kind, entries
 from tests.ingest.fetching.repositories import FIRST_SECOND, HOUR, Repository
+from tests.ingest.fetching.web_server import Page, running_site
 
 
 @pytest.fixture
@@ -335,3 +337,25 @@ def test_a_submodule_is_told_unless_it_is_excluded(caplog: pytest.LogCaptureFixt
             ] == ["a.md"]
         assert len(caplog.records) == told
     assert "notes: the submodule vendor/lib is not read" in caplog.text
+
+
+def test_a_server_that_wants_a_login_is_not_answered_but_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("GIT_ASKPASS", raising=False)
+    monkeypatch.delenv("SSH_ASKPASS", raising=False)
+    with running_site() as site:
+        asked = Page(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        site.pages["/x/info/refs?service=git-upload-pack"] = asked
+        with pytest.raises(
+            SourceError, match=r"notes: git says: could not read Username .*set up a credential helper"
+        ):
+            fetched(tmp_path / "cache", site.url("/x"), "main", "notes")
+
+
+def test_a_fetch_that_is_broken_off_leaves_no_git_behind(repository: Repository) -> None:
+    repository.commit(a="1")
+    with pytest.raises(KeyboardInterrupt), opened(repository).start("cat-file", "--batch", is_fed=True) as running:
+        raise KeyboardInterrupt
+    assert running.process.returncode == -signal.SIGKILL

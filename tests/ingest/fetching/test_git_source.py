@@ -152,6 +152,19 @@ def test_what_cannot_be_read_is_rejected_with_its_reason(repository: Repository,
     assert not any(path.stat().st_size == 20_000 for path in mirror(config).rglob("*"))  # not even loaded
 
 
+def test_two_files_of_one_content_are_two_documents(
+    repository: Repository, tmp_path: Path, read: list[str]
+) -> None:
+    first = repository.commit(author="Ada", a="apples")
+    second = repository.commit(author="Bo", b="apples")
+    config = source_config(tmp_path, git="notes")
+    assert stub.build(config).added == 2
+    commits = {name: hit.metadata["commit"] for name, hit in documents(config).items()}
+    assert commits == {"a.md": first, "b.md": second}
+    read.clear()
+    assert (stub.build(config).unchanged, read) == (2, [])
+
+
 def test_a_rejected_file_keeps_its_last_version(repository: Repository, tmp_path: Path) -> None:
     repository.commit(a="apples", b="pears")
     config = source_config(tmp_path, git="notes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import MissingDependencyError
 from pipeline.ingest.fetching.web.client import MOST_FAILURES, Client, Manners, Wanted
 from pipeline.ingest.fetching.web.pace import Pace
 from pipeline.ingest.fetching.web.robots import Robots
@@ -269,3 +271,9 @@ def test_robots_that_are_missing_allow_all_and_those_that_cannot_be_had_nothing(
         else:
             with pytest.raises(UnreadableError, match=r"robots.txt"):
                 robots(asking).permit(site.url("/a"))
+
+
+def test_robots_cannot_be_read_without_their_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "protego", None)
+    with client() as asking, pytest.raises(MissingDependencyError, match=r"pip install 'hybrid-pipeline\[web\]'"):
+        robots(asking)

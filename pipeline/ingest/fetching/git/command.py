@@ -33,7 +33,7 @@ _REACHING = (
 _SECRET = re.compile(r"(?<=://)[^/\s@]+@")
 _SETTINGS = (
     *("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60"),  # one that stands still is given up
-    *("-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-c", "gc.auto=0"),
+    *("-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-c", "gc.autoDetach=false"),
 )
 
 

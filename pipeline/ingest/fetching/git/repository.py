@@ -106,7 +106,7 @@ def _fetched(folder: Path, place: str, ref: str, name: str) -> Git:
         running.output.read()
         running.check()
     git = Git(folder, name)
-    arguments = ("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-gc")
+    arguments = ("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head")
     with git.start(*arguments, "--", place, f"+{ref}:{_FETCHED}") as running:
         running.output.read()
         if running.process.wait():
