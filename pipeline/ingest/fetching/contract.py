@@ -11,7 +11,7 @@ from pipeline.ingest.fetching.mirror import Mirror
 from pipeline.ingest.sources import FetchedFile
 
 RECORDS = "records.jsonl"
-"""The file in the mirror of a source of records."""
+"""The file in the mirror of a source whose records are JSON lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Fetching:
     settings: IngestSettings
     update: Callable[[float], object]
 
-    def records(self) -> FetchedFile:
+    def records(self, file: str) -> FetchedFile:
         """The one file of a source of records: one without an id is called by the source's name and its line."""
-        return FetchedFile(self.mirror.keep(RECORDS), self.source.called, self.source.label)
+        return FetchedFile(self.mirror.keep(file), self.source.called, self.source.label)
 
 
 Fetcher = Callable[[Fetching], Iterable[FetchedFile]]

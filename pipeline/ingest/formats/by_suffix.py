@@ -8,6 +8,7 @@ from pipeline.ingest.formats.columnar import read_arrow, read_parquet
 from pipeline.ingest.formats.html.reader import read_html
 from pipeline.ingest.formats.hwp.reader import read_hangul
 from pipeline.ingest.formats.inside.archives import read_archive
+from pipeline.ingest.formats.items import ITEMS, read_items
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
 from pipeline.ingest.formats.mail.reader import read_mail, read_mbox
 from pipeline.ingest.formats.markups.reader import read_markup
@@ -53,6 +54,7 @@ READERS.update(
         ".eml": read_mail,
         ".msg": read_mail,
         ".mbox": read_mbox,
+        ITEMS: read_items,
     }
 )
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pipeline.config import Config, parse_config
 from pipeline.errors import DeletionGuardError, PipelineError, SourceError
 from pipeline.index import store
-from pipeline.ingest.fetching.command import LineCheck
 from pipeline.job import build as builder
 from pipeline.job.build_report import BuildReport
 from pipeline.query.searcher import open_index
@@ -216,14 +215,3 @@ def test_a_command_runs_where_the_configuration_is(tmp_path: Path) -> None:
     for command in ("cat docs.jsonl", ["cat", "docs.jsonl"]):
         report = builder.build(config_of(tmp_path / "here", {"command": command}))
         assert report.added + report.unchanged == 1
-
-
-@given(LINES, st.data())
-def test_how_output_is_cut_into_blocks_changes_nothing(lines: list[str], data: st.DataObject) -> None:
-    output = "\n".join(lines).encode()
-    whole, cut = LineCheck(40), LineCheck(40)
-    expected = whole.problem(output) or whole.problem_at_end()
-    places = sorted(data.draw(st.lists(st.integers(0, len(output)), max_size=5)))
-    blocks = [output[a:b] for a, b in zip([0, *places], [*places, len(output)], strict=True)]
-    problems = [cut.problem(block) for block in blocks]
-    assert (next(filter(None, problems), None) or cut.problem_at_end()) == expected

@@ -26,8 +26,8 @@ from pipeline.ingest.fetching.git.repository import (
 )
 from pipeline.ingest.fetching.git.selection import Chosen, chosen, resolved
 from pipeline.ingest.fetching.git.tree import Entry, Kind, entries
-from tests.ingest.fetching.repositories import FIRST_SECOND, HOUR, Repository
-from tests.ingest.fetching.web_server import Page, running_site
+from tests.ingest.fetching.git.repositories import FIRST_SECOND, HOUR, Repository
+from tests.ingest.fetching.web.web_server import Page, running_site
 
 
 @pytest.fixture

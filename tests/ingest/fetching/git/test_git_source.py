@@ -11,7 +11,7 @@ from pipeline.errors import DeletionGuardError, SourceError
 from pipeline.ingest.fetching.git.blobs import Blobs
 from tests.faults import stub
 from tests.ingest.fetching.fetched_nights import documents, mirror, names_read, source_config
-from tests.ingest.fetching.repositories import Repository
+from tests.ingest.fetching.git.repositories import Repository
 
 
 @pytest.fixture

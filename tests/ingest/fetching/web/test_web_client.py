@@ -17,7 +17,7 @@ from pipeline.ingest.fetching.web.client import MOST_FAILURES, Client, Manners, 
 from pipeline.ingest.fetching.web.pace import Pace
 from pipeline.ingest.fetching.web.robots import Robots
 from pipeline.ingest.formats.decoding import UnreadableError
-from tests.ingest.fetching.web_server import Page, Site, running_site
+from tests.ingest.fetching.web.web_server import Page, Site, running_site
 
 AGENT = "hybrid-pipeline/0.1"
 
