@@ -18,7 +18,7 @@ from pipeline.ingest.fetching.kept import Kept
 from pipeline.ingest.fetching.web import lists
 from pipeline.ingest.fetching.web.addresses import normalised
 from pipeline.ingest.fetching.web.client import Client, Manners, Reply, Wanted
-from pipeline.ingest.fetching.web.media import as_utf8, suffix_of
+from pipeline.ingest.fetching.web.media import as_lines, as_utf8, suffix_of
 from pipeline.ingest.fetching.web.robots import Robots
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.lines import max_bytes
@@ -168,7 +168,7 @@ class _Pages:
     def _stored(self, address: str, reply: Reply, known: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Put an answer into the mirror; what is to be known of it."""
         suffix = suffix_of(reply.address, reply.headers)
-        body = as_utf8(reply.body, suffix, reply.headers)
+        body = as_lines(as_utf8(reply.body, suffix, reply.headers), reply.headers)
         digest = _digest(body)
         facts = {
             "suffix": suffix,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import mimetypes
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
 from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.fields import first_line
 from pipeline.ingest.formats.html.declared import codec_named
 from pipeline.ingest.sources import HTML_SUFFIXES, SUFFIXES, entry_suffix
 
+JSON = "application/json"
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _SUFFIXES = {
     "text/html": ".html",
@@ -23,7 +26,7 @@ _SUFFIXES = {
     "application/x-ndjson": ".jsonl",
     "application/jsonl": ".jsonl",
     "application/jsonlines": ".jsonl",
-    "application/json": ".json",
+    JSON: ".jsonl",
     "application/epub+zip": ".epub",
     "application/rtf": ".rtf",
     "text/rtf": ".rtf",
@@ -85,6 +88,23 @@ def as_utf8(body: bytes, suffix: str, headers: Mapping[str, str]) -> bytes:
         return body.decode(codec).encode("utf-8")
     except (UnicodeError, LookupError):
         return body  # the reader finds out, or says what is wrong
+
+
+def as_lines(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """An answer of JSON as its reader takes it: a list of records, or a single one, a line each.
+
+    Raises `UnreadableError` for any other JSON, and for what is none.
+    """
+    if content_type(headers)[0] != JSON:
+        return body
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"is called JSON, and is none: {first_line(error)}") from None
+    records = found if isinstance(found, list) else [found]
+    if not all(isinstance(record, dict) for record in records):
+        raise UnreadableError("is JSON, but neither a record nor a list of records")
+    return b"".join(json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n" for record in records)
 
 
 def _is_utf8(body: bytes) -> bool:

@@ -13,7 +13,7 @@ from pipeline.errors import SourceError
 from pipeline.ingest.fetching.web import lists
 from pipeline.ingest.fetching.web.addresses import normalised, origin
 from pipeline.ingest.fetching.web.lists import addresses, parsed, unpacked
-from pipeline.ingest.fetching.web.media import as_utf8, content_type, suffix_of
+from pipeline.ingest.fetching.web.media import as_lines, as_utf8, content_type, suffix_of
 from pipeline.ingest.formats.decoding import UnreadableError
 
 
@@ -179,6 +179,7 @@ def typed(kind: str) -> dict[str, str]:
         ("http://h/a.rst", "text/prs.fallenstein.rst", ".rst"),
         ("http://h/rows", "text/csv", ".csv"),
         ("http://h/rows", "application/x-ndjson", ".jsonl"),
+        ("http://h/api?q=1", "application/json; charset=utf-8", ".jsonl"),
         ("http://h/a", "message/rfc822", ".eml"),
     ],
 )  # fmt: skip
@@ -187,7 +188,7 @@ def test_the_type_names_the_reader(address: str, kind: str, suffix: str) -> None
 
 
 @pytest.mark.parametrize(
-    "kind", ["image/png", "video/mp4", "application/json", "application/x-unknown", "", "audio/mpeg"]
+    "kind", ["image/png", "video/mp4", "application/ld+json", "application/x-unknown", "", "audio/mpeg"]
 )
 def test_what_has_no_reader_is_told(kind: str) -> None:
     with pytest.raises(UnreadableError, match="no reader for"):
@@ -210,3 +211,21 @@ def test_the_charset_of_the_header_counts_where_the_bytes_are_no_utf8() -> None:
         (b"%PDF-\xe9", ".pdf", "application/pdf; charset=latin-1"),
     ):
         assert as_utf8(body, suffix, typed(kind)) == body
+
+
+def test_json_is_a_list_of_records_or_one() -> None:
+    kind = typed("application/json")
+    assert as_lines('[{"id": 1, "text": "é\\n"},\n {"id": 2}]'.encode(), kind) == (
+        b'{"id": 1, "text": "\\u00e9\\n"}\n{"id": 2}\n'
+    )
+    assert as_lines(b'{\n"a": 1}', kind) == b'{"a": 1}\n'
+    assert as_lines(b"[]", kind) == b""
+    assert as_lines(b"[1]", typed("text/plain")) == b"[1]"
+    for body, reason in (
+        (b"[1]", "neither a record"),
+        (b'"x"', "neither a record"),
+        (b"{", "none"),
+        (b"\xff", "none"),
+    ):
+        with pytest.raises(UnreadableError, match=reason):
+            as_lines(body, kind)

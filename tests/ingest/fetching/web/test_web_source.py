@@ -262,10 +262,18 @@ def test_types_choose_readers_and_charsets_count(site: Site, tmp_path: Path) -> 
     site.pages["/readme.md"] = Page(b"# Head\n\ntext", kind="text/plain")
     site.pages["/notes"] = Page("café".encode("latin-1"), kind="text/plain; charset=iso-8859-1")
     site.pages["/rows"] = Page(b"id,text\n1,one\n", kind="text/csv")
+    site.pages["/api"] = Page(b'[{"id": "x", "text": "first"},\n{"text": "second"}]', kind="application/json")
     config = config_of(tmp_path, site, *site.pages)
     assert stub.build(config).rejections == ()
     texts = {name.removeprefix(site.url("")): hit.text for name, hit in documents(config).items()}
-    assert texts == {"/a.php": korean, "/readme.md": "# Head\n\ntext", "/notes": "café", "1": "one"}
+    assert texts == {
+        "/a.php": korean,
+        "/readme.md": "# Head\n\ntext",
+        "/notes": "café",
+        "1": "one",
+        "x": "first",
+        "/api:2": "second",
+    }
 
 
 @pytest.mark.parametrize("damage", ["record", "content", "gone"])
