@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import Config, SourceSettings
-from pipeline.config.sources import COMMAND, GIT, PATH, PYTHON, URLS
+from pipeline.config.sources import COMMAND, GIT, PATH, PYTHON, SQL, URLS
 from pipeline.errors import ConfigError
 from pipeline.ingest.fetching.command import fetch_command
 from pipeline.ingest.fetching.contract import Fetcher, Fetching
 from pipeline.ingest.fetching.git.fetcher import fetch_git
 from pipeline.ingest.fetching.mirror import FETCHED, Mirror, drop_others
 from pipeline.ingest.fetching.python_function import fetch_function
+from pipeline.ingest.fetching.sql_query import fetch_query
 from pipeline.ingest.fetching.web.fetcher import fetch_urls
 from pipeline.ingest.sources import Fetched, FetchedFile
 from pipeline.progress import ProgressFactory
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 FETCHERS: dict[str, Fetcher] = {
     COMMAND: fetch_command,
     PYTHON: fetch_function,
+    SQL: fetch_query,
     GIT: fetch_git,
     URLS: fetch_urls,
 }

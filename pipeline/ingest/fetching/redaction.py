@@ -16,7 +16,9 @@ _SECRET_NAME = re.compile(
     r"(?i)\w*(?:token|secret|passw(?:or)?d|passphrase|credential|authorization|dsn)\w*\Z|\w*key\Z|\w*_pwd\Z"
 )
 _USER_INFORMATION = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@]+(?::[^\s@]*)?@")
-_GIVEN = re.compile(rf"(?i)(\b{_SECRET}\b[\"']?\s*(?:=|:|\s)\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',;&]+")
+_GIVEN = re.compile(
+    rf"(?i)((?:\b{_SECRET}\b[\"']?\s*[=:]\s*|--?{_SECRET}\s+)[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',;&]+"
+)
 _BEARER = re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9+/._~=-]{8,}")
 _ASSIGNED = re.compile(r"(?:^|\s)([A-Za-z_]\w*)=(?:'([^']*)'|\"([^\"]*)\"|(\S+))")
 _LEAST_CHARS = 4
@@ -45,8 +47,7 @@ def secrets_in_command(command: str) -> list[str]:
 
 
 def secrets_in_url(url: str) -> list[str]:
-    """A URL with a password in it, and the password as it stands there and decoded."""
-    found = re.match(r"[a-zA-Z][\w+.-]*://[^/@:\s]*:([^\s]*)@", url)
-    if found is None:
-        return []
-    return [url, found[1], unquote(found[1])]
+    """Passwords in a URL, before its host and behind it, as they stand there and decoded; and then all of it."""
+    found = re.findall(r"^[a-zA-Z][\w+.-]*://[^/@:\s]*:([^\s]*)@|[?&]\w*password=([^&\s]+)", url)
+    parts = [part for pair in found for part in pair if part]
+    return [url, *parts, *map(unquote, parts)] if parts else []

@@ -28,6 +28,8 @@ from pipeline.ingest.fetching.redaction import (
         ("using API_KEY=hunter2, retrying", "using API_KEY=…, retrying"),
         ("GITHUB_TOKEN=hunter2", "GITHUB_TOKEN=…"),
         ("file a.jsonl: no such file", "file a.jsonl: no such file"),
+        ("export --password hunter2 --all", "export --password … --all"),
+        ('password authentication failed for user "bob"', 'password authentication failed for user "bob"'),
         ("see https://host/page", "see https://host/page"),
     ],
 )
