@@ -24,7 +24,7 @@ _KEYS = {
     PYTHON: _RECORDS | {"timeout_seconds"},
     SQL: _RECORDS | {"dsn_env", "updated_field"},
     GIT: _FILES | {"ref"},
-    URLS: _FILES,
+    URLS: _FILES | {"requests_per_second", "user_agent", "timeout_seconds"},
 }
 _WHY_NOT = {
     "include": "it chooses among files, and this source gives records",
@@ -34,10 +34,13 @@ _WHY_NOT = {
     "dsn_env": "only `sql` connects to a database",
     "updated_field": "only `sql` can ask for the rows that changed",
     "ref": "only `git` has revisions",
-    "timeout_seconds": "only a `command` and a `python` function can be ended",
+    "timeout_seconds": "only a `command`, a `python` function and `urls` can take too long",
+    "requests_per_second": "only `urls` are asked for one by one",
+    "user_agent": "only `urls` are asked for by name",
     "name": "its files have names of their own",
 }
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_USER_AGENT = r"^[A-Za-z][A-Za-z0-9._-]*(/[!-~]+)?( [ -~]*)?$"
 _ENVIRONMENT = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -49,7 +52,9 @@ class SourceSettings(Settings):
     `vector_field`: the column of given vectors, by default `vector`. `table`: a CSV or TSV file is one table, and
     no record a row. `command`: for the shell, or a program and its arguments; `python`: `module:function`; `sql`: a
     query to the database whose URL is in the environment variable `dsn_env`. `name`: what messages and hits call a
-    source of records. `updated_field`: the column that tells whether a row has changed.
+    source of records. `updated_field`: the column that tells whether a row has changed. `ref`:
+    a branch, tag or commit, by default that which is checked out; `urls`: addresses, or the file or address of a
+    list of them. `requests_per_second`: to one host; `user_agent`: what servers and their robots.txt know us by.
     """
 
     path: str | None = None
@@ -71,6 +76,8 @@ class SourceSettings(Settings):
     dsn_env: str | None = Field(default=None, pattern=_ENVIRONMENT)
     updated_field: str | None = None
     ref: str | None = None
+    requests_per_second: float | None = Field(default=None, gt=0, le=1000)
+    user_agent: str | None = Field(default=None, pattern=_USER_AGENT)
 
     @field_validator("command", "urls", mode="before")
     @classmethod
@@ -126,6 +133,8 @@ class SourceSettings(Settings):
             return self.name
         if self.kind == COMMAND:
             return _program(self.value)
+        if isinstance(self.urls, list):
+            return self.urls[0] if len(self.urls) == 1 else f"{self.urls[0]} and {len(self.urls) - 1} more"
         return self.dsn_env or str(self.value)
 
     @property

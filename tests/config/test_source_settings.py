@@ -34,6 +34,14 @@ SQL = {"sql": "SELECT 1", "dsn_env": "DB"}
         ([{"command": 3}], r"sources\.0\.command: expected a text"),
         ([{"command": ["a", 3]}], r"sources\.0\.command: expected a text"),
         ([{**COMMAND, "name": "a/b"}], r"`name: 'a/b'` cannot be shown as one"),
+        (
+            [{**FILE, "requests_per_second": 2.0}],
+            r"`requests_per_second` makes no sense beside `path`: only `urls`",
+        ),
+        ([{"git": "a", "user_agent": "me"}], r"`user_agent` makes no sense beside `git`: only `urls`"),
+        ([{"urls": "a", "user_agent": "me\nCookie: x"}], r"`sources\.0\.user_agent`: .*match pattern"),
+        ([{"urls": "a", "requests_per_second": 0}], r"`sources\.0\.requests_per_second`: .*greater than 0"),
+        ([{"urls": ["a", "b"]}, {"urls": ["a", "b"]}], r"`urls: a and 1 more` stands there twice"),
         ([{**FILE, "name": "a"}], r"`name` makes no sense beside `path`: its files have names of their own"),
         (
             [{"command": "tool a"}, FILE, {"command": "tool b"}],

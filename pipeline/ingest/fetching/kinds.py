@@ -14,9 +14,11 @@ from pipeline.config.sources import COMMAND, GIT, PATH, PYTHON, SQL, URLS
 from pipeline.errors import ConfigError
 from pipeline.ingest.fetching.command import fetch_command
 from pipeline.ingest.fetching.contract import Fetcher, Fetching
+from pipeline.ingest.fetching.git.fetcher import fetch_git
 from pipeline.ingest.fetching.mirror import FETCHED, Mirror, drop_others
 from pipeline.ingest.fetching.python_function import fetch_function
 from pipeline.ingest.fetching.sql_query import fetch_query
+from pipeline.ingest.fetching.web.fetcher import fetch_urls
 from pipeline.ingest.sources import Fetched, FetchedFile
 from pipeline.progress import ProgressFactory
 
@@ -26,6 +28,8 @@ FETCHERS: dict[str, Fetcher] = {
     COMMAND: fetch_command,
     PYTHON: fetch_function,
     SQL: fetch_query,
+    GIT: fetch_git,
+    URLS: fetch_urls,
 }
 
 
@@ -40,7 +44,11 @@ def fetch_sources(config: Config, index: Path, progress: ProgressFactory) -> Fet
     """
     wanted = [(number, source) for number, source in enumerate(config.sources) if source.kind != PATH]
     found: dict[int, list[FetchedFile]] = {}
-    folders = {number: index / FETCHED / mirror_name(source) for number, source in wanted}
+    folders: dict[int, Path] = {}
+    for number, source in wanted:
+        folder = index / FETCHED / mirror_name(source)
+        alike = sum(other.name.split(".")[0] == folder.name for other in folders.values())
+        folders[number] = folder.with_name(f"{folder.name}.{alike}") if alike else folder
     if wanted:
         with progress("fetch", None, "row") as bar:
             for number, source in wanted:
@@ -65,8 +73,15 @@ def lend_mirrors(config: Config, index: Path, folder: Path) -> None:
 
 
 def mirror_name(source: SourceSettings) -> str:
-    """The folder of a source's mirror: another one if any of its settings is another."""
+    """The folder of a source's mirror: another one if any of its settings is another that decides what it holds.
+
+    One of files may grow by addresses, or be asked for others of its files, and keep what it has.
+    """
     settings = source.model_dump(mode="json", exclude_defaults=True)
+    if source.kind in (GIT, URLS):
+        settings = {key: settings.get(key) for key in ("prefix", "git", "ref", "urls")}
+        if isinstance(source.urls, list):
+            settings["urls"] = source.urls[0]
     digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode("utf-8", "surrogatepass"), digest_size=8)
     return f"{source.kind}-{digest.hexdigest()}"
 

@@ -32,6 +32,7 @@ class Mirror:
         files.sweep_temporaries(folder)
         self.folder = folder
         self._present: set[Path] = set()
+        self._folders: set[Path] = set()
 
     def path(self, name: str) -> Path:
         """Where a file is, or would be. Raises `ValueError` for a name that leads out of the folder."""
@@ -44,6 +45,12 @@ class Mirror:
         """Say that a file which is there still stands for something; returns where it is."""
         path = self.path(name)
         self._present.add(path)
+        return path
+
+    def keep_folder(self, name: str) -> Path:
+        """Say that a folder stays, with whatever is in it; returns where it is, or may be made."""
+        path = self.path(name)
+        self._folders.add(path)
         return path
 
     def write(self, name: str, data: bytes) -> Path:
@@ -79,6 +86,8 @@ class Mirror:
         """Remove what is no longer there, with the folders that are empty then."""
         for parent, _, names in os.walk(self.folder, topdown=False):
             folder = Path(parent)
+            if not self._folders.isdisjoint((folder, *folder.parents)):
+                continue
             for name in names:
                 if folder / name not in self._present:
                     (folder / name).unlink()

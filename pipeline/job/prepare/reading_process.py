@@ -14,6 +14,7 @@ from pipeline.ingest.workers.pool import Workers
 from pipeline.ingest.workers.process import WorkerSetup
 from pipeline.ingest.workers.worker import serve
 from pipeline.models.choose.encoder import chunk_tokenizer
+from pipeline.models.choose.kinds import resolve
 
 AUTO_MOST = 8
 """The build itself keeps about a tenth of the work, and each process a tokenizer."""
@@ -23,10 +24,10 @@ def workers_of(config: Config, chunker: DocumentChunker, live: LiveDocuments) ->
     """The processes that a build may read and cut with; `None` if it does so itself.
 
     `chunker`: that which `config` names. An object of a program's own has no description that another process could
-    make it from.
+    make it from, and a kind of encoder that a program registered is not known there.
     """
     count = process_count(config.ingest.processes)
-    if count < 2 or type(chunker) is not Chunker:
+    if count < 2 or type(chunker) is not Chunker or not resolve(config.encoder).is_built_in:
         return None
     facts = {
         "chunking": chunker.settings.model_dump(mode="json"),

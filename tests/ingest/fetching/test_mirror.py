@@ -20,19 +20,20 @@ def test_the_same_bytes_leave_a_file_as_it_is(tmp_path: Path) -> None:
     paths = [mirror.write("a/one.md", b"one"), mirror.path("two.jsonl")]
     with mirror.stream("two.jsonl") as stream:
         stream.write(b"two")
-    before = [path.stat() for path in paths]
+    before = [(path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in paths]
     again = Mirror(tmp_path)
     again.write("a/one.md", b"one")
     with again.stream("two.jsonl") as stream:
         stream.write(b"tw")
         stream.write(b"o")
     again.finish()
-    assert [path.stat() for path in paths] == before
+    after = [(path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_ctime_ns) for path in paths]
+    assert after == before
     with again.stream("two.jsonl") as stream:
         stream.write(b"TWO")
     again.write("a/one.md", b"ONE")
     assert content(tmp_path) == {"a/one.md": b"ONE", "two.jsonl": b"TWO"}
-    assert [path.stat().st_ino for path in paths] != [status.st_ino for status in before]
+    assert [path.stat().st_ino for path in paths] != [inode for inode, _, _ in before]
 
 
 def test_what_is_not_there_any_more_is_removed_with_its_folders(tmp_path: Path) -> None:
@@ -81,3 +82,14 @@ def test_mirrors_of_other_sources_go(tmp_path: Path) -> None:
     Mirror(other).write("x", b"x")
     drop_others(tmp_path, {ours})
     assert content(tmp_path) == {f"{FETCHED}/a/x": b"x"}
+
+
+def test_a_folder_that_is_kept_stays_with_all_that_is_in_it(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    (mirror.keep_folder("copy") / "deep").mkdir(parents=True)
+    (tmp_path / "copy/deep/a").write_bytes(b"a")
+    mirror.write("b", b"b")
+    mirror.finish()
+    assert content(tmp_path) == {"copy/deep/a": b"a", "b": b"b"}
+    Mirror(tmp_path).finish()
+    assert content(tmp_path) == {}
