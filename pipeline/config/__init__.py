@@ -82,7 +82,8 @@ class SourceSettings(Settings):
     `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
     that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
     `vector_field`: the column of given vectors, by default `vector`. `table`: a CSV or TSV file is one table, and
-    no record a row.
+    no record a row. `code`: the language that the texts of records are code in; `auto`: Python is recognised;
+    `none`: none of them is code.
     """
 
     path: str
@@ -94,6 +95,7 @@ class SourceSettings(Settings):
     title_field: str | None = None
     vector_field: str | None = None
     table: bool = False
+    code: Literal["auto", "none", "python", "javascript", "typescript", "java", "go", "rust", "c", "cpp"] = "auto"
 
 
 class IngestSettings(Settings):
