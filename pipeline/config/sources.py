@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,7 +16,7 @@ PATH, COMMAND, PYTHON, SQL, GIT, URLS = KINDS = ("path", "command", "python", "s
 ONE_FILE = frozenset({COMMAND, PYTHON, SQL})
 """Kinds whose records come as one file, which messages call by the name of the source."""
 
-_FIELDS = frozenset({"prefix", "id_field", "text_field", "title_field"})
+_FIELDS = frozenset({"prefix", "id_field", "text_field", "title_field", "code"})
 _FILES = _FIELDS | {"include", "exclude", "vector_field", "table"}
 _RECORDS = _FIELDS | {"name"}
 _KEYS = {
@@ -54,7 +55,8 @@ class SourceSettings(Settings):
     query to the database whose URL is in the environment variable `dsn_env`. `name`: what messages and hits call a
     source of records. `updated_field`: the column that tells whether a row has changed. `ref`:
     a branch, tag or commit, by default that which is checked out; `urls`: addresses, or the file or address of a
-    list of them. `requests_per_second`: to one host; `user_agent`: what servers and their robots.txt know us by.
+    list of them. `code`: the language that the texts of records are code in; `auto`: Python is recognised; `none`:
+    none of them is code. `requests_per_second`: to one host; `user_agent`: what servers and their robots.txt know us by.
     """
 
     path: str | None = None
@@ -72,6 +74,7 @@ class SourceSettings(Settings):
     title_field: str | None = None
     vector_field: str | None = None
     table: bool = False
+    code: Literal["auto", "none", "python", "javascript", "typescript", "java", "go", "rust", "c", "cpp"] = "auto"
     timeout_seconds: float | None = Field(default=None, gt=0)
     dsn_env: str | None = Field(default=None, pattern=_ENVIRONMENT)
     updated_field: str | None = None
