@@ -61,6 +61,7 @@ ROOMS = {
     "rapidocr": {"ingest/formats/ocr/recogniser.py"},
     "tesserocr": {"ingest/formats/ocr/recogniser.py"},
     "cv2": {"ingest/formats/ocr/recogniser.py"},
+    "PIL": {"ingest/formats/ocr/images.py"},
     "olefile": {"ingest/formats/hwp"},
     "ray": {"job/cluster/on_ray.py"},
     "oxmsg": {"ingest/formats/mail/outlook.py"},

@@ -11,7 +11,8 @@ from pathlib import Path
 from pipeline.config import IngestSettings
 
 INSTALL_OCR = "pip install 'hybrid-pipeline[ocr]'"
-PACKAGES = ("rapidocr", "openvino", "tesserocr")
+PACKAGES = ("rapidocr", "openvino", "tesserocr", "pillow")
+MODULES = ("rapidocr", "openvino", "tesserocr", "PIL")
 DETECTOR = "PP-OCRv6_det_small.onnx"
 SCRIPT = "Hangul"
 """Tesseract's model of Korean script, which knows the Latin one too, …"""
@@ -39,7 +40,7 @@ def find_models(settings: IngestSettings) -> OcrModels | str:
     """What pictures of text are read by, or what to do so that they are."""
     if settings.ocr == "off":
         return "ingest.ocr is off; `auto` reads them"
-    missing = [name for name in PACKAGES if util.find_spec(name) is None]
+    missing = [name for name in MODULES if util.find_spec(name) is None]
     if missing:
         return f"{INSTALL_OCR} reads them, or put the text in by OCR first, as ocrmypdf does"
     spec = util.find_spec("rapidocr")

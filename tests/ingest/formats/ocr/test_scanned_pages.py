@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.ocr.installed import OcrModels, find_models
-from pipeline.ingest.formats.pdf.scans import MOST_PIXELS, draw
+from pipeline.ingest.formats.pdf.scans import MOST_PIXELS, draw, more_time
 from pipeline.records import Document
 from tests.ingest.conftest import Read, outcomes
 from tests.ingest.formats.ocr.scans import KOREAN, LATIN, font_of, joined, picture, scanned, stamped
@@ -138,6 +139,24 @@ def test_a_page_as_large_as_a_field_is_drawn_within_bounds() -> None:
     assert points == pytest.approx(14_400 / drawn.shape[0], rel=1e-3)
     with pytest.raises(UnreadableError, match="cannot be drawn"):
         draw(pdfium.new_page(14_400, 0.01))
+
+
+def test_each_page_has_the_whole_limit_in_the_process_that_it_ends() -> None:
+    earlier = signal.getsignal(signal.SIGALRM)
+    try:
+        for handler, left in ((signal.SIG_DFL, 5_000.0), (lambda number, frame: None, 900.0)):
+            signal.signal(signal.SIGALRM, handler)
+            signal.setitimer(signal.ITIMER_REAL, 900.0, 1.0)
+            more_time(5_000.0)
+            more_time(None)
+            assert signal.getitimer(signal.ITIMER_REAL)[0] == pytest.approx(left, abs=60)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        more_time(5_000.0)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
 
 
 def test_nothing_asks_the_network(tmp_path: Path, latin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
