@@ -1,1 +1,1 @@
-"""Pictures of text → lines of words and their places, offline: found by PP-OCR, read by Tesseract; documents of them."""
+"""Pictures of text → lines of words and their places, and documents of them: found by PP-OCR, read by Tesseract."""

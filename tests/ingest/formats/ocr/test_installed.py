@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import IngestSettings
+from pipeline.config import IngestSettings, SourceSettings
 from pipeline.ingest.formats.ocr import installed
 from pipeline.ingest.formats.ocr.installed import DETECTOR, OcrModels, find_models, ocr_identity
+from pipeline.ingest.ledger import Ledger
+from pipeline.ingest.sources import SourceFile
 
 
 @pytest.fixture
@@ -62,3 +64,19 @@ def test_another_version_or_model_is_another_reading(packages: Path, monkeypatch
     seen.add(ocr_identity(IngestSettings()))
     assert len(seen) == 4
     assert ocr_identity(IngestSettings(ocr="off")) == ""
+
+
+def test_files_are_read_again_once_ocr_is_there_or_switched_off(packages: Path) -> None:
+    path = packages / "a.pdf"
+    path.write_bytes(b"x")
+    file = SourceFile(str(path), "a.pdf", "a.pdf", SourceSettings(path=str(path)))
+
+    def read_with(**settings: str) -> bytes:
+        look, _ = Ledger(IngestSettings.model_validate(settings)).look(file)
+        assert look is not None
+        return look.settings
+
+    without = read_with()
+    assert without == read_with()
+    (packages / "tessdata" / "eng.traineddata").write_bytes(b"x")
+    assert len({without, read_with(), read_with(ocr="off")}) == 3
