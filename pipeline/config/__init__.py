@@ -82,6 +82,7 @@ class IngestSettings(Settings):
 
     `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
     may take that parses PDF and the like; 0 or none: no limit. `max_archive_mb`: what an archive may unpack to.
+    `ocr`: pages and pictures without text are read where the extra `ocr` is installed, or not at all.
     `html`: a page's main content is read, or all of it. `mail_quotes`: what a message repeats of another.
     `processes`: how many read and cut documents where there are many; 1: all of it happens in the build's own.
     """
@@ -90,10 +91,16 @@ class IngestSettings(Settings):
     document_seconds: float | None = Field(default=300.0, ge=0, le=1e8)
     parser_memory_mb: float | None = Field(default=4096.0, ge=0)
     max_archive_mb: float = Field(default=8192.0, gt=0)
+    ocr: Literal["auto", "off"] = "auto"
     html: Literal["main", "all"] = "main"
     mail_quotes: Literal["drop", "keep"] = "drop"
     encodings: list[str] = Field(default=[])
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+
+    @field_validator("ocr", mode="before")
+    @classmethod
+    def _off_is_false_in_yaml(cls, value: Any) -> Any:
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _encodings_are_known(self) -> IngestSettings:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipeline.config import IngestSettings, SourceSettings
 from pipeline.index import files
 from pipeline.index.live import Contents, LiveDocuments
+from pipeline.ingest.formats.ocr.installed import ocr_identity
 from pipeline.ingest.sources import SourceFile
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,7 @@ class Ledger:
         """`known`: what was recorded; with nothing, every file is read."""
         known = known or Recorded.nothing()
         self._settings, self._known, self._live = settings, known, live
+        self._ocr = ocr_identity(settings)
         self._documents = known.documents(live) if live is not None and known.row else []
         self._digests: dict[int, tuple[SourceSettings, bytes]] = {}
         self._kept: dict[str, int] = {}
@@ -175,7 +177,8 @@ class Ledger:
         source = file.source
         if (known := self._digests.get(id(source))) is None:
             read_with = self._settings.model_dump(exclude={"document_seconds", "processes"})  # change no document
-            text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}" + (f"\n{file.wanted!r}" if file.wanted else "")
+            wanted = f"\n{file.wanted!r}" if file.wanted else ""
+            text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}\n{self._ocr}{wanted}"
             known = self._digests[id(source)] = (source, _digest(text))  # which keeps its id from being another's
         return _digest(f"{known[1].hex()}\n{dict(file.extra)!r}") if file.extra else known[1]
 

@@ -40,6 +40,8 @@ FOREIGN_SUFFIXES = frozenset().union(
     MAIL_SUFFIXES,
     CODE_SUFFIXES,
 )
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+"""Read where a source names them; those that lie about in a folder are taken for illustrations."""
 SUFFIXES = set(CORE_SUFFIXES | ARROW_SUFFIXES | FOREIGN_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
