@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 def remove_own(remote: RemoteIndex) -> None:
     """Remove what was staged for the plan that this copy has just published: shards, files, the plan itself.
 
+    Plans of its shards or some of them, which builds that were interrupted made before it, go with it. Others stay.
     What cannot be removed is only warned of; a list that is old may hide objects: a collection removes both.
     """
     try:
@@ -28,11 +29,14 @@ def remove_own(remote: RemoteIndex) -> None:
         keys = set(plan.record.shards)
         doomed = [one.key for one in remote.objects.list(f"{SHARDS}/") if _shard_of(one.key) in keys]
         markers = sorted(doomed, key=lambda key: not key.endswith(".json"))  # a shard is gone before its files are
-        named = [staged_key(file.checksum, file.path) for file in plan.record.files]
-        if remote.objects.read(LATEST_PLAN) == plan.name.encode():
+        names = [_plan_of(one.key) for one in remote.objects.list(f"{PLANS}/")]
+        others = (readable(remote, [name for name in names if name != plan.name]) or {}).values()
+        plans = [plan, *(other for other in others if keys.issuperset(other.record.shards))]
+        named = {staged_key(file.checksum, file.path) for one in plans for file in one.record.files}
+        if remote.objects.read(LATEST_PLAN) in [one.name.encode() for one in plans]:
             remote.objects.delete(LATEST_PLAN)
         with ThreadPoolExecutor(remote.settings.transfers) as pool:
-            list(pool.map(remote.objects.delete, [plan_key(plan.name), *markers, *dict.fromkeys(named)]))
+            list(pool.map(remote.objects.delete, [*(plan_key(one.name) for one in plans), *markers, *named]))
     except IndexStoreError as error:
         log.warning("what was staged stays in the store until a collection removes it: %s", error)
 
@@ -43,7 +47,7 @@ def in_progress(remote: RemoteIndex, objects: Iterable[Stored], live: int, long_
     A plan that nobody has worked on since `long_ago` is given up. If a plan cannot be read, all of it stays.
     """
     staged = [one for one in objects if one.key.startswith(f"{STAGED}/")]
-    names = [one.key.removeprefix(f"{PLANS}/").removesuffix(".json") for one in staged if _is_plan(one.key)]
+    names = [_plan_of(one.key) for one in staged if _is_plan(one.key)]
     plans = readable(remote, names)
     if plans is None:
         return {one.key for one in staged}
@@ -63,6 +67,10 @@ def _of(plan: StoredPlan, staged: Sequence[Stored]) -> list[Stored]:
 
 def _is_plan(key: str) -> bool:
     return key.startswith(f"{PLANS}/")
+
+
+def _plan_of(key: str) -> str:
+    return key.removeprefix(f"{PLANS}/").removesuffix(".json")
 
 
 def _is_work(key: str) -> bool:
