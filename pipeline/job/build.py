@@ -56,6 +56,7 @@ from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Rejection
+from pipeline.remote import reports
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.pull import pull
 
@@ -190,6 +191,8 @@ def publish(
                 raise GateRefusedError(commit.refusal(index, manifest))
         commit.publish(config, manifest, progress)
         _retell(index, manifest)
+        if (remote := RemoteIndex.configured(config)) is not None:
+            reports.push(remote, manifest.generation)
     return manifest
 
 

@@ -39,6 +39,7 @@ from pipeline.progress import ProgressFactory
 from pipeline.query.log.reader import QueryLogSummary, summary
 from pipeline.query.log.writer import log_folder
 from pipeline.records import Fingerprint
+from pipeline.remote import reports
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.staged import leftovers
 from pipeline.remote.writing import collect_after, publisher
@@ -133,6 +134,8 @@ def encode_and_publish(
         write(index, record)
     if manifest.statistics.refusals:
         raise GateRefusedError(refusal(index, manifest, report.rejects_file))
+    if (remote := RemoteIndex.configured(config)) is not None:
+        reports.push(remote, manifest.generation)
     return build_report.summary(manifest, report, watch, encoded)
 
 

@@ -14,10 +14,13 @@ from pipeline.remote.layout import (
     GENERATIONS,
     MODELS,
     PROBES,
+    REJECTS,
+    REPORTS,
     SEGMENTS,
     STAGED,
     generation_key,
     generation_of,
+    report_keys,
     segment_keys,
 )
 from pipeline.remote.objects import Stored
@@ -26,6 +29,8 @@ from pipeline.remote.push import check_writable
 from pipeline.remote.staged.leftovers import in_progress
 
 log = logging.getLogger(__name__)
+
+_COLLECTED = (SEGMENTS, MODELS, PROBES, STAGED, REPORTS, REJECTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,7 @@ def collect(remote: RemoteIndex, retain: int) -> Collected:
     """
     objects = remote.objects
     long_ago = check_writable(remote) - timedelta(hours=remote.settings.keep_hours)
-    beside = [
-        one for kind in (SEGMENTS, MODELS, PROBES, STAGED) for one in objects.list(f"{kind}/")
-    ]  # before the manifests
+    beside = [one for kind in _COLLECTED for one in objects.list(f"{kind}/")]  # before the manifests
     published = _published(remote)
     numbers = sorted(published)
     kept = set(numbers[-retain:])
@@ -65,6 +68,7 @@ def collect(remote: RemoteIndex, retain: int) -> Collected:
         except IndexStoreError as error:
             log.warning("nothing is removed: what this generation names is unknown: %s", error)
             return Collected(tuple(numbers), (), 0, 0)
+    named.update(key for number in kept for key in report_keys(number))
     named |= in_progress(remote, beside, max(numbers, default=0), long_ago)
     removed = [number for number in numbers if number not in kept]
     for number in removed:

@@ -4,6 +4,8 @@
     segments/<segment id>/<checksum>/<name>       a file of a segment; its name says what is in it
     models/<fingerprint>.json                     which files an encoder has that came with an index
     models/<fingerprint>/<checksum>/<path>        one of them
+    reports/00000012.json                         what the build of a generation did, if it could be uploaded
+    rejects/00000012.jsonl                        what it could not read
     probes/<random>                               left by whoever tried whether the place can be written
     staging/plan.json                             names the latest plan of an encoding that several machines divide
     staging/plans/<checksum>.json                 a plan: the files that are staged for it, and its shards
@@ -22,6 +24,7 @@ import re
 from pipeline.index.manifest import FileEntry, SegmentEntry
 
 GENERATIONS, SEGMENTS, MODELS, PROBES = "generations", "segments", "models", "probes"
+REPORTS, REJECTS = "reports", "rejects"
 STAGED, LATEST_PLAN = "staging", "staging/plan.json"
 PLANS, SHARDS = f"{STAGED}/plans", f"{STAGED}/shards"
 _GENERATION = re.compile(rf"{GENERATIONS}/(\d{{8}})\.json")
@@ -46,6 +49,11 @@ def file_key(segment_id: str, file: FileEntry) -> str:
 def segment_keys(entry: SegmentEntry) -> dict[str, FileEntry]:
     """Every file of a segment, its deletions included, by its object."""
     return {file_key(entry.segment_id, file): file for file in entry.every_file}
+
+
+def report_keys(number: int) -> tuple[str, str]:
+    """The objects of a generation's report and of its rejected documents: paths in the local copy too."""
+    return f"{REPORTS}/{number:08d}.json", f"{REJECTS}/{number:08d}.jsonl"
 
 
 def plan_key(name: str) -> str:
