@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import Config
@@ -13,6 +16,7 @@ from pipeline.encode import shard_plan
 from pipeline.encode.shard_plan import ShardPlan
 from pipeline.errors import IndexStoreError, ObjectStoreError
 from pipeline.index import staging
+from pipeline.job import build as builder
 from pipeline.job.cluster import shares
 from pipeline.job.cluster.shares import Share, ShareReport
 from pipeline.records import Encoded
@@ -23,6 +27,7 @@ from tests.faults import stub
 from tests.job.cluster.fake_cluster import content
 from tests.remote.conftest import KEY, SECRET
 from tests.remote.proxy import Proxy
+from tests.support.collection import config_for
 
 ALWAYS = 10_000
 
@@ -277,3 +282,25 @@ def test_a_plan_takes_along_what_was_encoded_before_it(tmp_path: Path, bucket_ur
     last = machine(tmp_path / "c", bucket_url)
     commit(last)
     assert content(last.index_path) == content(local)
+
+
+def test_given_vectors_and_rejected_documents_travel_too(tmp_path: Path, bucket_url: str) -> None:
+    vectors = [[float(i == j) for j in range(8)] for i in range(8)] + [[float("nan")] * 8]
+    columns = {"id": [f"d{i}" for i in range(9)], "text": [f"text {i}" for i in range(9)], "vector": vectors}
+    made = []
+    for name in ("a", "b", "c"):
+        (tmp_path / name / "documents").mkdir(parents=True)
+        settings: dict[str, Any] = {
+            "encoder": {"model": "precomputed", "dimension": 8},
+            "encode": {"shard_chunks": 2},
+            "remote": {"cache_folder": str(tmp_path / name / "cache")},
+        }
+        made.append(config_for(tmp_path / name, index=bucket_url, **settings))
+    pq.write_table(pa.table(columns), tmp_path / "a/documents/all.parquet")
+    planner, worker, last = made
+    builder.ingest(planner)
+    assert len(shares.plan_shards(planner).shards) > 1
+    assert any(key.endswith(".given.parquet") for key in staged(planner))
+    shares.encode_share(worker, Share(0, 1))
+    report = builder.encode(last, commit_only=True)
+    assert (report.chunks, report.encoded_chunks, len(report.rejections)) == (8, 0, 1)
