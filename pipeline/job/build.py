@@ -36,6 +36,7 @@ from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
+from pipeline.job.cluster.places import bring_plan
 from pipeline.job.cluster.reach import reached
 from pipeline.job.cluster.shares import refuse_missing
 from pipeline.job.commit import Wishes
@@ -56,6 +57,7 @@ from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Rejection
+from pipeline.remote import reports
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.pull import pull
 
@@ -120,6 +122,8 @@ def encode(
     commit_only = flag("commit_only", commit_only)
     with writing(config, watch), failure.noted(index, watch):
         wishes = Wishes(_golden(config), note, allow_deletes, refuse_missing if commit_only else None)
+        if (remote := RemoteIndex.configured(config)) is not None:
+            bring_plan(remote, watch, required=commit_only)
         ready = staged_build(config, injected)
         staged = ready.staged
         rejections, path = load_rejections(index, staged.base_generation + 1) if staged.rejected else ((), None)
@@ -188,6 +192,8 @@ def publish(
                 raise GateRefusedError(commit.refusal(index, manifest))
         commit.publish(config, manifest, progress)
         _retell(index, manifest)
+        if (remote := RemoteIndex.configured(config)) is not None:
+            reports.push(remote, manifest.generation)
     return manifest
 
 

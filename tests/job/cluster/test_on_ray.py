@@ -58,6 +58,19 @@ def test_a_build_on_ray_is_a_local_build(ray: Any, tmp_path: Path) -> None:
     report = builder.build(there, cluster="ray")
     assert (report.encoded_chunks, report.chunks) == (24, 24)
     assert content(there.index_path) == content(here.index_path)
+
+
+def test_a_build_on_ray_through_a_store_is_a_local_build(ray: Any, tmp_path: Path) -> None:
+    here, there = texts(tmp_path / "here"), texts(tmp_path / "there")
+    builder.build(here)
+    remote = there.remote.model_copy(update={"cache_folder": str(tmp_path / "cache")})
+    there = there.model_copy(update={"index": f"file://{tmp_path}/store/handbook", "remote": remote})
+    report = builder.build(there, cluster="ray")
+    assert (report.encoded_chunks, report.chunks) == (24, 24)
+    assert content(there.index_path) == content(here.index_path)
+    record = records.load(there.index_path)
+    assert (sum(share.shards for share in record.workers), record.troubles) == (12, ())
+    assert not list((tmp_path / "store/handbook").glob("staging/**/*.json"))
     record = records.load(there.index_path)
     assert sum(share.shards for share in record.workers) == 12
     assert len(record.workers) == 2
