@@ -12,6 +12,7 @@ from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.workers.pool import Workers
 from pipeline.ingest.workers.process import WorkerSetup
+from pipeline.ingest.workers.program import Elsewhere, LocalProgram
 from pipeline.ingest.workers.worker import serve
 from pipeline.models.choose.encoder import chunk_tokenizer
 
@@ -19,14 +20,21 @@ AUTO_MOST = 8
 """The build itself keeps about a tenth of the work, and each process a tokenizer."""
 
 
-def workers_of(config: Config, chunker: DocumentChunker, live: LiveDocuments) -> Workers | None:
+def workers_of(
+    config: Config, chunker: DocumentChunker, live: LiveDocuments, elsewhere: Elsewhere | None = None
+) -> Workers | None:
     """The processes that a build may read and cut with; `None` if it does so itself.
 
     `chunker`: that which `config` names. An object of a program's own has no description that another process could
-    make it from.
+    make it from. `elsewhere`: machines on which they run, if not on this one.
     """
-    count = process_count(config.ingest.processes)
-    if count < 2 or type(chunker) is not Chunker:
+    wanted = config.ingest.processes
+    if elsewhere is None:
+        count = process_count(wanted)
+    else:
+        count = min(elsewhere.count, wanted if isinstance(wanted, int) else AUTO_MOST)
+    here = wanted == 1 or (elsewhere is None and count < 2)
+    if here or type(chunker) is not Chunker:
         return None
     facts = {
         "chunking": chunker.settings.model_dump(mode="json"),
@@ -34,7 +42,8 @@ def workers_of(config: Config, chunker: DocumentChunker, live: LiveDocuments) ->
         "base": str(config.base.absolute()),
     }
     setup = WorkerSetup(__name__, facts, config.ingest)
-    return Workers(setup, count, chunker.fingerprint, lambda: live.document_keys().to_bytes())
+    start = LocalProgram if elsewhere is None else elsewhere.start
+    return Workers(setup, count, chunker.fingerprint, lambda: live.document_keys().to_bytes(), start)
 
 
 def process_count(wanted: int | str) -> int:
