@@ -143,7 +143,7 @@ def _encode_share(options: Options, shard: str) -> None:
     "--cluster",
     default="",
     metavar="ray[://HOST:PORT]",
-    help="Let the workers of a Ray cluster encode (extra `ray`).",
+    help="Let the workers of a Ray cluster read, cut and encode (extra `ray`).",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @_NOTE

@@ -37,7 +37,7 @@ from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
 from pipeline.job.cluster.places import bring_plan
-from pipeline.job.cluster.reach import reached
+from pipeline.job.cluster.reach import Cluster, reached
 from pipeline.job.cluster.shares import refuse_missing
 from pipeline.job.commit import Wishes
 from pipeline.job.evidence import gather
@@ -143,9 +143,9 @@ def build(
     """Bring the index up to date with its sources: ingest, encode, publish. Encodes only new and changed documents.
 
     `full`, `strict`, `rehash`, `allow_deletes` and `note` are those of `ingest` and `encode`; `cluster`: whose
-    workers encode (`ray`, `ray://HOST:PORT`); `options` holds all of these as one record. `encoder`: an object of
-    the application's own (`pipeline.models.contract.Encoder`) in place of the one that the settings name. It
-    encodes in this process, whatever `encode.devices` says. `chunker`: an object of the application's own
+    workers read, cut and encode (`ray`, `ray://HOST:PORT`); `options` holds all of these as one record. `encoder`:
+    an object of the application's own (`pipeline.models.contract.Encoder`) in place of the one that the settings
+    name. It encodes in this process, whatever `encode.devices` says. `chunker`: an object of the application's own
     (`pipeline.ingest.cutting.contract.DocumentChunker`) in place of the one that the settings make.
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
@@ -159,7 +159,7 @@ def build(
         wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes, cluster=cluster)
         config = injected.following(config, wanted.full)
         loaded = injected.encoder(config)
-        report = _ingest(config, loaded, injected, wanted, watch)
+        report = _ingest(config, loaded, injected, wanted, watch, cluster)
         config, loaded = injected.suited_to_texts(config, loaded, config.index_path, report.staged)
         return commit.encode_and_publish(config, loaded, report, watch, wishes)
 
@@ -238,10 +238,15 @@ def plan(
 
 
 def _ingest(
-    config: Config, encoder: Encoder, injected: Injected, options: IngestOptions, progress: ProgressFactory
+    config: Config,
+    encoder: Encoder,
+    injected: Injected,
+    options: IngestOptions,
+    progress: ProgressFactory,
+    cluster: Cluster | None = None,
 ) -> IngestReport:
     index = config.index_path
-    staged, rejections = _stage(config, index, encoder, injected, options, progress)
+    staged, rejections = _stage(config, index, encoder, injected, options, progress, cluster)
     path = save_rejections(index, staged.base_generation + 1, rejections)
     if rejections and options.strict:
         staging.discard_ingest(index)
@@ -261,6 +266,7 @@ def _stage(
     injected: Injected,
     options: IngestOptions,
     progress: ProgressFactory,
+    cluster: Cluster | None = None,
 ) -> tuple[StagedIngest, tuple[Rejection, ...]]:
     """Compare the sources with the live generation and stage what is new below `target`."""
     index, full = config.index_path, options.full
@@ -284,7 +290,8 @@ def _stage(
             run.unread(label, documents)
             bar.update(documents)
 
-        workers = None if injected.own_chunker else workers_of(config, chunker, documents_live)
+        elsewhere = cluster.readers(config) if cluster else None
+        workers = None if injected.own_chunker else workers_of(config, chunker, documents_live, elsewhere)
         documents = read_sources(found, config.ingest, run.reject, ledger, unread, workers)
         with contextlib.closing(documents):
             counted = _counted(documents, bar)

@@ -9,6 +9,7 @@ from typing import Protocol
 from pipeline.config import Config
 from pipeline.encode.shard_plan import Terms
 from pipeline.errors import ConfigError
+from pipeline.ingest.workers.program import Elsewhere
 from pipeline.job.cluster import on_ray, orders
 from pipeline.job.cluster.spread import Limits, Spread
 from pipeline.job.cluster.through_store import SpreadThroughStore
@@ -24,6 +25,9 @@ class Cluster(Protocol):
 
     def workers(self, config: Config, told: str) -> Workers:
         """Workers with these orders (`job/cluster/orders.py`); none is started yet."""
+
+    def readers(self, config: Config) -> Elsewhere:
+        """Room for programs that read and cut documents."""
 
     def leave(self) -> None:
         """Disconnect."""
