@@ -56,8 +56,7 @@ class SourceSettings(Settings):
     source of records. `updated_field`: the column that tells whether a row has changed. `ref`:
     a branch, tag or commit, by default that which is checked out; `urls`: addresses, or the file or address of a
     list of them. `code`: the language that the texts of records are code in; `auto`: Python is recognised; `none`:
-    none of them is code. `requests_per_second`: to one host; `user_agent`: what servers and their robots.txt know us
-    by.
+    none of them is code. `requests_per_second`: to one host; `user_agent`: what servers and robots.txt know us by.
     """
 
     path: str | None = None
