@@ -15,6 +15,7 @@ import pytest
 from pipeline.config import Config
 from pipeline.encode.shard_plan import PlannedShard
 from pipeline.errors import EncoderError, ObjectStoreError
+from pipeline.ingest.workers.program import Elsewhere, LocalProgram
 from pipeline.job import build as builder
 from pipeline.job.cluster import orders
 from pipeline.job.cluster.workers import Answer
@@ -103,6 +104,9 @@ class FarCluster:
     def workers(self, config: Config, told: str) -> FarWorkers:
         self.made.append(FarWorkers(told, self.folder / "worker-cache", self.faults))
         return self.made[-1]
+
+    def readers(self, config: Config) -> Elsewhere:
+        return Elsewhere(2, LocalProgram)
 
     def leave(self) -> None:
         """Nothing to leave."""
