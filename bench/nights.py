@@ -1,10 +1,11 @@
 """How often the gate without labels raises a false alarm, and which broken nights it finds.
 
-Usage: python bench/nights.py [--nights 200] [--no-faults] [--model] [--seed 0]. Passages of the handbook, in
-English and Korean, are edited at random and built night after night: documents come, go and change, the collection
-halves and doubles, lots of one template, of names, of code or of one language arrive, and some nights build from
-scratch. Then ten faults are injected into a healthy index, a build each. The dense side is made of hashed trigrams,
-unless `--model` takes the default model. The last line is one JSON object.
+Usage: python bench/nights.py [--nights 200] [--minutes M] [--no-faults] [--model] [--seed 0]. Passages of the
+handbook, in English and Korean, are edited at random and built night after night: documents come, go and change,
+the collection halves and doubles, lots of one template, of names, of code or of one language arrive, and some
+nights build from scratch. No night begins later than `--minutes`. Then ten faults are injected into a healthy
+index, a build each. The dense side is made of hashed trigrams, unless `--model` takes the default model. The last
+line is one JSON object.
 """
 
 from __future__ import annotations
@@ -293,8 +294,9 @@ def config_of(folder: Path) -> Config:
     )
 
 
-def honest(folder: Path, nights: int, seed: int, dense: Any) -> dict[str, Any]:
-    """Build night after night; returns how many were refused, and how low a share came."""
+def honest(folder: Path, nights: int, seconds: float, seed: int, dense: Any) -> dict[str, Any]:
+    """Build night after night, none later than `seconds`; returns what was refused, and how low a share came."""
+    ending = time.monotonic() + seconds
     rng = random.Random(seed)
     collection = Collection(passages(), rng)
     refused: list[str] = []
@@ -302,6 +304,8 @@ def honest(folder: Path, nights: int, seed: int, dense: Any) -> dict[str, Any]:
     kinds: dict[str, int] = {}
     built = 0
     for night in range(nights + 1):
+        if time.monotonic() > ending:
+            break
         what = collection.night() if night else "first"
         write(folder / "documents", collection.texts)
         full = rng.random() < 0.1
@@ -350,6 +354,7 @@ def broken(folder: Path, seed: int, dense: Any) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nights", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", action="store_true")
     parser.add_argument("--no-faults", action="store_true")
@@ -357,7 +362,7 @@ def main() -> None:
     dense = load_encoder(EncoderSettings(lexical="none")) if options.model else None
     started = time.process_time()
     with tempfile.TemporaryDirectory(prefix="nights-") as name:
-        result = honest(Path(name), options.nights, options.seed, dense)
+        result = honest(Path(name), options.nights, options.minutes * 60, options.seed, dense)
     with tempfile.TemporaryDirectory(prefix="nights-") as name:
         said = {} if options.no_faults else broken(Path(name), options.seed, dense)
     print(

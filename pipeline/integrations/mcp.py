@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from pipeline.config.boosts import MOST as MOST_BOOSTS
+from pipeline.config.boosts import SHAPES
 from pipeline.errors import PipelineError, QueryError
 from pipeline.integrations.agent_answers import (
     TEMPLATE,
@@ -58,6 +60,13 @@ Filter = Annotated[
 Neighbours = Annotated[
     int, Field(ge=0, le=MOST_NEIGHBOURS, description="Passages to show before and after each hit.")
 ]
+Boosts = Annotated[
+    list[str] | None,
+    Field(
+        max_length=MOST_BOOSTS,
+        description=f"What multiplies scores by a field's value, such as {SHAPES}. null: as configured.",
+    ),
+]
 Texts = Annotated[list[Query] | None, Field(max_length=20)]
 Documents = Annotated[list[str] | None, Field(max_length=20)]
 
@@ -88,11 +97,14 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
         filter: Filter = None,  # noqa: A002 - the word of every other door
         one_per_document: Annotated[bool, Field(description="Only the best passage of each document.")] = False,
         context: Neighbours = 0,
+        boosts: Boosts = None,
         index: Name = None,
     ) -> SearchResult:
         """Find the passages that answer a question, best first, by meaning and by words at once."""
         with lenders.lent(index) as (name, opened):
-            hits = opened.search(query, k, mode, where=filter, collapse=one_per_document, context=context)
+            hits = opened.search(
+                query, k, mode, where=filter, collapse=one_per_document, context=context, boosts=boosts
+            )
             return search_result(name, opened, hits)
 
     @server.tool(title="Read a document", annotations=READS)
@@ -116,7 +128,11 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
         unlike_doc_ids: Documents = None,
         unlike_texts: Texts = None,
         k: Hits = 8,
+        mode: Legs = None,
         filter: Filter = None,  # noqa: A002
+        one_per_document: Annotated[bool, Field(description="Only the best passage of each document.")] = True,
+        context: Neighbours = 0,
+        boosts: Boosts = None,
         index: Name = None,
     ) -> SearchResult:
         """Find documents that are like the given documents and texts, and unlike others. Give at least one."""
@@ -127,7 +143,10 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
                 unlike_documents=tuple(unlike_doc_ids or ()),
                 unlike_texts=tuple(unlike_texts or ()),
             )
-            return search_result(name, opened, opened.similar(examples, k, where=filter))
+            hits = opened.similar(
+                examples, k, mode, where=filter, collapse=one_per_document, context=context, boosts=boosts
+            )
+            return search_result(name, opened, hits)
 
     @server.tool(title="List the indexes", annotations=READS)
     def index_info(index: Name = None) -> IndexesResult:

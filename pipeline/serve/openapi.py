@@ -126,7 +126,7 @@ def _without_null(field: JsonObject) -> JsonObject:
 
 def _bounded(model: str, properties: JsonObject, limits: ServeLimits) -> None:
     """Write the service's own limits into a request's schema."""
-    if model not in ("SearchBody", "SearchParameters"):
+    if model not in ("SearchBody", "SearchParameters", "SimilarBody"):
         return
     for name, most in (
         ("k", limits.k),
@@ -138,6 +138,10 @@ def _bounded(model: str, properties: JsonObject, limits: ServeLimits) -> None:
         for option in (field, *(field.get("anyOf", ()) if field else ())):
             if option is not None and option.get("type") == "integer":
                 option["maximum"] = most
+    for name in ("doc_ids", "texts", "unlike_doc_ids", "unlike_texts"):
+        if name in properties:
+            properties[name]["maxItems"] = limits.texts
+            properties[name]["items"]["maxLength"] = limits.query_characters
     facets = properties.get("facets", {})
     if facets.get("type") == "array":
         facets["maxItems"] = limits.facets

@@ -136,6 +136,29 @@ async def test_similar_documents(index: Index) -> None:
     assert [one["chunk_id"] for one in answer["hits"]] == [hit.chunk_id for hit in expected]
 
 
+async def test_similar_takes_what_search_takes(index: Index) -> None:
+    boosts = ["2 if lang = 'ko'"]
+    async with client(index) as found:
+        alike = await call(
+            found,
+            "similar",
+            texts=["roll back", "되돌리기"],
+            mode="lexical",
+            one_per_document=False,
+            context=1,
+            boosts=boosts,
+        )
+        boosted = await call(found, "search", query=QUERY, boosts=boosts)
+        plain = await call(found, "search", query=QUERY)
+    examples = Examples(texts=("roll back", "되돌리기"))
+    expected = index.similar(examples, 8, "lexical", collapse=False, context=1, boosts=boosts)
+    assert [(one["chunk_id"], one["score"], one["before"]) for one in alike["hits"]] == [
+        (hit.chunk_id, hit.score, hit.before) for hit in expected
+    ]
+    assert [one["score"] for one in boosted["hits"]] == [hit.score for hit in index.search(QUERY, 8, boosts=boosts)]
+    assert [one["score"] for one in boosted["hits"]] != [one["score"] for one in plain["hits"]]
+
+
 async def test_indexes_and_their_fields(index: Index, long: Index) -> None:
     async with client(index, long=long) as found:
         both = (await call(found, "index_info"))["indexes"]
@@ -161,6 +184,8 @@ async def test_indexes_and_their_fields(index: Index, long: Index) -> None:
         ("read_document", {"doc_id": "nowhere"}, "index handbook has no document 'nowhere'"),
         ("similar", {}, "give at least one document or text"),
         ("similar", {"doc_ids": ["nowhere"]}, "nowhere"),
+        ("similar", {"texts": ["x"], "boosts": ["7 if"]}, "'7 if' is no boost; write recency("),
+        ("search", {"query": QUERY, "boosts": ["recency(no, 3d)"]}, "unknown field 'no'"),
     ],
 )
 async def test_what_cannot_be_answered_says_why(

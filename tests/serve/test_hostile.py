@@ -19,7 +19,7 @@ from tests.faults import stub
 from tests.support.live import Live, serving
 
 REQUESTS, CLIENTS = 10_000, 8
-POSTS = ("/v1/search", "/v1/vector_stores/first/search", "/v1/embeddings", "/v1/rerank")
+POSTS = ("/v1/search", "/v1/similar", "/v1/vector_stores/first/search", "/v1/embeddings", "/v1/rerank")
 GETS = ("/v1/search?q=", "/v1/documents/", "/v1/indexes/", "/", "/docs/", "/v1/vector_stores/")
 _POST = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\n"
 EXPECTED = {200, 400, 404, 405, 413, 415, 422, 429}
@@ -131,6 +131,10 @@ class Attack:
             "model",
             "documents",
             "filters",
+            "texts",
+            "doc_ids",
+            "boosts",
+            "now",
         )
         chosen = self.chance.sample(keys, self.chance.randrange(1, 6))
         body = {key: self.chance.choice((*VALUES, self.chance.choice(TEXTS))) for key in chosen}

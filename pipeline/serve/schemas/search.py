@@ -12,11 +12,11 @@ from pipeline.names import Mode
 from pipeline.serve.schemas.base import Answer, Body, Parameters
 
 QueryText = Annotated[str, Field(min_length=1)]
-_INDEX = "Name of the index; the first one that the service has, unless it is said."
-_FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
+INDEX = "Name of the index; the first one that the service has, unless it is said."
+FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
 _FACETS = "Metadata fields whose values are counted, over all chunks or those that `filter` keeps."
 _SHARDS = "Where the index is with shards and some fail: an answer without them, or an error."
-_BOOSTS = (
+BOOSTS = (
     "What multiplies scores, such as `recency(updated, 30d)`, `saturation(stars, 100)` or `1.2 if lang = 'ko'`; "
     "`[]`: nothing. Else what is configured."
 )
@@ -28,11 +28,11 @@ class SearchBody(Body):
 
     query: QueryText | Annotated[list[QueryText], Field(min_length=1)]
     """One query or several."""
-    index: str | None = Field(default=None, description=_INDEX)
+    index: str | None = Field(default=None, description=INDEX)
     k: int | None = Field(default=None, ge=1, description="How many hits of each query.")
     mode: Mode | None = Field(default=None, description="Which legs rank.")
     fusion: str | FusionSettings | None = Field(default=None, description="A method, a preset, or settings.")
-    filter: str | None = Field(default=None, description=_FILTER)
+    filter: str | None = Field(default=None, description=FILTER)
     rerank: str | None = Field(default=None, description=_RERANK)
     rerank_top: int | None = Field(default=None, ge=1, description="How many of the best are reranked.")
     distinct: float | None = Field(
@@ -41,7 +41,7 @@ class SearchBody(Body):
     collapse: bool = Field(default=False, description="Only the best chunk of each document.")
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = Field(default=False, description="Say how each score came about.")
-    boosts: list[str] | None = Field(default=None, description=_BOOSTS)
+    boosts: list[str] | None = Field(default=None, description=BOOSTS)
     now: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
         default=None, description="The moment that recency is counted from; else now."
     )
@@ -64,11 +64,11 @@ class SearchParameters(Parameters):
     """A search as a link: one query, and what is asked most."""
 
     q: QueryText = Field(description="The query.")
-    index: str | None = Field(default=None, description=_INDEX)
+    index: str | None = Field(default=None, description=INDEX)
     k: int | None = Field(default=None, ge=1, description="How many hits.")
     mode: Mode | None = Field(default=None, description="Which legs rank.")
     fusion: str | None = Field(default=None, description="A method or a preset.")
-    filter: str | None = Field(default=None, description=_FILTER)
+    filter: str | None = Field(default=None, description=FILTER)
     rerank: str | None = Field(default=None, description=_RERANK)
     rerank_top: int | None = Field(default=None, ge=1, description="How many of the best are reranked.")
     distinct: float | None = Field(default=None, gt=0, le=1)
