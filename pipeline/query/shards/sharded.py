@@ -164,7 +164,7 @@ def open_shards(
     groups: WantedGroups = None,
     partial: bool = False,
 ) -> ShardedIndex:
-    """Open an index over its shards, the first of which is shard 1, at the newest generation that they have.
+    """Open an index over its shards, the first of which is share 0, at the newest generation that they have.
 
     The other arguments are those of `open_index`. `partial`: open it although shards do not answer.
     Raises `ConfigError`, `ServiceError`, `IncompatibleIndexError`, `EncoderError`.

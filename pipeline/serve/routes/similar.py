@@ -7,11 +7,10 @@ import time
 from pipeline.query.searcher import Index
 from pipeline.query.similar import Examples
 from pipeline.serve.endpoint import Call, Endpoint
-from pipeline.serve.problems import Problem
 from pipeline.serve.routes.limits import at_most
 from pipeline.serve.schemas.hits import hit_answer
 from pipeline.serve.schemas.similar import SimilarAnswer, SimilarParameters
-from pipeline.serve.shards.trying import answer_of
+from pipeline.serve.shards.trying import answered, no_such_document
 
 
 def similar(call: Call) -> SimilarAnswer:
@@ -24,7 +23,7 @@ def similar(call: Call) -> SimilarAnswer:
 
     def work(index: Index) -> SimilarAnswer:
         if not index.document(asked.doc_id):
-            raise Problem(404, "the index has no such document")
+            raise no_such_document(index)
         k = asked.k or min(index.settings.k, limits.k)
         hits = index.similar(
             Examples(documents=(asked.doc_id,)),
@@ -42,7 +41,7 @@ def similar(call: Call) -> SimilarAnswer:
             hits=[hit_answer(hit) for hit in hits],
         )
 
-    found, _ = answer_of(holder, work)
+    found = answered(call.service, holder, work, asked.on_shard_failure)
     call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
     return found
 

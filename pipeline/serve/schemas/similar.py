@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from pipeline.config.serve import OnShardFailure
 from pipeline.names import Mode
-from pipeline.serve.schemas.base import Answer, Parameters
-from pipeline.serve.schemas.search import HitAnswer
+from pipeline.serve.schemas.base import Parameters, PartialAnswer
+from pipeline.serve.schemas.search import SHARDS, HitAnswer
 
 
 class SimilarParameters(Parameters):
@@ -19,9 +20,10 @@ class SimilarParameters(Parameters):
     filter: str | None = Field(default=None, description="A condition on metadata, applied before ranking.")
     collapse: bool = Field(default=True, description="Only the best chunk of each document.")
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
+    on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
 
-class SimilarAnswer(Answer):
+class SimilarAnswer(PartialAnswer):
     """What is like a document, best first, all of it in one generation of one index."""
 
     index: str
