@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import pipeline
 from pipeline.cli import cli
 from pipeline.config import EncoderSettings, EndpointSection
 from pipeline.config.encoder import AUTO, BM25, DENSE_WORDS, EMBEDDED, LEXICAL_WORDS, NONE, PRECOMPUTED
 from pipeline.errors import ConfigError
+from pipeline.ingest import readers
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.choose.encoder import MixedEncoder, load_encoder
 from pipeline.models.choose.kind import Kind, Line
@@ -210,3 +212,15 @@ def test_only_the_section_compares_names_with_words() -> None:
 
 def _texts(node: ast.AST) -> set[object]:
     return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+
+
+@pytest.mark.usefixtures("toys")
+def test_a_build_with_a_kind_from_outside_reads_by_itself_whatever_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "WORTH_WORKERS_BYTES", 0)
+    (tmp_path / "texts.jsonl").write_text("".join(f'{{"text": "text {n}"}}\n' for n in range(300)))
+    (tmp_path / "config.yaml").write_text(
+        "{index: index, sources: [{path: texts.jsonl}], encoder: {model: lengths}, ingest: {processes: 2}}"
+    )
+    assert pipeline.build(tmp_path / "config.yaml").chunks == 300

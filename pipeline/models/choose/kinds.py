@@ -250,6 +250,11 @@ class Choice:
         return tuple(kind for kind in (self.dense, self.lexical) if kind is not None)
 
     @property
+    def is_built_in(self) -> bool:
+        """Whether any process with this package knows these kinds."""
+        return all(kind in BUILT_IN for kind in self.kinds)
+
+    @property
     def uses_all_cores(self) -> bool:
         """Whether one process occupies the whole CPU: BM25 alone does, and else the dense side says it."""
         return self.dense is None or self.dense.uses_all_cores
@@ -278,7 +283,8 @@ def missing_downloads(settings: EncoderSettings, base: Path) -> list[str]:
 def register(kind: Kind) -> None:
     """Let settings of this process choose `kind` by its words.
 
-    The processes that `encode.devices` starts know only the package's own kinds.
+    The processes that `encode.devices` starts know only the package's own kinds; with another one a build reads and
+    cuts by itself.
     Raises `ConfigError` for a kind without words, a word that has a meaning already, and a setting that is unknown.
     """
     if not kind.words:

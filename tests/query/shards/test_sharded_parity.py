@@ -83,6 +83,8 @@ def test_all_else_that_an_index_answers_is_that_of_the_whole(
         assert _facets(sharded, fields, condition) == _facets(whole, fields, condition)
         examples = Examples(documents=(doc_id,), unlike_texts=("plum",))
         assert sharded.similar(examples, 5) == whole.similar(examples, 5)
+        explained = [one.similar(examples, 5, explain=True) for one in (sharded, whole)]
+        assert explained[0] == explained[1]
         requests = [_request(index, ("kiwi 색인", "plum")) for index in (sharded, whole)]
         assert sharded.trust(requests[0]) == whole.trust(requests[1])
 
