@@ -95,7 +95,10 @@ class ShardedIndex(Index):
             except ShardsFailedError as error:
                 if not partial or (isinstance(error, GenerationGoneError) and not stays):
                     raise
-                view = self._doing_without(self.panel.failed(error.shards) | view._sharded.missing, error)
+                failed = self.panel.failed(error.shards)
+                if failed <= view._sharded.missing:  # it was not to be asked: going on would never end
+                    raise
+                view = self._doing_without(failed | view._sharded.missing, error)
 
     def _doing_without(self, missing: frozenset[int], error: ShardsFailedError | None = None) -> ShardedIndex:
         """This index without some shards; without those too that fail at the first question. Raises `error`."""
