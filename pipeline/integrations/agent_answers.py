@@ -43,7 +43,14 @@ class HitResult(BaseModel):
     legs: dict[str, LegResult]
 
 
-class SearchResult(BaseModel):
+class PartialResult(BaseModel):
+    """An answer of an index that may be with shards."""
+
+    partial: bool = Field(default=False, description="Parts of the index did not answer: there may be more.")
+    missing_shards: list[str] = Field(default=[], description="Those parts.")
+
+
+class SearchResult(PartialResult):
     """What was found, best first."""
 
     index: str
@@ -62,7 +69,7 @@ class PassageResult(BaseModel):
     text: str
 
 
-class DocumentResult(BaseModel):
+class DocumentResult(PartialResult):
     """Part of a document."""
 
     index: str

@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 from pipeline.errors import PipelineError
 from pipeline.query.searcher import Index
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 5.0
 
@@ -22,6 +24,14 @@ class Lender(Protocol):
 
     def lent(self) -> AbstractContextManager[Index]:
         """The index at one generation, for as long as this lasts."""
+
+
+@runtime_checkable
+class Answering(Lender, Protocol):
+    """Holds an index that may move on while it is asked, or have shards that fail."""
+
+    def answered(self, work: Callable[[Index], T]) -> tuple[T, tuple[str, ...]]:
+        """What `work` makes of the index at one generation, and the names of shards that it had to do without."""
 
 
 class Followed:

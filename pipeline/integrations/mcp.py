@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import Field
 
 from pipeline.config.boosts import MOST as MOST_BOOSTS
 from pipeline.config.boosts import SHAPES
-from pipeline.errors import PipelineError, QueryError
+from pipeline.errors import PipelineError, QueryError, ShardsFailedError
 from pipeline.integrations.agent_answers import (
     TEMPLATE,
     DocumentResult,
     IndexesResult,
+    PartialResult,
     SearchResult,
     document_result,
     index_result,
     search_result,
 )
 from pipeline.integrations.extras import needs_extra
-from pipeline.integrations.lending import Lender
+from pipeline.integrations.lending import Answering, Lender
 from pipeline.names import Mode
 from pipeline.query.searcher import Index
+from pipeline.query.shards.sharded import ShardedIndex
 from pipeline.query.showing.document import joined_text
 from pipeline.query.similar import Examples
 
@@ -70,6 +72,8 @@ Boosts = Annotated[
 Texts = Annotated[list[Query] | None, Field(max_length=20)]
 Documents = Annotated[list[str] | None, Field(max_length=20)]
 
+R = TypeVar("R", bound=PartialResult)
+
 log = logging.getLogger(__name__)
 
 
@@ -101,11 +105,14 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
         index: Name = None,
     ) -> SearchResult:
         """Find the passages that answer a question, best first, by meaning and by words at once."""
-        with lenders.lent(index) as (name, opened):
+
+        def work(name: str, opened: Index) -> SearchResult:
             hits = opened.search(
                 query, k, mode, where=filter, collapse=one_per_document, context=context, boosts=boosts
             )
             return search_result(name, opened, hits)
+
+        return lenders.answered(index, work)
 
     @server.tool(title="Read a document", annotations=READS)
     def read_document(
@@ -115,11 +122,14 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
         index: Name = None,
     ) -> DocumentResult:
         """Read a document, passage by passage in its order."""
-        with lenders.lent(index) as (name, opened):
+
+        def work(name: str, opened: Index) -> DocumentResult:
             chunks = opened.document(doc_id)
             if not chunks:
-                raise ToolError(f"index {name} has no document {doc_id!r}; search finds ids")
+                raise ToolError(_absent(name, opened, doc_id))
             return document_result(name, opened, chunks, first, passages)
+
+        return lenders.answered(index, work)
 
     @server.tool(title="Find similar documents", annotations=READS)
     def similar(
@@ -136,7 +146,8 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
         index: Name = None,
     ) -> SearchResult:
         """Find documents that are like the given documents and texts, and unlike others. Give at least one."""
-        with lenders.lent(index) as (name, opened):
+
+        def work(name: str, opened: Index) -> SearchResult:
             examples = Examples(
                 documents=tuple(doc_ids or ()),
                 texts=tuple(texts or ()),
@@ -147,6 +158,8 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
                 examples, k, mode, where=filter, collapse=one_per_document, context=context, boosts=boosts
             )
             return search_result(name, opened, hits)
+
+        return lenders.answered(index, work)
 
     @server.tool(title="List the indexes", annotations=READS)
     def index_info(index: Name = None) -> IndexesResult:
@@ -196,12 +209,30 @@ class _Lenders:
         self._indexes = dict(indexes)
         self.names = list(self._indexes)
 
+    def answered(self, name: str | None, work: Callable[[str, Index], R]) -> R:
+        """What `work` makes of an index and its name, and which shards are missing. Raises as `lent` does."""
+        found = self._indexes[self._chosen(name)]
+        if not isinstance(found, Answering):
+            with self.lent(name) as (chosen, index):
+                return work(chosen, index)
+        chosen = self._chosen(name)
+
+        def asked(index: Index) -> R:
+            try:
+                return work(chosen, index)
+            except QueryError as error:
+                raise ToolError(_without_folder(str(error), index, chosen)) from None
+
+        try:
+            answer, missing = found.answered(asked)
+        except PipelineError as error:
+            raise _told(chosen, error) from None
+        return answer.model_copy(update={"partial": True, "missing_shards": list(missing)}) if missing else answer
+
     @contextmanager
     def lent(self, name: str | None) -> Iterator[tuple[str, Index]]:
         """An index and its name. What goes wrong becomes a `ToolError` that names no folder."""
-        chosen = self.names[0] if name is None else name
-        if chosen not in self._indexes:
-            raise ToolError(f"there is no index {chosen!r}; there are: {', '.join(self.names)}")
+        chosen = self._chosen(name)
         found = self._indexes[chosen]
         with contextlib.nullcontext(found) if isinstance(found, Index) else found.lent() as index:
             try:
@@ -209,8 +240,28 @@ class _Lenders:
             except QueryError as error:
                 raise ToolError(_without_folder(str(error), index, chosen)) from None
             except PipelineError as error:
-                log.error("index %s: %s", chosen, error)
-                raise ToolError(_FAILED) from None
+                raise _told(chosen, error) from None
+
+    def _chosen(self, name: str | None) -> str:
+        chosen = self.names[0] if name is None else name
+        if chosen not in self._indexes:
+            raise ToolError(f"there is no index {chosen!r}; there are: {', '.join(self.names)}")
+        return chosen
+
+
+def _told(name: str, error: PipelineError) -> ToolError:
+    log.error("index %s: %s", name, error)
+    if isinstance(error, ShardsFailedError):
+        which = ", ".join(sorted(error.shards))
+        return ToolError(f"shards of index {name} did not answer: {which}; ask again later")
+    return ToolError(_FAILED)
+
+
+def _absent(name: str, index: Index, doc_id: str) -> str:
+    if isinstance(index, ShardedIndex) and index.missing:
+        which = ", ".join(index.missing)
+        return f"index {name} has no document {doc_id!r} in the shards that answer; {which} did not"
+    return f"index {name} has no document {doc_id!r}; search finds ids"
 
 
 def _without_folder(message: str, index: Index, name: str) -> str:

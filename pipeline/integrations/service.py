@@ -123,9 +123,12 @@ class ServiceSource:
             body["index"] = self._settings.index
         answer = self._post("/v1/search", body)
         try:
+            if answer.get("partial"):
+                shards = ", ".join(map(str, answer.get("missing_shards", [])))
+                logger.warning("%s: hits are of a part of the index; these shards failed: %s", self._url, shards)
             (result,) = answer["results"]
             return [_hit(found) for found in result["hits"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._strange("/v1/search", error) from None
 
     def refresh(self) -> None:

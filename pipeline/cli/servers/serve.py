@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--shard", "share", metavar="I/N", help="Be shard I (from 0) of N of one index: answer a front alone."
 )
-@click.option("--shards", "urls", metavar="URL,…", help="Be the front of these shards, the first of which is 1/N.")
+@click.option("--shards", "urls", metavar="URL,…", help="Be the front of these shards, the first of which is 0/N.")
 @reader_options
 @click.pass_obj
 def serve(

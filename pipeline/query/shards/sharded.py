@@ -95,7 +95,10 @@ class ShardedIndex(Index):
             except ShardsFailedError as error:
                 if not partial or (isinstance(error, GenerationGoneError) and not stays):
                     raise
-                view = self._doing_without(self.panel.failed(error.shards) | view._sharded.missing, error)
+                failed = self.panel.failed(error.shards)
+                if failed <= view._sharded.missing:  # it was not to be asked: going on would never end
+                    raise
+                view = self._doing_without(failed | view._sharded.missing, error)
 
     def _doing_without(self, missing: frozenset[int], error: ShardsFailedError | None = None) -> ShardedIndex:
         """This index without some shards; without those too that fail at the first question. Raises `error`."""
@@ -164,7 +167,7 @@ def open_shards(
     groups: WantedGroups = None,
     partial: bool = False,
 ) -> ShardedIndex:
-    """Open an index over its shards, the first of which is shard 1, at the newest generation that they have.
+    """Open an index over its shards, the first of which is share 0, at the newest generation that they have.
 
     The other arguments are those of `open_index`. `partial`: open it although shards do not answer.
     Raises `ConfigError`, `ServiceError`, `IncompatibleIndexError`, `EncoderError`.

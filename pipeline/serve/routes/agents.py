@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeVar
 
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,9 @@ from pipeline.serve.guard.headers import REQUEST_ID
 from pipeline.serve.holder import IndexHolder
 from pipeline.serve.problems import Problem
 from pipeline.serve.service import Service
+from pipeline.serve.shards.trying import answer_of
+
+T = TypeVar("T")
 
 PATH = "/mcp"
 _MISSING = Problem(501, "this service does not talk to agents; its extra mcp would have to be installed")
@@ -41,7 +45,9 @@ class Agents:
         from pipeline.integrations.mcp import http_app, mcp_server
 
         turns = threading.BoundedSemaphore(self._service.settings.threads)
-        server = mcp_server({name: _InTurn(holder, turns) for name, holder in self._service.holders.items()})
+        server = mcp_server(
+            {name: _InTurn(holder, turns, self._service) for name, holder in self._service.holders.items()}
+        )
         app = http_app(server, hosts=[], most_bytes=self._service.settings.limits.body_kb * 1024)
         async with server.session_manager.run():
             self._app = app
@@ -83,11 +89,16 @@ class Agents:
 class _InTurn:
     """Lends an index to as many at once as the service has threads."""
 
-    def __init__(self, holder: IndexHolder, turns: threading.BoundedSemaphore) -> None:
-        self._holder, self._turns = holder, turns
+    def __init__(self, holder: IndexHolder, turns: threading.BoundedSemaphore, service: Service) -> None:
+        self._holder, self._turns, self._service = holder, turns, service
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[Index]:
         """The index as the caller sees it."""
         with self._turns, self._holder.lent() as index:
             yield index
+
+    def answered(self, work: Callable[[Index], T]) -> tuple[T, tuple[str, ...]]:
+        """What `work` makes of it, and the names of shards that it had to do without."""
+        with self._turns:
+            return answer_of(self._holder, work, self._service.settings.on_shard_failure == "partial")

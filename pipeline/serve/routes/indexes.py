@@ -10,7 +10,6 @@ from pipeline.query.searcher import Index
 from pipeline.query.showing.source import shown_source
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.holder import IndexHolder
-from pipeline.serve.problems import Problem
 from pipeline.serve.schemas.indexes import (
     ChunkAnswer,
     DocumentAnswer,
@@ -20,7 +19,7 @@ from pipeline.serve.schemas.indexes import (
     RefusedAnswer,
     StatusAnswer,
 )
-from pipeline.serve.shards.trying import answer_of
+from pipeline.serve.shards.trying import answered, no_such_document
 
 
 def list_indexes(call: Call) -> IndexesAnswer:
@@ -52,12 +51,13 @@ def show_index(call: Call) -> StatusAnswer:
 
 def show_document(call: Call) -> DocumentAnswer:
     """A document's chunks in order."""
-    holder = call.service.holder(call.parameters_as(DocumentParameters).index)
+    asked = call.parameters_as(DocumentParameters)
+    holder = call.service.holder(asked.index)
 
     def work(index: Index) -> DocumentAnswer:
         chunks = index.document(call.path["doc_id"])
         if not chunks:
-            raise Problem(404, "the index has no such document")
+            raise no_such_document(index, call.path["doc_id"])
         return DocumentAnswer(
             index=holder.name,
             generation=index.manifest.generation,
@@ -77,7 +77,7 @@ def show_document(call: Call) -> DocumentAnswer:
             ],
         )
 
-    return answer_of(holder, work)[0]
+    return answered(call.service, holder, work, asked.on_shard_failure)
 
 
 def refused_answer(holder: IndexHolder) -> RefusedAnswer | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from pipeline.config import ServeLimits
 from pipeline.config.search import RERANKER_WORDS
@@ -23,7 +24,7 @@ from pipeline.serve.schemas.search import (
     SuggestionAnswer,
     TrustAnswer,
 )
-from pipeline.serve.shards.trying import answer_of
+from pipeline.serve.shards import trying
 
 
 def search(call: Call) -> SearchAnswer:
@@ -41,11 +42,11 @@ def answered(call: Call, body: SearchBody) -> SearchAnswer:
     limits = call.service.settings.limits
     _check(body, limits)
     holder = call.service.holder(body.index)
-    wanted = body.on_shard_failure or call.service.settings.on_shard_failure
     started = time.perf_counter()
-    found, missing = answer_of(holder, lambda index: _answer(index, holder.name, body, limits), wanted == "partial")
+    work = partial(_answer, name=holder.name, body=body, limits=limits)
+    found = trying.answered(call.service, holder, work, body.on_shard_failure)
     call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
-    return found.model_copy(update={"partial": True, "missing_shards": list(missing)}) if missing else found
+    return found
 
 
 def _answer(index: Index, name: str, body: SearchBody, limits: ServeLimits) -> SearchAnswer:

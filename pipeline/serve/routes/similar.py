@@ -8,11 +8,10 @@ from pipeline.config import ServeLimits
 from pipeline.query.searcher import Index
 from pipeline.query.similar import Examples
 from pipeline.serve.endpoint import Call, Endpoint
-from pipeline.serve.problems import Problem
 from pipeline.serve.routes.limits import at_most, checked_texts
 from pipeline.serve.schemas.hits import hit_answer
 from pipeline.serve.schemas.similar import SimilarAnswer, SimilarBody, SimilarParameters
-from pipeline.serve.shards.trying import answer_of
+from pipeline.serve.shards.trying import answered, no_such_document
 
 
 def similar_to_examples(call: Call) -> SimilarAnswer:
@@ -59,7 +58,7 @@ def _answered(call: Call, body: SimilarBody, linked: str | None) -> SimilarAnswe
             hits=[hit_answer(hit) for hit in hits],
         )
 
-    found, _ = answer_of(holder, work)
+    found = answered(call.service, holder, work, body.on_shard_failure)
     call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
     return found
 
@@ -77,7 +76,7 @@ def _check_documents(index: Index, body: SimilarBody) -> None:
     """Refuse an example that the caller's view of the index does not have, whether or not others may see it."""
     for doc_id in dict.fromkeys((*body.doc_ids, *body.unlike_doc_ids)):
         if not len(index.snapshot.chunks_of(doc_id)):
-            raise Problem(404, f"the index has no document {doc_id!r}; `doc_id` of a hit is one")
+            raise no_such_document(index, doc_id)
 
 
 ENDPOINTS = (

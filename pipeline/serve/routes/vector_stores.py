@@ -20,7 +20,7 @@ from pipeline.serve.schemas.vector_stores import (
     StoreSearchBody,
     attributes,
 )
-from pipeline.serve.shards.trying import answer_of
+from pipeline.serve.shards.trying import answered
 
 
 def search_vector_store(call: Call) -> StorePageAnswer:
@@ -31,7 +31,7 @@ def search_vector_store(call: Call) -> StorePageAnswer:
     ranking = body.ranking_options
     started = time.perf_counter()
 
-    def work(index: Index) -> list[Hit]:
+    def work(index: Index) -> StorePageAnswer:
         request = SearchRequest.for_texts(
             index,
             body.queries,
@@ -39,13 +39,14 @@ def search_vector_store(call: Call) -> StorePageAnswer:
             where=None if body.filters is None else translation(index).condition(body.filters),
             rerank=NONE if ranking is not None and ranking.ranker == "none" else None,
         )
-        return _together(index.answer(request))[: body.max_num_results]
+        hits = _together(index.answer(request))[: body.max_num_results]
+        threshold = ranking.score_threshold if ranking is not None else None
+        kept = [hit for hit in hits if threshold is None or hit.score >= threshold]
+        return StorePageAnswer(search_query=body.queries, data=[_store_hit(hit) for hit in kept])
 
-    hits, _ = answer_of(call.service.holder(call.path["index"]), work)
+    found = answered(call.service, call.service.holder(call.path["index"]), work, body.on_shard_failure)
     call.service.metrics.stage.labels("search").observe(time.perf_counter() - started)
-    threshold = ranking.score_threshold if ranking is not None else None
-    kept = [hit for hit in hits if threshold is None or hit.score >= threshold]
-    return StorePageAnswer(search_query=body.queries, data=[_store_hit(hit) for hit in kept])
+    return found
 
 
 def translation(index: Index) -> Translation:

@@ -46,6 +46,15 @@ class Answer(BaseModel):
             return json.dumps(self.model_dump(mode="python", by_alias=True)).encode()
 
 
+class PartialAnswer(Answer):
+    """An answer of an index that may be with shards."""
+
+    partial: bool = False
+    """Whether shards of the index failed, and this is what the others have."""
+    missing_shards: list[str] = Field(default=[])
+    """Those shards, such as `1/3`."""
+
+
 class WrongValue(Answer):
     """One thing that is wrong with a request."""
 

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipeline.serve.schemas.base import Answer, Parameters
+from pipeline.config.serve import OnShardFailure
+from pipeline.serve.schemas.base import Answer, Parameters, PartialAnswer
 
 
 class IndexAnswer(Answer):
@@ -63,9 +64,12 @@ class DocumentParameters(Parameters):
     """Where a document is."""
 
     index: str | None = Field(default=None, description="Name of the index; the first one, unless it is said.")
+    on_shard_failure: OnShardFailure | None = Field(
+        default=None, description="Where shards fail: the chunks that the others have, or an error."
+    )
 
 
-class DocumentAnswer(Answer):
+class DocumentAnswer(PartialAnswer):
     """A document's chunks in order."""
 
     index: str

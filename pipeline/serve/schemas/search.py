@@ -9,13 +9,13 @@ from pydantic import AwareDatetime, ConfigDict, Field
 from pipeline.config import FusionSettings
 from pipeline.config.serve import OnShardFailure
 from pipeline.names import Mode
-from pipeline.serve.schemas.base import Answer, Body, Parameters
+from pipeline.serve.schemas.base import Answer, Body, Parameters, PartialAnswer
 
 QueryText = Annotated[str, Field(min_length=1)]
 INDEX = "Name of the index; the first one that the service has, unless it is said."
 FILTER = "A condition on metadata that is applied before ranking, such as `lang = 'ko' and year >= 2024`."
 _FACETS = "Metadata fields whose values are counted, over all chunks or those that `filter` keeps."
-_SHARDS = "Where the index is with shards and some fail: an answer without them, or an error."
+SHARDS = "Where the index is with shards and some fail: an answer without them, or an error."
 BOOSTS = (
     "What multiplies scores, such as `recency(updated, 30d)`, `saturation(stars, 100)` or `1.2 if lang = 'ko'`; "
     "`[]`: nothing. Else what is configured."
@@ -52,7 +52,7 @@ class SearchBody(Body):
     suggest: bool = Field(default=False, description="Say which words the index does not hold, and near ones.")
     facets: list[str] = Field(default=[], description=_FACETS)
     facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
-    on_shard_failure: OnShardFailure | None = Field(default=None, description=_SHARDS)
+    on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
     @property
     def queries(self) -> list[str]:
@@ -84,7 +84,7 @@ class SearchParameters(Parameters):
     suggest: bool = False
     facets: str = Field(default="", description="Fields to count, with commas between them.")
     facet_limit: int = Field(default=10, ge=1)
-    on_shard_failure: OnShardFailure | None = Field(default=None, description=_SHARDS)
+    on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
     def as_body(self) -> SearchBody:
         """The same search as JSON would ask for it."""
@@ -217,7 +217,7 @@ class FacetAnswer(Answer):
     missing: int
 
 
-class SearchAnswer(Answer):
+class SearchAnswer(PartialAnswer):
     """What was found, in the order of the queries, all of it in one generation of one index."""
 
     index: str
@@ -225,7 +225,3 @@ class SearchAnswer(Answer):
     mode: str
     results: list[QueryAnswer]
     facets: list[FacetAnswer] = Field(default=[])
-    partial: bool = False
-    """Whether shards of the index failed, and this is what the others have."""
-    missing_shards: list[str] = Field(default=[])
-    """Those shards, such as `1/3`."""

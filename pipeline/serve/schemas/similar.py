@@ -7,9 +7,10 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field
 
 from pipeline.config import FusionSettings
+from pipeline.config.serve import OnShardFailure
 from pipeline.names import Mode
-from pipeline.serve.schemas.base import Answer, Body, Parameters
-from pipeline.serve.schemas.search import BOOSTS, FILTER, INDEX, HitAnswer, QueryText
+from pipeline.serve.schemas.base import Body, Parameters, PartialAnswer
+from pipeline.serve.schemas.search import BOOSTS, FILTER, INDEX, SHARDS, HitAnswer, QueryText
 
 DocId = Annotated[str, Field(min_length=1)]
 
@@ -33,6 +34,7 @@ class SimilarBody(Body):
     now: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
         default=None, description="The moment that recency is counted from; else now."
     )
+    on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
 
 class SimilarParameters(Parameters):
@@ -48,6 +50,7 @@ class SimilarParameters(Parameters):
     explain: bool = False
     boost: str | None = Field(default=None, description="One boost, instead of those that are configured.")
     now: AwareDatetime | None = None
+    on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
     def as_body(self) -> SimilarBody:
         """The same search as JSON would ask for it."""
@@ -58,7 +61,7 @@ class SimilarParameters(Parameters):
         return SimilarBody(**given)
 
 
-class SimilarAnswer(Answer):
+class SimilarAnswer(PartialAnswer):
     """What is like the examples, best first, all of it in one generation of one index."""
 
     index: str

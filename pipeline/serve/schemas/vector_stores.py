@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipeline.serve.schemas.base import Answer, Body
+from pipeline.config.serve import OnShardFailure
+from pipeline.serve.schemas.base import Answer, Body, PartialAnswer
 
 Whole = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -47,6 +48,8 @@ class StoreSearchBody(Body):
     filters: ComparisonFilter | CompoundFilter | None = None
     ranking_options: RankingOptions | None = None
     rewrite_query: Literal[False] = False
+    on_shard_failure: OnShardFailure | None = None
+    """Not OpenAI's: whether to answer without shards that fail."""
 
     @property
     def queries(self) -> list[str]:
@@ -74,8 +77,8 @@ class StoreHitAnswer(Answer):
     legs: dict[str, float]
 
 
-class StorePageAnswer(Answer):
-    """All that was found; there is no second page."""
+class StorePageAnswer(PartialAnswer):
+    """All that was found; there is no second page. Which shards are missing is not OpenAI's."""
 
     object: Literal["vector_store.search_results.page"] = "vector_store.search_results.page"
     search_query: list[str]

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from pipeline.config.serve import OnShardFailure
 from pipeline.errors import GenerationGoneError
 from pipeline.query.searcher import Index
 from pipeline.query.shards.sharded import ShardedIndex
 from pipeline.serve.holder import IndexHolder
+from pipeline.serve.problems import Problem
+from pipeline.serve.schemas.base import PartialAnswer
+from pipeline.serve.service import Service
 
 T = TypeVar("T")
+A = TypeVar("A", bound=PartialAnswer)
 
 
 def answer_of(holder: IndexHolder, work: Callable[[Index], T], partial: bool = False) -> tuple[T, tuple[str, ...]]:
@@ -23,6 +28,24 @@ def answer_of(holder: IndexHolder, work: Callable[[Index], T], partial: bool = F
     except GenerationGoneError:
         holder.look()
         return _answer(holder, work, partial, stays=True)
+
+
+def answered(service: Service, holder: IndexHolder, work: Callable[[Index], A], asked: OnShardFailure | None) -> A:
+    """The answer that `work` makes, which says which shards it had to do without, as asked or as configured.
+
+    Raises `ShardsFailedError`, and what `work` raises.
+    """
+    wanted = asked or service.settings.on_shard_failure
+    found, missing = answer_of(holder, work, wanted == "partial")
+    return found.model_copy(update={"partial": True, "missing_shards": list(missing)}) if missing else found
+
+
+def no_such_document(index: Index, doc_id: str) -> Problem:
+    """What to say of a document that this index does not have: it may be with a shard that is missing."""
+    if isinstance(index, ShardedIndex) and index.missing:
+        which = ", ".join(index.missing)
+        return Problem(503, f"no shard that answers has the document {doc_id!r}, and some do not answer: {which}")
+    return Problem(404, f"the index has no document {doc_id!r}; `doc_id` of a hit is one")
 
 
 def _answer(

@@ -260,8 +260,8 @@ class ShardedSnapshot(Snapshot):
         return self._fetched.rows([number])[number][0]
 
     def is_live(self, number: int) -> bool:
-        """Whether the chunk is not deleted."""
-        return self._fetched.rows([number])[number][1]
+        """Whether the chunk is not deleted, nor with a shard that is missing."""
+        return self.questions.is_asked_about(number) and self._fetched.rows([number])[number][1]
 
     def encoded_texts(self, ids: Ids) -> list[str]:
         """What is encoded of given chunks, in their order."""
