@@ -28,7 +28,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from pipeline.config import IngestSettings
 from pipeline.ingest.formats.pdf.reader import pdf_as_markdown
+from pipeline.ingest.formats.pdf.scans import Scans
 
 LIMIT = 10**9
 EDGE = 3
@@ -49,7 +51,7 @@ class Measured:
 
 
 def ours(path: Path) -> str:
-    return pdf_as_markdown(path.read_bytes(), path.name, LIMIT)[0].text
+    return pdf_as_markdown(path.read_bytes(), path.name, LIMIT, Scans(IngestSettings(ocr="off"), path.name))[0].text
 
 
 def markitdown(path: Path) -> str:

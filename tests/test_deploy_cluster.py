@@ -103,8 +103,8 @@ def test_a_job_array_of_slurm_builds_an_index(folder: Path) -> None:
         assert run(folder, script, *wrong).returncode == 2
 
 
-def jobs() -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text("utf-8")))
+def jobs(name: str = "kubernetes.yaml") -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((CLUSTER / name).read_text("utf-8")))
 
 
 def test_the_jobs_of_kubernetes_build_an_index(folder: Path) -> None:
@@ -119,13 +119,42 @@ def test_the_jobs_of_kubernetes_build_an_index(folder: Path) -> None:
     assert documents(folder) == 6
 
 
-def test_jobs_of_kubernetes_are_bound_and_agree() -> None:
-    shares = jobs()[1]["spec"]
+def test_the_jobs_of_kubernetes_need_no_folder_in_common_with_a_store(folder: Path) -> None:
+    settings = (
+        (folder / "config.yaml").read_text().replace("index: index", f"index: file://{folder}/store/handbook")
+    )
+    for job in jobs("kubernetes-store.yaml"):
+        spec, step = job["spec"], job["metadata"]["labels"]["step"]
+        (container,) = spec["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "search-store"}}]
+        for number in range(spec.get("completions", 1)):
+            pod = folder / f"{step}-{number}"
+            pod.mkdir()
+            (pod / "config.yaml").write_text(settings)
+            if step == "plan":
+                write_documents(pod / "documents")
+            variables = {
+                "JOB_COMPLETION_INDEX": str(number),
+                "HYBRID_PIPELINE_CACHE": str(pod / "cache"),
+                "LOG": str(folder / "log"),
+                "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+            }
+            done = run(pod, *container["command"], **variables)
+            assert done.returncode == 0, f"{step}: {done.stderr}"
+    with pipeline.open_index(
+        f"file://{folder}/store/handbook", remote={"cache_folder": str(folder / "r")}
+    ) as index:
+        assert index.manifest.documents == 6
+
+
+@pytest.mark.parametrize("name", ["kubernetes.yaml", "kubernetes-store.yaml"])
+def test_jobs_of_kubernetes_are_bound_and_agree(name: str) -> None:
+    shares = jobs(name)[1]["spec"]
     of = re.search(r"/(\d+)$", shares["template"]["spec"]["containers"][0]["command"][-1])
     assert of is not None
     assert int(of[1]) == shares["completions"] == shares["parallelism"]
     assert shares["completionMode"] == "Indexed"
-    for job in jobs():
+    for job in jobs(name):
         pod = job["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         assert pod["securityContext"]["runAsNonRoot"]

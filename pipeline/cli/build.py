@@ -111,7 +111,9 @@ def encode(options: Options, plan: bool, shard: str | None, commit: bool, allow_
 def _plan_shards(options: Options) -> None:
     from pipeline.job.cluster import shares
 
-    plan = shares.plan_shards(options.config(), encoder=options.encoder, chunker=options.chunker)
+    plan = shares.plan_shards(
+        options.config(), encoder=options.encoder, chunker=options.chunker, progress=options.progress()
+    )
     shards, chunks = len(plan.shards), plan.chunks
     then = "`pipeline encode --shard I/N` on each worker" if shards else "`pipeline encode --commit`"
     line = f"planned {counted(shards, 'shard')} with {counted(chunks, 'chunk')} to encode; next: {then}"
@@ -141,7 +143,7 @@ def _encode_share(options: Options, shard: str) -> None:
     "--cluster",
     default="",
     metavar="ray[://HOST:PORT]",
-    help="Let the workers of a Ray cluster encode (extra `ray`).",
+    help="Let the workers of a Ray cluster read, cut and encode (extra `ray`).",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would change, how large and how long; write nothing.")
 @_NOTE

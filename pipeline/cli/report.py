@@ -28,7 +28,12 @@ def report(options: Options, generation: int | None, show: bool, index_path: str
     from pipeline.job.report.record import load, record_path
     from pipeline.render import report_tables
 
-    index = place_of(options, index_path).folder
+    place = place_of(options, index_path)
+    index = place.folder
+    if place.remote is not None:
+        from pipeline.remote.reports import fetch
+
+        fetch(place.remote, generation)
     failed = failure.load(index) if generation is None else None
     if failed is not None:
         page, stored = failure.page_path(index).resolve(), failure.record_path(index)

@@ -10,6 +10,7 @@ import click
 
 from pipeline.cli.common import Generation, Options, collected, console
 from pipeline.cli.groups import ReaderArguments, reader_options
+from pipeline.cli.searching.arguments import wanted_boosts
 from pipeline.names import MODES
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class NarrowingArguments:
     where: str | None
     chunks: bool
     context: int
+    boosts: list[str] | None
+    explain: bool
     show: tuple[str, ...]
     as_json: bool
 
@@ -80,6 +83,10 @@ class NarrowingArguments:
 @click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")
 @click.option("--chunks", is_flag=True, help="All chunks, not only the best one of each document.")
 @click.option("--context", type=int, default=0, metavar="N", help="Also show N chunks before and after each hit.")
+@click.option(
+    "--boost", "boosts", multiple=True, callback=wanted_boosts, metavar="B", help="Multiply scores. Repeatable."
+)
+@click.option("--explain", is_flag=True, help="Show how each score came about.")
 @click.option("--index", "index_path", metavar="DIR", help="Index folder. Default: `index` of the configuration.")
 @click.option(
     "--generation", type=Generation(), metavar="N", help="An earlier one, or `staged`. Default: the live one."
@@ -110,6 +117,8 @@ def similar(
             where=narrowing.where,
             collapse=not narrowing.chunks,
             context=narrowing.context,
+            boosts=narrowing.boosts,
+            explain=narrowing.explain,
         )
         if narrowing.as_json:
             mode = narrowing.mode or index.settings.mode

@@ -27,6 +27,7 @@ from pipeline.config.search import (
     Settings,
 )
 from pipeline.config.serve import ServeLimits, ServeSettings
+from pipeline.config.sources import SourceSettings, refuse_same_names
 from pipeline.errors import ConfigError
 
 __all__ = [
@@ -76,31 +77,12 @@ _ENCODINGS = (
 _DEVICE = r"^(cpu|mps|cuda(:\d+)?)$"
 
 
-class SourceSettings(Settings):
-    """One folder or file to index.
-
-    `include` and `exclude` are globs relative to the folder, `**` spans subfolders; no `include` means every file
-    that there is a reader for. `prefix` is put before every `doc_id`, for sources whose names would clash.
-    `vector_field`: the column of given vectors, by default `vector`. `table`: a CSV or TSV file is one table, and
-    no record a row.
-    """
-
-    path: str
-    include: list[str] = Field(default=[])
-    exclude: list[str] = Field(default=[])
-    prefix: str = ""
-    id_field: str | None = None
-    text_field: str | None = None
-    title_field: str | None = None
-    vector_field: str | None = None
-    table: bool = False
-
-
 class IngestSettings(Settings):
     """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected.
 
     `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
     may take that parses PDF and the like; 0 or none: no limit. `max_archive_mb`: what an archive may unpack to.
+    `ocr`: pages and pictures without text are read where the extra `ocr` is installed, or not at all.
     `html`: a page's main content is read, or all of it. `mail_quotes`: what a message repeats of another.
     `processes`: how many read and cut documents where there are many; 1: all of it happens in the build's own.
     """
@@ -109,10 +91,16 @@ class IngestSettings(Settings):
     document_seconds: float | None = Field(default=300.0, ge=0, le=1e8)
     parser_memory_mb: float | None = Field(default=4096.0, ge=0)
     max_archive_mb: float = Field(default=8192.0, gt=0)
+    ocr: Literal["auto", "off"] = "auto"
     html: Literal["main", "all"] = "main"
     mail_quotes: Literal["drop", "keep"] = "drop"
     encodings: list[str] = Field(default=[])
     processes: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+
+    @field_validator("ocr", mode="before")
+    @classmethod
+    def _off_is_false_in_yaml(cls, value: Any) -> Any:
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _encodings_are_known(self) -> IngestSettings:
@@ -209,6 +197,12 @@ class Config(Settings):
         except ConfigError as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_told_apart(cls, sources: list[SourceSettings]) -> list[SourceSettings]:
+        refuse_same_names(sources)
+        return sources
+
     @property
     def index_url(self) -> str | None:
         """Where in an object store the index is; `None` for one in a folder."""
@@ -222,7 +216,8 @@ class Config(Settings):
         return self.base / self.index
 
     def source_path(self, source: SourceSettings) -> Path:
-        """Folder or file of a source."""
+        """Folder or file of a source that has one."""
+        assert source.path is not None
         return self.base / source.path
 
 

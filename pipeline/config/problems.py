@@ -109,7 +109,10 @@ def _described(detail: Any, origin: str, root: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         return f"{origin}: unknown key `{key}`; {nearest(location[-1], _keys(root, location[:-1]), 'known keys')}"
     if kind == "value_error":
-        return f"{origin}: {detail['ctx']['error']}"
+        where = (
+            f"{key}: " if any(part.isdigit() for part in location) else ""
+        )  # an item of a list has no other name
+        return f"{origin}: {where}{detail['ctx']['error']}"
     found = "nothing" if detail["input"] is None else shown(detail["input"])
     if kind == "missing":
         return f"{origin}: `{key}` is missing"
@@ -142,4 +145,4 @@ def _keys(root: type[BaseModel], location: Sequence[str]) -> list[str]:
 def _example(root: type[BaseModel], location: Sequence[str]) -> tuple[str, Any]:
     """The first key of a section and a value for it."""
     name, field = next(iter(_section(root, location).model_fields.items()))
-    return name, _EXAMPLES[name] if field.is_required() else field.default
+    return name, _EXAMPLES.get(name, field.default)

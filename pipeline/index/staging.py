@@ -34,8 +34,8 @@ from pipeline.index.manifest import FileEntry, digest
 from pipeline.records import Encoded, Fingerprint
 
 STAGING = "staging"
-_SUMMARY = "ingest.json"
-_SHARD_SUMMARY = "shard.json"
+SUMMARY = "ingest.json"
+SHARD_SUMMARY = "shard.json"
 _HASHES = "text-hashes.npy"
 
 TextHashes = npt.NDArray[np.bytes_]
@@ -116,13 +116,13 @@ def save_ingest(folder: Path, staged: StagedIngest) -> None:
     body = _adapter().dump_python(staged, mode="json")
     body |= body.pop("changes")
     text = json.dumps({**body, "checksum": digest(body)}, ensure_ascii=False, indent=1)
-    files.write_file(folder / _SUMMARY, text.encode("utf-8", "surrogatepass"))
+    files.write_file(folder / SUMMARY, text.encode("utf-8", "surrogatepass"))
 
 
 def load_ingest(index: Path) -> StagedIngest | None:
     """The complete ingest that waits to be encoded, if any. Raises `CorruptIndexError`."""
     folder = ingest_folder(index)
-    path = folder / _SUMMARY
+    path = folder / SUMMARY
     if not path.exists():
         return None
     try:
@@ -172,7 +172,7 @@ def shard_folder(index: Path, key: str) -> Path:
 
 def shard_folders(index: Path) -> list[Path]:
     """All shards that stand there, in a fixed order."""
-    return sorted(path.parent for path in (index / STAGING / "shards").glob("[!.]*/" + _SHARD_SUMMARY))
+    return sorted(path.parent for path in (index / STAGING / "shards").glob("[!.]*/" + SHARD_SUMMARY))
 
 
 def discard_shards(index: Path, keep: Collection[Path]) -> None:
@@ -190,7 +190,7 @@ def texts_file(index: Path, key: str) -> Path:
 def is_finished(shard: Path, fingerprints: Sequence[Fingerprint] | None = None) -> bool:
     """Whether a shard is complete and undamaged, and of these fingerprints if they are given."""
     try:
-        summary = json.loads((shard / _SHARD_SUMMARY).read_bytes())
+        summary = json.loads((shard / SHARD_SUMMARY).read_bytes())
         fits = fingerprints is None or summary["fingerprints"] == [f.digest for f in fingerprints]
         return fits and all(files.checksum(shard / name) == value for name, value in summary["files"].items())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -199,7 +199,7 @@ def is_finished(shard: Path, fingerprints: Sequence[Fingerprint] | None = None) 
 
 def shard_checksum(shard: Path) -> str:
     """Checksum of a finished shard: of its record, which has those of its files. Raises `OSError`."""
-    return files.checksum(shard / _SHARD_SUMMARY)
+    return files.checksum(shard / SHARD_SUMMARY)
 
 
 def holds(shard: Path, fingerprints: Sequence[Fingerprint]) -> bool:
@@ -232,7 +232,7 @@ def write_shard(
             "fingerprints": [fingerprint.digest for fingerprint in fingerprints],
             "files": {path.name: files.checksum(path) for path in sorted(folder.iterdir())},
         }
-        files.write_file(folder / _SHARD_SUMMARY, json.dumps(summary).encode())
+        files.write_file(folder / SHARD_SUMMARY, json.dumps(summary).encode())
 
 
 def discard_ingest(index: Path) -> None:

@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 from pipeline.config import IngestSettings, SourceSettings
 from pipeline.index import files
 from pipeline.index.live import Contents, LiveDocuments
+from pipeline.ingest.formats.ocr.installed import ocr_identity
 from pipeline.ingest.sources import SourceFile
 
 log = logging.getLogger(__name__)
 
 LEDGER_FILE = "sources.parquet"
-READERS_VERSION = 3
+READERS_VERSION = 4
 """To be raised when a reader gives another text for the same bytes."""
 RACY_NS = 2_000_000_000
 """The coarsest time stamps of file systems in use (FAT) are two seconds apart."""
@@ -104,8 +105,9 @@ class Ledger:
         """`known`: what was recorded; with nothing, every file is read."""
         known = known or Recorded.nothing()
         self._settings, self._known, self._live = settings, known, live
+        self._ocr = ocr_identity(settings)
         self._documents = known.documents(live) if live is not None and known.row else []
-        self._digests: dict[str, tuple[SourceSettings, bytes]] = {}
+        self._digests: dict[int, tuple[SourceSettings, bytes]] = {}
         self._kept: dict[str, int] = {}
         self._claimed: set[str] = set()
         self._noted: dict[str, tuple[Look, bytes]] = {}
@@ -173,12 +175,16 @@ class Ledger:
     def _read_with(self, file: SourceFile) -> bytes:
         """Digest of all settings that decide what is read of a file."""
         source = file.source
-        if (known := self._digests.get(source.path)) is None or known[0] is not source:
+        if (known := self._digests.get(id(source))) is None:
             read_with = self._settings.model_dump(exclude={"document_seconds", "processes"})  # change no document
-            text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}" + (f"\n{file.wanted!r}" if file.wanted else "")
-            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-            known = self._digests[source.path] = (source, digest)
-        return known[1]
+            wanted = f"\n{file.wanted!r}" if file.wanted else ""
+            text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}\n{self._ocr}{wanted}"
+            known = self._digests[id(source)] = (source, _digest(text))  # which keeps its id from being another's
+        return _digest(f"{known[1].hex()}\n{dict(file.extra)!r}") if file.extra else known[1]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def _status(file: SourceFile) -> os.stat_result | None:

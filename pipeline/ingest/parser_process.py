@@ -58,7 +58,12 @@ class ParserProcess:
     def read(self, file: SourceFile) -> Iterator[Found]:
         """The documents of a file. Raises `UnreadableError`, and `SourceError` if no process can be started."""
         process = self._process or self._start()
-        name = {"path": str(file.path.absolute()), "name": file.name, "label": file.label}
+        name = {
+            "path": str(file.path.absolute()),
+            "name": file.name,
+            "label": file.label,
+            "extra": dict(file.extra),
+        }
         wanted = None if file.wanted is None else dataclasses.asdict(file.wanted)
         _send(process.stdin, {**name, "source": file.source.model_dump(mode="json"), "wanted": wanted})
         ended = False
@@ -173,7 +178,8 @@ def _serve() -> None:
             order = json.loads(orders.get().decode("utf-8", "surrogatepass"))
             source = SourceSettings.model_validate(order["source"])
             wanted = None if order["wanted"] is None else Wanted(**order["wanted"])
-            file = SourceFile(order["path"], order["name"], order["label"], source, wanted=wanted)
+            name, extra = (order["path"], order["name"], order["label"]), order["extra"]
+            file = SourceFile(*name, source, wanted=wanted, extra=extra)
             for outcome in guard.outcomes(file.label, read_file(file, settings)):
                 if isinstance(outcome.result, Document):
                     answer({"line": outcome.line, "document": to_fields(outcome.result)})

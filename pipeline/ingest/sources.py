@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.config import Config, SourceSettings
 from pipeline.errors import ConfigError, SourceError
 from pipeline.given import Wanted
+from pipeline.records import Metadata
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ FOREIGN_SUFFIXES = frozenset().union(
     MAIL_SUFFIXES,
     CODE_SUFFIXES,
 )
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
+"""Read where a source names them; those that lie about in a folder are taken for illustrations."""
 SUFFIXES = set(CORE_SUFFIXES | ARROW_SUFFIXES | FOREIGN_SUFFIXES)
 """What a folder is searched for; `register_reader` adds to it."""
 
@@ -55,7 +58,7 @@ class SourceFile:
     whole-file document. `label` is the path as the configuration has it, for messages: the same wherever the
     pipeline is run. `problem` is why the file cannot even be opened, if discovery found that out. `status` is what
     the system said of it when it was found, if it was asked. `wanted`: the vectors that its rows give, if they are
-    not to be encoded.
+    not to be encoded. `extra`: metadata of its documents that it does not hold itself.
     """
 
     location: str
@@ -65,6 +68,7 @@ class SourceFile:
     problem: str | None = None
     status: os.stat_result | None = field(default=None, compare=False, repr=False)
     wanted: Wanted | None = None
+    extra: Metadata = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -85,22 +89,48 @@ class _Walk:
     files: set[FileId] = field(default_factory=set)
 
 
-def discover(config: Config) -> Iterator[SourceFile]:
+@dataclass(frozen=True, slots=True)
+class FetchedFile:
+    """A file that stands in the mirror of a source that is no path. `location`, `name`, `label`, `problem` and
+    `extra` are those of the `SourceFile` that it becomes; `source.prefix` is put before the name there."""
+
+    location: Path
+    name: str
+    label: str
+    extra: Metadata = field(default_factory=dict)
+    problem: str | None = None
+
+
+Fetched = Mapping[int, Sequence[FetchedFile]]
+"""What was fetched, by the place of its source in the configuration."""
+NOTHING_FETCHED: Fetched = {}
+
+
+def discover(config: Config, fetched: Fetched = NOTHING_FETCHED) -> Iterator[SourceFile]:
     """The files of all sources, source by source, sorted by name within a folder.
 
     Hidden files are skipped, and the index itself. Links are followed, out of the source too; a real file is taken
-    once, so loops end.
+    once, so loops end. `fetched`: the files of sources that are no paths.
     Raises, before yielding anything, `ConfigError` if no source is configured, and `SourceError` if a path does not
     exist or a folder holds no file that matches.
     """
     if not config.sources:
         raise ConfigError("no sources are configured; add `sources: [{path: …}]` to the configuration")
-    for source in config.sources:
-        _check(config.source_path(source), source)
+    for number, source in enumerate(config.sources):
+        if source.path is not None:
+            _check(config.source_path(source), source)
+        elif number not in fetched:
+            raise SourceError(f"sources.{number}: `{source.label}` was not fetched; build the index with it")
     walk = _Walk()
     with contextlib.suppress(OSError):
         walk.folders.add(_identity(config.index_path.stat()))  # the index is no document of itself
-    for source in config.sources:
+    for number, source in enumerate(config.sources):
+        if source.path is None:
+            for one in fetched[number]:
+                yield SourceFile(
+                    str(one.location), source.prefix + one.name, one.label, source, one.problem, extra=one.extra
+                )
+            continue
         found = 0
         for file in _source_files(config.source_path(source), source, walk, Counter()):
             found += 1
@@ -206,7 +236,7 @@ def _source_file(
     status: os.stat_result | None = None,
 ) -> SourceFile:
     """`name` is empty for a source that is itself a file."""
-    label = _label_prefix(source.path) + name if name else PurePosixPath(source.path).as_posix()
+    label = _label_prefix(str(source.path)) + name if name else PurePosixPath(str(source.path)).as_posix()
     if not name.isascii():
         label = os.fsencode(label).decode("utf-8", "replace")
         if "\ufffd" in label and "\ufffd" not in name:

@@ -27,6 +27,7 @@ from pipeline.index import staging, store
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
+from pipeline.ingest.fetching.kinds import fetch_sources, lend_mirrors
 from pipeline.ingest.given_sources import giving
 from pipeline.ingest.guard import ReadDocument
 from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
@@ -35,7 +36,8 @@ from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
-from pipeline.job.cluster.reach import reached
+from pipeline.job.cluster.places import bring_plan
+from pipeline.job.cluster.reach import Cluster, reached
 from pipeline.job.cluster.shares import refuse_missing
 from pipeline.job.commit import Wishes
 from pipeline.job.evidence import gather
@@ -55,6 +57,7 @@ from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
 from pipeline.progress import Progress, ProgressFactory, silent
 from pipeline.records import Rejection
+from pipeline.remote import reports
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.pull import pull
 
@@ -119,6 +122,8 @@ def encode(
     commit_only = flag("commit_only", commit_only)
     with writing(config, watch), failure.noted(index, watch):
         wishes = Wishes(_golden(config), note, allow_deletes, refuse_missing if commit_only else None)
+        if (remote := RemoteIndex.configured(config)) is not None:
+            bring_plan(remote, watch, required=commit_only)
         ready = staged_build(config, injected)
         staged = ready.staged
         rejections, path = load_rejections(index, staged.base_generation + 1) if staged.rejected else ((), None)
@@ -138,9 +143,9 @@ def build(
     """Bring the index up to date with its sources: ingest, encode, publish. Encodes only new and changed documents.
 
     `full`, `strict`, `rehash`, `allow_deletes` and `note` are those of `ingest` and `encode`; `cluster`: whose
-    workers encode (`ray`, `ray://HOST:PORT`); `options` holds all of these as one record. `encoder`: an object of
-    the application's own (`pipeline.models.contract.Encoder`) in place of the one that the settings name. It
-    encodes in this process, whatever `encode.devices` says. `chunker`: an object of the application's own
+    workers read, cut and encode (`ray`, `ray://HOST:PORT`); `options` holds all of these as one record. `encoder`:
+    an object of the application's own (`pipeline.models.contract.Encoder`) in place of the one that the settings
+    name. It encodes in this process, whatever `encode.devices` says. `chunker`: an object of the application's own
     (`pipeline.ingest.cutting.contract.DocumentChunker`) in place of the one that the settings make.
     A crash at any point leaves the live generation as it was. Raises what `ingest` and `encode` raise.
     """
@@ -154,7 +159,7 @@ def build(
         wishes = Wishes(_golden(config), wanted.note, wanted.allow_deletes, cluster=cluster)
         config = injected.following(config, wanted.full)
         loaded = injected.encoder(config)
-        report = _ingest(config, loaded, injected, wanted, watch)
+        report = _ingest(config, loaded, injected, wanted, watch, cluster)
         config, loaded = injected.suited_to_texts(config, loaded, config.index_path, report.staged)
         return commit.encode_and_publish(config, loaded, report, watch, wishes)
 
@@ -187,6 +192,8 @@ def publish(
                 raise GateRefusedError(commit.refusal(index, manifest))
         commit.publish(config, manifest, progress)
         _retell(index, manifest)
+        if (remote := RemoteIndex.configured(config)) is not None:
+            reports.push(remote, manifest.generation)
     return manifest
 
 
@@ -220,6 +227,7 @@ def plan(
     loaded = injected.encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)
+        lend_mirrors(config, config.index_path, folder)
         staged, rejections = _stage(config, folder, loaded, injected, wanted, progress)
         config, loaded = injected.suited_to_texts(config, loaded, folder, staged)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
@@ -230,10 +238,15 @@ def plan(
 
 
 def _ingest(
-    config: Config, encoder: Encoder, injected: Injected, options: IngestOptions, progress: ProgressFactory
+    config: Config,
+    encoder: Encoder,
+    injected: Injected,
+    options: IngestOptions,
+    progress: ProgressFactory,
+    cluster: Cluster | None = None,
 ) -> IngestReport:
     index = config.index_path
-    staged, rejections = _stage(config, index, encoder, injected, options, progress)
+    staged, rejections = _stage(config, index, encoder, injected, options, progress, cluster)
     path = save_rejections(index, staged.base_generation + 1, rejections)
     if rejections and options.strict:
         staging.discard_ingest(index)
@@ -253,12 +266,13 @@ def _stage(
     injected: Injected,
     options: IngestOptions,
     progress: ProgressFactory,
+    cluster: Cluster | None = None,
 ) -> tuple[StagedIngest, tuple[Rejection, ...]]:
     """Compare the sources with the live generation and stage what is new below `target`."""
     index, full = config.index_path, options.full
     if not config.sources:
         raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
-    found = discover(config)
+    found = discover(config, fetch_sources(config, target, progress))
     live = _followed(config, full)
     chunker = injected.chunker(config, encoder, live.fingerprint("chunker") if live else None)
     if live is not None:
@@ -276,7 +290,8 @@ def _stage(
             run.unread(label, documents)
             bar.update(documents)
 
-        workers = None if injected.own_chunker else workers_of(config, chunker, documents_live)
+        elsewhere = cluster.readers(config) if cluster else None
+        workers = None if injected.own_chunker else workers_of(config, chunker, documents_live, elsewhere)
         documents = read_sources(found, config.ingest, run.reject, ledger, unread, workers)
         with contextlib.closing(documents):
             counted = _counted(documents, bar)

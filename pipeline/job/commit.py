@@ -39,7 +39,9 @@ from pipeline.progress import ProgressFactory
 from pipeline.query.log.reader import QueryLogSummary, summary
 from pipeline.query.log.writer import log_folder
 from pipeline.records import Fingerprint
+from pipeline.remote import reports
 from pipeline.remote.place import RemoteIndex
+from pipeline.remote.staged import leftovers
 from pipeline.remote.writing import collect_after, publisher
 
 log = logging.getLogger(__name__)
@@ -88,7 +90,7 @@ def encode_and_publish(
     _distrust_collapsed(index)
     planning.announce_multivectors(config, index, staged, encoder)
     lengths = chunk_lengths([staging.ingest_folder(index) / part.name for part in staged.parts])
-    spread = wishes.cluster and spread_over(wishes.cluster, config, encoder)
+    spread = wishes.cluster and spread_over(wishes.cluster, config, encoder, staged.base_generation, watch)
     run = wishes.run or (spread.encode if spread else _runner(config))
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, run, live)
     new = encoding.write_segments(
@@ -132,6 +134,8 @@ def encode_and_publish(
         write(index, record)
     if manifest.statistics.refusals:
         raise GateRefusedError(refusal(index, manifest, report.rejects_file))
+    if (remote := RemoteIndex.configured(config)) is not None:
+        reports.push(remote, manifest.generation)
     return build_report.summary(manifest, report, watch, encoded)
 
 
@@ -184,6 +188,8 @@ def publish(config: Config, manifest: Manifest, progress: ProgressFactory) -> No
     """
     index, remote = config.index_path, RemoteIndex.configured(config)
     publisher(remote, progress)(index, manifest)
+    if remote is not None:
+        leftovers.remove_own(remote)
     with _not_the_builds_fault(index, "what is not needed any more could not all be removed"):
         staging.clear(index)
         store.collect_garbage(index, config.retain)

@@ -50,6 +50,9 @@ class SimilarOptions(TypedDict, total=False):
     collapse: bool
     where: str | None
     context: int
+    boosts: Boosts
+    now: datetime | None
+    explain: bool
 
 
 class SearchOptions(RankOptions, total=False):

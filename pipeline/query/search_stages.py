@@ -10,7 +10,6 @@ import numpy as np
 
 from pipeline.config import RerankSettings
 from pipeline.index.segment import Mask
-from pipeline.query.boosting.factors import factors_of
 from pipeline.query.boosting.lifting import Lifting
 from pipeline.query.dedupe import without_repeats
 from pipeline.query.grouping.documents import documents, grouped
@@ -43,7 +42,8 @@ def rank_in_stages(
     kept = snapshot.kept_by(request.where) if request.where is not None else None
     lifting = None
     if request.now is not None and request.boosts:
-        lifting = Lifting(snapshot, factors_of(snapshot, request.boosts, request.now), kept)
+        texts = tuple(boost.text for boost in request.boosts)
+        lifting = Lifting(snapshot, texts, snapshot.lifts(request.boosts, request.now, kept))
     finishing = _Finishing(snapshot, request, stage, second, lifting, kept, queries.scripts)
     results: dict[int, Ranked] = {}
     pending = list(range(len(queries.texts)))
@@ -101,11 +101,7 @@ class _Finishing:
 
     def _widened(self, i: int, ranked: Ranked, ids: Ids) -> Ranked:
         """The candidates, and those of `ids` that the search may find."""
-        masks = self.snapshot.excluded(self.kept)
-        keep = np.ones(len(ids), np.bool_)
-        for number, inside, ordinals in self.snapshot.by_segment(ids):
-            if (gone := masks[number]) is not None:
-                keep[inside] = ~gone[ordinals]
+        keep = self.snapshot.findable(ids, self.kept)
         found = widened(self.snapshot, ranked, ids[keep], self.stage, self.scripts[i])
         return found if self.lifting is None else self.lifting.extended(found)
 

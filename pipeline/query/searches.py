@@ -40,7 +40,7 @@ from pipeline.query.request import (
 from pipeline.query.rerank import NONE, SecondLook, choose_reranker
 from pipeline.query.showing.document import document_chunks
 from pipeline.query.showing.hits import to_hits
-from pipeline.query.similar import Examples, as_query, similar_request
+from pipeline.query.similar import Examples, as_query, similar_request, words_of
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.suggesting.near_words import NearWords
 from pipeline.query.together import Asked, Ranker, combined, may_wait
@@ -149,7 +149,8 @@ class Searches(Closable):
         asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
         deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
         (ranked,) = self._ranker.rank(deeper, asked.queries)
-        return to_hits(self.snapshot, asked.others(ranked, request.k), None, request.context)
+        words = words_of(self.snapshot, examples, self.encoder.describe_tokens) if request.explain else None
+        return to_hits(self.snapshot, asked.others(ranked, request.k), words, request.context)
 
     @while_open
     def suggestions(self, text: str) -> list[Suggestion]:

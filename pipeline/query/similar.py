@@ -32,6 +32,7 @@ WORDS = 32
 """How many words ask: enough to say what a text is about, few enough to leave out what all texts share."""
 
 EncodeTexts = Callable[[Sequence[str]], Encoded]
+Describe = Callable[[str], Mapping[int, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ def similar_request(
     **options: Unpack[SimilarOptions],
 ) -> SearchRequest:
     """Make the request of a search by example, whose text is empty. Raises `QueryError`."""
+    boosts = options.get("boosts")
     refuse_unknown(options, SimilarOptions)
     if not isinstance(examples, Examples):
         raise QueryError(f"examples={shown(examples)}: give pipeline.query.similar.Examples")
@@ -89,8 +91,10 @@ def similar_request(
         fusion=options.get("fusion"),
         where=options.get("where"),
         collapse=options.get("collapse", True),
+        boosts=index.settings.boosts if boosts is None else boosts,
+        now=options.get("now"),
     )
-    return dataclasses.replace(request, context=options.get("context", 0))
+    return dataclasses.replace(request, context=options.get("context", 0), explain=options.get("explain", False))
 
 
 def as_query(snapshot: Snapshot, legs: Sequence[Leg[Any]], encode: EncodeTexts, examples: Examples) -> Asked:
@@ -127,6 +131,13 @@ def as_query(snapshot: Snapshot, legs: Sequence[Leg[Any]], encode: EncodeTexts, 
     sample = " ".join([*examples.texts, *snapshot.encoded_texts(liked[:WORDS])])
     queries = EncodedQueries(("",), dense, chosen, None, (dominant_script(sample),))
     return Asked(queries, own)
+
+
+def words_of(snapshot: Snapshot, examples: Examples, describe: Describe) -> Mapping[int, str]:
+    """Return the words that the examples have, by their token ids, for an explanation."""
+    stored = [snapshot.chunks_of(doc_id) for doc_id in examples.documents]
+    texts = snapshot.encoded_texts(np.concatenate([np.zeros(0, np.int64), *stored]))
+    return {token: word for text in (*examples.texts, *texts) for token, word in describe(text).items()}
 
 
 def _row(encoded: Encoded, i: int) -> Encoded:

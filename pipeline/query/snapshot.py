@@ -28,7 +28,11 @@ from pipeline.query.access import AllGroups, Groups, count_documents, visible
 from pipeline.records import Chunk, Facet, Float32
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pipeline.config.boosts import Boost
     from pipeline.index.columns.reader import SegmentColumns
+    from pipeline.query.boosting.factors import Lifts
     from pipeline.query.filter.facet_request import FacetRequest
     from pipeline.query.filter.facets import FacetCounter
     from pipeline.query.filter.masks import ChunkFilter
@@ -66,10 +70,15 @@ class Snapshot:
     def _hold(
         self, manifest: Manifest, segments: Sequence[Segment], threads: PerProcess[ThreadPoolExecutor]
     ) -> None:
-        self.manifest, self.segments, self._threads = manifest, list(segments), threads
+        self.manifest, self._segments, self._threads = manifest, list(segments), threads
         self._among: list[Mask] | None = None
         self._starts = np.cumsum([0, *(entry.chunks for entry in manifest.segments)])
         self._edges: list[int] = self._starts.tolist()
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The segments, open."""
+        return self._segments
 
     def seen_by(self, groups: Groups) -> Snapshot:
         """The snapshot as readers with these groups see it: all else is as if it had been deleted.
@@ -166,6 +175,25 @@ class Snapshot:
             for segment, keep in zip(self.segments, kept, strict=True)
         ]
 
+    def findable(self, ids: Ids, kept: Sequence[Mask] | None) -> Mask:
+        """Which of some chunks a search may find: those that are not deleted, and that the filter keeps."""
+        masks = self.excluded(kept)
+        found = np.ones(len(ids), np.bool_)
+        for number, inside, ordinals in self.by_segment(ids):
+            if (gone := masks[number]) is not None:
+                found[inside] = ~gone[ordinals]
+        return found
+
+    def lifts(self, boosts: Sequence[Boost], now: datetime, kept: Sequence[Mask] | None) -> Lifts:
+        """What boosts make of the chunks, of which a search may find some. Raises `QueryError`."""
+        from pipeline.query.boosting.at_hand import FactorsAtHand
+        from pipeline.query.boosting.factors import BoostedChunks, check_dates, factors_of
+
+        chunks = BoostedChunks(self.columns, self.excluded(None), self.kept_by)
+        found = factors_of(chunks, boosts, now.timestamp())
+        check_dates(self.columns, boosts, found.dates)
+        return FactorsAtHand(found, self.excluded(kept), [segment.chunks for segment in self.segments])
+
     def by_segment(self, ids: Ids) -> list[tuple[int, Ids, Ids]]:
         """Group chunks by segment: its number, positions in `ids`, and ordinals in the segment."""
         groups = []
@@ -207,6 +235,13 @@ class Snapshot:
         for segment in self.segments:
             counts += segment.open(LEXICAL).document_frequencies(token_ids, segment.deleted)
         return counts
+
+    def stored(self, token_ids: npt.NDArray[np.uint64]) -> Mask:
+        """Which tokens stand in some chunk, be it deleted."""
+        found = np.zeros(len(token_ids), np.bool_)
+        for segment in self.segments:
+            found |= segment.open(LEXICAL).document_frequencies(token_ids, None) > 0
+        return found
 
     def late_interaction(self, query: Float32, ids: Ids) -> Float32:
         """Score given chunks by their stored multi-vectors. `query`: float32 (tokens, d)."""

@@ -14,16 +14,23 @@ from pipeline.remote.layout import (
     GENERATIONS,
     MODELS,
     PROBES,
+    REJECTS,
+    REPORTS,
     SEGMENTS,
+    STAGED,
     generation_key,
     generation_of,
+    report_keys,
     segment_keys,
 )
 from pipeline.remote.objects import Stored
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.push import check_writable
+from pipeline.remote.staged.leftovers import in_progress
 
 log = logging.getLogger(__name__)
+
+_COLLECTED = (SEGMENTS, MODELS, PROBES, STAGED, REPORTS, REJECTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +46,14 @@ class Collected:
 def collect(remote: RemoteIndex, retain: int) -> Collected:
     """Remove generations beyond the newest `retain` that were superseded more than `keep_hours` ago.
 
-    And objects that no remaining one names and that were written that long ago.
+    And objects that no remaining one names, nor a plan in progress, and that were written that long ago.
 
     So a reader may take that long to fetch a generation, and a builder half as long to publish what it has written.
     Nothing is removed where a manifest cannot be read. Raises `ObjectStoreError`.
     """
     objects = remote.objects
     long_ago = check_writable(remote) - timedelta(hours=remote.settings.keep_hours)
-    beside = [
-        one for kind in (SEGMENTS, MODELS, PROBES) for one in objects.list(f"{kind}/")
-    ]  # before the manifests
+    beside = [one for kind in _COLLECTED for one in objects.list(f"{kind}/")]  # before the manifests
     published = _published(remote)
     numbers = sorted(published)
     kept = set(numbers[-retain:])
@@ -63,6 +68,8 @@ def collect(remote: RemoteIndex, retain: int) -> Collected:
         except IndexStoreError as error:
             log.warning("nothing is removed: what this generation names is unknown: %s", error)
             return Collected(tuple(numbers), (), 0, 0)
+    named.update(key for number in kept for key in report_keys(number))
+    named |= in_progress(remote, beside, max(numbers, default=0), long_ago)
     removed = [number for number in numbers if number not in kept]
     for number in removed:
         objects.delete(generation_key(number))

@@ -376,6 +376,9 @@ def test_similar(built: Path, tmp_path: Path) -> None:
     for asked in (["--file", str(tmp_path / "long.txt")], ["--text", TEXTS["en/fusion.md"]]):
         found = json.loads(run(built, "similar", *asked, "-k", "1", "--mode", "lexical", "--json").stdout)
         assert [hit["doc_id"] for hit in found["hits"]] == ["en/fusion.md"]
+    boosted = run(built, "similar", "en/rollback.md", "--boost", "2 if lang = 'ko'", "--explain", "--json")
+    assert {one["boosts"][0]["boost"] for one in json.loads(boosted.stdout)["hits"]} == {"2 if lang = 'ko'"}
+    refused(built, "similar", "en/rollback.md", "--boost", "5 if", code=1, says="'5 if' is no boost")
     refused(built, "similar", "nope", code=1, says="'nope': the index has no such document")
     (tmp_path / "empty.txt").touch()
     refused(built, "similar", "--file", str(tmp_path / "empty.txt"), code=1, says="empty; give a file")

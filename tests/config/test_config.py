@@ -36,7 +36,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"chunking": {"context": "{title"}}, "'{title' is no template: .*; double a brace that stands for itself"),
         ({"chunking": {"context": "x" * 200 + "{title}"}}, "a template of more than 200 characters"),
         ({"query": {"k": 0}}, "`query.k`: .*greater than or equal to 1, got 0"),
-        ({"sources": [{}]}, "`sources.0.path` is missing"),
+        ({"sources": [{}]}, "sources.0: a source has one of `path`, .*, this one names nothing"),
         ({"sources": ["documents"]}, "`sources.0`: expected keys and values, such as `path: documents`, got 'docu"),
         (
             {"sources": "documents"},

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.models.endpoint.encoders import endpoint_encoder
-from pipeline.models.endpoint.http import _may_pass, retry_after_seconds
+from pipeline.models.endpoint.http import may_pass, retry_after_seconds
 from pipeline.models.endpoint.settings import EndpointProtocol, EndpointSettings
 from tests.models.endpoint_server import (
     DIMENSION,
@@ -117,7 +117,7 @@ def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "may_pass"),
+    ("cause", "passes"),
     [
         (ConnectionRefusedError(), True),
         (socket.gaierror(socket.EAI_AGAIN, "try again"), True),
@@ -125,10 +125,10 @@ def test_nobody_listens() -> None:
         (ssl.SSLCertVerificationError(), False),
     ],
 )
-def test_a_host_that_is_not_there_and_a_bad_certificate_are_final(cause: OSError, may_pass: bool) -> None:
+def test_a_host_that_is_not_there_and_a_bad_certificate_are_final(cause: OSError, passes: bool) -> None:
     error = OSError("as the HTTP library reports it")
     error.__cause__ = cause
-    assert _may_pass(error) is may_pass
+    assert may_pass(error) is passes
 
 
 def test_a_wait_ends_at_once_when_another_request_fails(

@@ -8,9 +8,11 @@ from pipeline.ingest.formats.columnar import read_arrow, read_parquet
 from pipeline.ingest.formats.html.reader import read_html
 from pipeline.ingest.formats.hwp.reader import read_hangul
 from pipeline.ingest.formats.inside.archives import read_archive
+from pipeline.ingest.formats.items import ITEMS, read_items
 from pipeline.ingest.formats.lines import read_csv, read_jsonl
 from pipeline.ingest.formats.mail.reader import read_mail, read_mbox
 from pipeline.ingest.formats.markups.reader import read_markup
+from pipeline.ingest.formats.ocr.images import read_image
 from pipeline.ingest.formats.office import read_office
 from pipeline.ingest.formats.pdf.reader import read_pdf
 from pipeline.ingest.formats.registry import READERS as READERS
@@ -28,6 +30,7 @@ from pipeline.ingest.sources import (
     FOREIGN_SUFFIXES,
     HTML_SUFFIXES,
     HWP_SUFFIXES,
+    IMAGE_SUFFIXES,
     MARKUP_SUFFIXES,
 )
 
@@ -50,15 +53,17 @@ READERS.update(
         **dict.fromkeys(MARKUP_SUFFIXES, read_markup),
         **dict.fromkeys(CODE_SUFFIXES, read_code),
         **dict.fromkeys(ARCHIVE_SUFFIXES, read_archive),
+        **dict.fromkeys(IMAGE_SUFFIXES, read_image),
         ".eml": read_mail,
         ".msg": read_mail,
         ".mbox": read_mbox,
+        ITEMS: read_items,
     }
 )
 
 _BUILT_IN = dict(READERS)
 
-FOREIGN = FOREIGN_SUFFIXES | ARROW_SUFFIXES | {".parquet"}
+FOREIGN = FOREIGN_SUFFIXES | ARROW_SUFFIXES | IMAGE_SUFFIXES | {".parquet"}
 """Parsed by libraries that may hold on, crash or take all memory where Python cannot stop them."""
 
 

@@ -10,6 +10,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from pipeline.config import SourceSettings
+from pipeline.ingest.formats.code.records import fenced_record
 from pipeline.ingest.formats.decoding import UnreadableError, normalise_newlines
 from pipeline.records import Document, MetadataValue, Scalar
 
@@ -47,6 +48,9 @@ def build_document(
 ) -> Document:
     """The document of one record; `fallback_id` is its id if it names none. Raises `UnreadableError`."""
     text = as_text(record.get(columns.text), columns.text)
+    said = text.strip().partition("\n")[0].strip()
+    fenced = fenced_record(text, source.code)
+    text = text if fenced is None else fenced
     title = title_text(record.get(columns.title)) if columns.title else ""
     given_id = record.get(columns.identity) if columns.identity else None
     doc_id = source.prefix + as_id(given_id, columns.identity or "") if given_id not in (None, "") else fallback_id
@@ -56,11 +60,11 @@ def build_document(
     metadata = {str(name): metadata_value(value) for name, value in record.items() if name not in used}
     if title:
         metadata["title"] = title
-        if text.strip().partition("\n")[0].strip() != title.strip():
+        if said != title.strip():
             text = f"{title}\n\n{text}" if text.strip() else title
     refuse_oversize(text, max_bytes)
     refuse_lone_surrogates([doc_id, text, *metadata, *metadata.values()])
-    return Document(doc_id, text, metadata)
+    return Document(doc_id, text, metadata, is_markdown=fenced is not None)
 
 
 def refuse_oversize(text: str, max_bytes: int) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SUFFIXES, SourceFile
+from pipeline.records import Document, Metadata
 
 Reader = Callable[[SourceFile, IngestSettings], Iterator[Found]]
 
@@ -38,4 +41,17 @@ def read_file(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
         raise UnreadableError(
             f"no reader for {file.suffix or 'a file without suffix'}; there are readers for {known}"
         )
-    yield from reader(file, settings)
+    yield from with_extra(reader(file, settings), file)
+
+
+def with_extra(read: Iterator[Found], file: SourceFile) -> Iterator[Found]:
+    """What a reader finds, with the metadata that are known of the file besides. A document's own come first."""
+    if not file.extra:
+        return read
+    return (replace(found, build=partial(_build_with, found.build, file.extra)) for found in read)
+
+
+def _build_with(build: Callable[[], Document], extra: Metadata) -> Document:
+    document = build()
+    chunks = tuple(replace(chunk, metadata={**extra, **chunk.metadata}) for chunk in document.chunks)
+    return replace(document, metadata={**extra, **document.metadata}, chunks=chunks)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time
 from functools import partial
 from itertools import chain
@@ -22,6 +23,13 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue
 
 Row = list[str]
+
+READ_BYTES = 1 << 20
+MERGED_BYTES = 200
+MOST_MERGED = 100_000
+MOST_REPEATED = 200
+"""A cell over several rows is repeated in them if its text is no longer."""
+_MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^<>]*?ref=[\"']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})[\"']")
 
 
 def read_xlsx(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
@@ -60,13 +68,48 @@ def _document(file: SourceFile, settings: IngestSettings) -> Document:
 def _parts(sheet: Any) -> Iterator[str]:
     """The name of a sheet as a heading, then its blocks; nothing for a sheet without a cell."""
     sheet.reset_dimensions()  # what a file says of them may be wrong
-    blocks = _blocks([_shown(cell) for cell in row] for row in sheet.iter_rows())
+    merged = _merged(sheet)
+    blocks = _blocks(_repeated(([_shown(cell) for cell in row] for row in sheet.iter_rows()), merged))
     first = next(blocks, None)
     if first is None:
         return
     yield heading(2, str(sheet.title))
     for block in chain([first], blocks):
         yield from _block(block)
+
+
+def _merged(sheet: Any) -> dict[tuple[int, int], int]:
+    """The cells that reach over several rows: row and column of the first, from 0, and the last row."""
+    from openpyxl.utils import range_boundaries
+
+    found: dict[tuple[int, int], int] = {}
+    with sheet._get_source() as source:  # a workbook that is read row by row does not tell
+        tail = b""
+        while part := source.read(READ_BYTES):
+            for match in _MERGED.finditer(part := tail + part):
+                left, top, _, last = range_boundaries(match[1].decode())
+                if last > top and len(found) < MOST_MERGED:
+                    found[top - 1, left - 1] = last - 1
+            tail = part[-MERGED_BYTES:]
+    return found
+
+
+def _repeated(rows: Iterable[Row], merged: Mapping[tuple[int, int], int]) -> Iterator[Row]:
+    """Rows in which a cell that reaches over several stands in each of them that has others."""
+    held: dict[int, tuple[int, str]] = {}
+    columns: dict[int, list[tuple[int, int]]] = {}
+    for (first, column), last in merged.items():
+        columns.setdefault(first, []).append((column, last))
+    for number, row in enumerate(rows):
+        held = {column: (last, text) for column, (last, text) in held.items() if last >= number}
+        if any(row):
+            for column, (_, text) in held.items():
+                row += [""] * (column + 1 - len(row))
+                row[column] = row[column] or text
+        for column, last in columns.get(number, ()):
+            if column < len(row) and row[column] and len(row[column]) <= MOST_REPEATED:
+                held[column] = (last, row[column])
+        yield row
 
 
 def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:

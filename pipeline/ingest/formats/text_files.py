@@ -79,8 +79,13 @@ def read_bytes(path: Path, settings: IngestSettings) -> bytes:
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size > max_bytes(settings):
-            raise UnreadableError(
-                f"{size / 1e6:.1f} MB is more than ingest.max_document_mb={settings.max_document_mb:g}; "
-                "raise it or split the file"
-            )
+            raise UnreadableError(too_large(size, settings))
         return stream.read(max(size, 1))
+
+
+def too_large(size: int, settings: IngestSettings) -> str:
+    """Why a file of so many bytes is rejected that is one document."""
+    return (
+        f"{size / 1e6:.1f} MB is more than ingest.max_document_mb={settings.max_document_mb:g}; "
+        "raise it or split the file"
+    )

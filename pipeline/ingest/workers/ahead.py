@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.by_suffix import FOREIGN, is_built_in
 from pipeline.ingest.formats.decoding import UnreadableError, choose_file_encoding
+from pipeline.ingest.formats.items import ITEMS
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Guard, Outcome
@@ -28,7 +29,7 @@ AHEAD_BYTES = 64_000_000
 _MOST_STEPS = 4096
 """How far ahead it is looked, past files that look unchanged."""
 _JSON_LINES = ".jsonl"
-_SEVERAL = frozenset({".csv", ".tsv", ".parquet", _JSON_LINES})
+_SEVERAL = frozenset({".csv", ".tsv", ".parquet", ITEMS, _JSON_LINES})
 """Files of many documents; in a file of any other kind is one."""
 
 ReadHere = Callable[[SourceFile], Iterator[Outcome]]

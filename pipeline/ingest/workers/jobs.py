@@ -43,7 +43,7 @@ class Job:
         files = []
         for file in self.files:
             number, _ = sources.setdefault(id(file.source), (len(sources), file.source.model_dump(mode="json")))
-            files.append([str(file.path.absolute()), file.name, file.label, number])
+            files.append([str(file.path.absolute()), file.name, file.label, number, dict(file.extra)])
         killed = [[place, number, reason] for (place, number), reason in self.killed.items()]
         head = {"kind": self.kind, "files": files, "sources": [source for _, source in sources.values()]}
         return Message({**head, **self.facts, "careful": self.careful, "killed": killed}, self.body)
@@ -52,7 +52,10 @@ class Job:
 def files_of(head: dict[str, Any]) -> list[SourceFile]:
     """The files of a job, as the worker gets it."""
     sources = [SourceSettings.model_validate(source) for source in head["sources"]]
-    return [SourceFile(path, name, label, sources[number]) for path, name, label, number in head["files"]]
+    return [
+        SourceFile(path, name, label, sources[number], extra=extra)
+        for path, name, label, number, extra in head["files"]
+    ]
 
 
 def entry_of(line: int, document: Document) -> list[Any]:
@@ -76,8 +79,19 @@ class Result:
     table: pa.Table
 
     @classmethod
-    def of(cls, message: Message) -> Result:
-        """The result, as it was sent."""
+    def of(cls, message: Message, count: int) -> Result:
+        """The result of a job of `count` places, as it was sent. Raises `ValueError` if it is none."""
+        try:
+            result = cls._read(message)
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"an answer that is none: {type(error).__name__}") from error
+        rows = sum(entry[3] for entries in result.places for entry in entries if len(entry) == 4)
+        if len(result.places) != count or rows != len(result.table) or result.table.schema != CHUNK_SCHEMA:
+            raise ValueError("an answer that does not fit the job")
+        return result
+
+    @classmethod
+    def _read(cls, message: Message) -> Result:
         with pa.ipc.open_stream(message.body) as stream:
             table = stream.read_all()
         places, rows, first_rows = message.head["places"], 0, []
@@ -104,11 +118,14 @@ class Result:
             yield Outcome(line, CutDocument(doc_id, content_hash, chunks))
 
 
-def result_message(places: list[list[list[Any]]], tables: Sequence[pa.Table]) -> Message:
+def result_message(
+    places: list[list[list[Any]]], tables: Sequence[pa.Table], unseen: Sequence[int] = ()
+) -> Message:
     """The result of a job, to be sent. Entries: `[line, reason]`, `[line, id, hash]` of a document that is live,
-    `[line, id, hash, chunks]`, `[line, id, hash, 0, reason]` of one that cannot be cut."""
+    `[line, id, hash, chunks]`, `[line, id, hash, 0, reason]` of one that cannot be cut. `unseen`: places of
+    files that are not there for the worker."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, CHUNK_SCHEMA) as stream:
         for table in tables:
             stream.write_table(table)
-    return Message({"places": places}, sink.getvalue().to_pybytes())
+    return Message({"places": places, "unseen": list(unseen)}, sink.getvalue().to_pybytes())

@@ -13,21 +13,24 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from queue import SimpleQueue
 from typing import Any
 
 from pipeline.config import IngestSettings
-from pipeline.errors import PipelineError
+from pipeline.errors import IncompatibleIndexError, PipelineError
 from pipeline.index.live import DocumentKeys
 from pipeline.index.schemas import chunks_to_table
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.by_suffix import FOREIGN, read_file
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.lines import json_lines, max_bytes
+from pipeline.ingest.formats.registry import with_extra
 from pipeline.ingest.guard import Found, Guard, Outcome, refused
 from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.workers.jobs import files_of, result_message
 from pipeline.ingest.workers.messages import Message, packed, received
+from pipeline.ingest.workers.process import DISTRIBUTION
 from pipeline.records import Chunk, Document, Rejection
 
 MakeChunker = Callable[[dict[str, Any]], DocumentChunker]
@@ -55,6 +58,7 @@ def serve(make_chunker: MakeChunker) -> None:
     logging.basicConfig(handlers=[_LogLines(answer)], format="%(message)s", level=first.head["levels"]["root"])
     logging.getLogger("pipeline").setLevel(first.head["levels"]["pipeline"])
     try:
+        _check_version(first.head)
         chunker = make_chunker(first.head["chunker"])
     except PipelineError as error:
         answer(_failed(error))
@@ -68,6 +72,15 @@ def serve(make_chunker: MakeChunker) -> None:
             answer(work.do(job))
         except PipelineError as error:
             answer(_failed(error))
+
+
+def _check_version(head: dict[str, Any]) -> None:
+    theirs, own = head.get("version"), metadata.version(DISTRIBUTION)
+    if theirs != own:
+        raise IncompatibleIndexError(
+            f"a worker that reads documents does not fit the build: version: {theirs} → {own}; install the "
+            "same there"
+        )
 
 
 def _failed(error: PipelineError) -> Message:
@@ -92,13 +105,16 @@ class _Work:
         """The result of a job."""
         places: list[list[list[Any]]] = []
         chunks: list[Chunk] = []
+        unseen: list[int] = []
         for place, file in enumerate(files_of(job.head)):
             read = self._announced(job, place, self._read(job, file))
             guard = self._parsing if job.head["kind"] == "files" and file.suffix in FOREIGN else self._reading
             with guard:
                 outcomes = guard.outcomes(file.label, read)
                 places.append([self._entry(outcome, file, chunks) for outcome in outcomes])
-        return result_message(places, [chunks_to_table(chunks)] if chunks else [])
+            if job.head["kind"] == "files" and not file.path.exists():
+                unseen.append(place)
+        return result_message(places, [chunks_to_table(chunks)] if chunks else [], unseen)
 
     def _read(self, job: Message, file: SourceFile) -> Iterator[Found]:
         head = job.head
@@ -106,7 +122,7 @@ class _Work:
             return read_file(file, self._settings)
         if head["kind"] == "lines":
             stream = io.TextIOWrapper(io.BytesIO(job.body), head["encoding"], "surrogateescape", newline="")
-            return json_lines(stream, file, max_bytes(self._settings), head["before"])
+            return with_extra(json_lines(stream, file, max_bytes(self._settings), head["before"]), file)
         return _already_read(head["entries"])
 
     def _announced(self, job: Message, place: int, read: Iterator[Found]) -> Iterator[Found]:

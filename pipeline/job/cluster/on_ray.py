@@ -16,7 +16,9 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.encode.shard_plan import PlannedShard
 from pipeline.errors import EncoderError, MissingDependencyError
+from pipeline.ingest.workers.program import Elsewhere
 from pipeline.job.cluster import orders
+from pipeline.job.cluster.readers_on_ray import RayProgram
 from pipeline.job.cluster.workers import Answer
 
 log = logging.getLogger(__name__)
@@ -185,6 +187,13 @@ class RayCluster:
         """Workers with these orders, as many as the cluster has room for."""
         machines = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         return RayWorkers(self.ray, config, told, Room.found(config, machines))
+
+    def readers(self, config: Config) -> Elsewhere:
+        """Room for programs that read and cut: one a CPU, `cluster.workers` at most."""
+        alive = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        cpus = int(sum(machine.get("CPU", 0.0) for machine in alive))
+        count = min(max(cpus, 1), config.cluster.workers or max(cpus, 1))
+        return Elsewhere(count, lambda module: RayProgram(self.ray, module, config.cluster.start_seconds))
 
     def leave(self) -> None:
         """Disconnect, and stop what was started here."""

@@ -9,11 +9,15 @@ from typing import Protocol
 from pipeline.config import Config
 from pipeline.encode.shard_plan import Terms
 from pipeline.errors import ConfigError
+from pipeline.ingest.workers.program import Elsewhere
 from pipeline.job.cluster import on_ray, orders
 from pipeline.job.cluster.spread import Limits, Spread
+from pipeline.job.cluster.through_store import SpreadThroughStore
 from pipeline.job.cluster.workers import Workers
 from pipeline.job.injected import Injected
 from pipeline.models.contract import Encoder
+from pipeline.progress import ProgressFactory
+from pipeline.remote.place import RemoteIndex
 
 
 class Cluster(Protocol):
@@ -21,6 +25,9 @@ class Cluster(Protocol):
 
     def workers(self, config: Config, told: str) -> Workers:
         """Workers with these orders (`job/cluster/orders.py`); none is started yet."""
+
+    def readers(self, config: Config) -> Elsewhere:
+        """Room for programs that read and cut documents."""
 
     def leave(self) -> None:
         """Disconnect."""
@@ -48,9 +55,20 @@ def reached(name: str, injected: Injected) -> Iterator[Cluster | None]:
         cluster.leave()
 
 
-def spread_over(cluster: Cluster, config: Config, encoder: Encoder) -> Spread:
-    """What encodes shards on the workers of a cluster. `encoder`: this process's own, which they have to match."""
+def spread_over(
+    cluster: Cluster, config: Config, encoder: Encoder, follows: int, progress: ProgressFactory
+) -> Spread | SpreadThroughStore:
+    """What encodes shards on the workers of a cluster. `encoder`: this process's own, which they have to match.
+
+    `follows`: the generation that was live when the shards were staged.
+    """
     terms = Terms.of(config, encoder)
     limits = Limits(config.cluster.attempts, config.encode.timeout_seconds, config.cluster.start_seconds)
+    if (remote := RemoteIndex.configured(config)) is not None:
+
+        def told(plan: str) -> Workers:
+            return cluster.workers(config, orders.written(config, terms, plan))
+
+        return SpreadThroughStore(remote, told, terms, limits, follows, progress)
     workers = cluster.workers(config, orders.written(config, terms))
     return Spread(workers, config.index_path, terms.prints, limits)

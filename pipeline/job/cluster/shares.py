@@ -4,8 +4,9 @@
     pipeline encode --shard 0/2 … 1/2              as many as there are, all at once
     pipeline encode --commit                       one machine
 
-All see the same index folder. Workers hold no lock and know nothing of each other: a shard stands under a name that
-says what is in it, all of it or not at all, so that it may be encoded twice and by whomever.
+All see the same index folder, or the same object store. Workers hold no lock and know nothing of each other: a
+shard stands under a name that says what is in it, all of it or not at all, so that it may be encoded twice and by
+whomever.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from pipeline.encode.shard_plan import PlannedShard, ShardPlan, Terms
 from pipeline.errors import ConfigError, IndexStoreError
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.job import commit
+from pipeline.job.cluster import places
 from pipeline.job.injected import Injected
 from pipeline.job.prepare.staged import staged_build, writing
 from pipeline.models.contract import Encoder
 from pipeline.progress import ProgressFactory, silent
+from pipeline.remote.place import RemoteIndex
 from pipeline.wording import counted
 
 log = logging.getLogger(__name__)
@@ -73,20 +76,25 @@ def plan_shards(
     *,
     encoder: Encoder | None = None,
     chunker: DocumentChunker | None = None,
+    progress: ProgressFactory = silent,
 ) -> ShardPlan:
     """Write down which shards of what `ingest` staged are missing, for workers to encode; returns that plan.
 
-    `encoder` and `chunker`: as in `job.build.encode`, whose errors it raises.
+    Where the index is in an object store, the plan and what is staged are uploaded. `encoder` and `chunker`: as in
+    `job.build.encode`, whose errors it raises.
     """
-    injected = Injected.passed(encoder, chunker)
+    injected, watch = Injected.passed(encoder, chunker), reporter(progress)
     config = injected.settled(configured(config))
     index = config.index_path
-    with writing(config, silent):
+    with writing(config, watch):
         ready = staged_build(config, injected)
         live = commit.followed(ready.config, ready.encoder, ready.staged)
         work = encoding.plan_work(index, ready.staged, ready.encoder, ready.config.segments, live)
         plan = shard_plan.planned(index, Terms.of(ready.config, ready.encoder), work.jobs)
         shard_plan.save(index, plan)
+        if (remote := RemoteIndex.configured(config)) is not None:
+            encoded = sorted(work.inventory.sources())
+            places.store_plan(remote, ready.staged.base_generation, plan.shards, encoded, watch)
     return plan
 
 
@@ -101,12 +109,13 @@ def encode_share(
 
     Raises `IncompatibleIndexError` before anything is computed if the plan was made with another version of this
     package, another encoder or other settings; `IndexStoreError` if nothing is planned, or if the staged texts are
-    gone meanwhile; `EncoderError`.
+    gone meanwhile; `EncoderError`; `ObjectStoreError`, also before anything is computed if the index is in an
+    object store that cannot be written.
     """
     injected, watch = Injected.passed(encoder), reporter(progress)
     config = configured(config)
-    index = config.index_path
-    plan = shard_plan.load(index)
+    place = places.place_of(config)
+    plan = place.plan()
     config = injected.as_recorded(config, plan.terms.parts)
     loaded = injected.encoder(config)
     plan.terms.check(Terms.of(config, loaded), "this worker")
@@ -114,7 +123,7 @@ def encode_share(
     shards = chunks = 0
     with watch("encode", sum(shard.count for shard in mine), "chunk") as bar:
         for shard in mine:
-            if shard_plan.encode_planned(index, plan.terms, shard, loaded, config.segments):
+            if place.encode(plan.terms, shard, loaded, config.segments):
                 shards, chunks = shards + 1, chunks + shard.count
             bar.update(shard.count)
     return ShareReport(shards, chunks, len(mine) - shards)

@@ -58,10 +58,14 @@ class Spread:
         prints: Sequence[Fingerprint],
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
+        fetch: Callable[[Path], str] | None = None,
     ) -> None:
-        """`prints`: fingerprints of what is stored. `clock`: seconds, of any beginning."""
+        """`prints`: fingerprints of what is stored. `clock`: seconds, of any beginning.
+
+        `fetch`: brings a shard into its folder from where workers store it, or says why that cannot be.
+        """
         self._workers, self._index, self._prints, self._limits = workers, index, prints, limits
-        self._clock = clock
+        self._clock, self._fetch = clock, fetch
         self._shards: list[_Shard] = []
         self._waiting: deque[int] = deque()
         self._busy: dict[str, tuple[int, float]] = {}
@@ -163,6 +167,8 @@ class Spread:
     def _doubt(self, shard: PlannedShard, checksum: str) -> str:
         """Why a shard that a worker says it stored does not count; empty if it does."""
         place = staging.shard_folder(self._index, shard.key)
+        if self._fetch is not None and (reason := self._fetch(place)):
+            return f"answered, but {reason}"
         try:
             list(place.parent.iterdir())  # a network file system may remember that it was not there
             found = staging.shard_checksum(place)

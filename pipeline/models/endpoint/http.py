@@ -77,7 +77,7 @@ class JsonClient:
             ),
             limits=httpx2.Limits(max_connections=settings.concurrency),
             follow_redirects=False,
-            verify=_tls_context(),
+            verify=tls_context(),
         )
 
     def post(self, url: str, payload: object, stop: threading.Event) -> object:
@@ -141,9 +141,7 @@ class JsonClient:
         except httpx2.TimeoutException:
             return _Broken(self._timed_out(), True)
         except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
-            return _Broken(
-                self._clean(f"the connection failed ({error or type(error).__name__})"), _may_pass(error)
-            )
+            return _Broken(self._clean(f"the connection failed ({error or type(error).__name__})"), may_pass(error))
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return _Broken(self._clean(f"the request failed ({error or type(error).__name__})"), False)
 
@@ -206,7 +204,8 @@ class JsonClient:
 
 
 @cache
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
+    """The one context of all clients, with the certificates that are trusted."""
     return httpx2.create_ssl_context()  # tens of milliseconds: reads all certificates that are trusted
 
 
@@ -238,7 +237,7 @@ def _server_message(body: bytes) -> str:
     return answer if isinstance(answer, str) else ""
 
 
-def _may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether trying again can help: neither for a bad certificate nor for a host that does not exist."""
     cause: BaseException | None = error
     while cause is not None:

@@ -30,7 +30,7 @@ def grouped(snapshot: Snapshot, ranked: Ranked, heads: Mapping[str, int], size: 
     A document's first chunk is its first in the ranking; the others are those of all its chunks that were reranked,
     then those of the highest scores, so that they do not depend on how deep the legs were asked.
     """
-    members = [snapshot.chunks_of(doc_id) for doc_id in heads]
+    members = snapshot.each(snapshot.chunks_of, heads)
     whole = widen(ranked, np.concatenate([np.zeros(0, np.int64), *members])) if size > 1 else ranked
     places = {int(number): place for place, number in enumerate(whole.ids.tolist())}
     order: list[int] = []

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline import names
+from pipeline.errors import QueryError
 from pipeline.query.legs.contract import Leg
 from pipeline.query.legs.dense import DenseLeg
 from pipeline.query.legs.lexical import LexicalLeg
@@ -24,6 +25,18 @@ def open_legs(snapshot: Snapshot) -> dict[str, Leg[Any]]:
     """Open the legs that a snapshot has, by name, in the order in which they are shown."""
     found = ((name, opener(snapshot)) for name, opener in _OPENERS.items())
     return {name: leg for name, leg in found if leg is not None}
+
+
+def added_legs(snapshot: Snapshot) -> list[str]:
+    """The legs of this snapshot that this program has registered, be it that they cannot be opened over it."""
+    return [name for name, opener in _OPENERS.items() if name not in names.LEGS and _has(opener, snapshot)]
+
+
+def _has(opener: Opener, snapshot: Snapshot) -> bool:
+    try:
+        return opener(snapshot) is not None
+    except QueryError:
+        return True
 
 
 def register(name: str, opener: Opener) -> None:

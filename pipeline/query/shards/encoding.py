@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.config.boosts import Boost, Conditional, Recency, Saturation
 from pipeline.index.columns.kinds import Kind
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.names import DENSE
@@ -19,6 +21,7 @@ from pipeline.records import Chunk, Encoded, SparseRows
 
 One = TypeVar("One")
 Other = TypeVar("Other")
+_BOOSTS: Mapping[str, type[Boost]] = {one.__name__: one for one in (Recency, Saturation, Conditional)}
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -154,6 +157,27 @@ def columns_of(fields: Sequence[Any]) -> list[AgreedColumn]:
         return [AgreedColumn(str(name), Kind[kind]) for name, kind in fields]
     except (TypeError, ValueError, KeyError):
         raise NoMessageError("it has something else than columns") from None
+
+
+def boosts_to_fields(boosts: Sequence[Boost]) -> list[Any]:
+    """Boosts as plain data."""
+    return [[type(boost).__name__, *dataclasses.astuple(boost)] for boost in boosts]
+
+
+def boosts_of(fields: Sequence[Any]) -> list[Boost]:
+    """The reverse."""
+    try:
+        return [_boost_of(*one) for one in fields]
+    except (TypeError, KeyError):
+        raise NoMessageError("it has something else than boosts") from None
+
+
+def _boost_of(kind: str, *values: Any) -> Boost:
+    boost = _BOOSTS[kind](*values)
+    kinds = [str if field.type == "str" else float for field in dataclasses.fields(boost)]
+    if any(type(value) not in (wanted, int) for value, wanted in zip(values, kinds, strict=True)):
+        raise TypeError
+    return boost
 
 
 def checked_ids(ids: Ids, below: int) -> Ids:

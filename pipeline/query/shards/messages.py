@@ -19,7 +19,7 @@ import xxhash
 
 from pipeline.errors import ServiceError
 
-PROTOCOL = 1
+PROTOCOL = 2
 _MAGIC = b"HPSH"
 _HEAD = struct.Struct("<4sIQQ")
 _KINDS = ("<i8", "<u8", "<f4", "<f8", "|b1")
@@ -49,7 +49,7 @@ class Message:
         header = json.dumps([dict(self.fields), layout], ensure_ascii=False, separators=(",", ":"))
         body = header.encode("utf-8", "surrogatepass")
         rest = b"".join([body, *parts])
-        return _HEAD.pack(_MAGIC, PROTOCOL, len(body), xxhash.xxh3_64_intdigest(rest)) + rest
+        return _HEAD.pack(_MAGIC, PROTOCOL, len(body), _checksum(rest, len(body))) + rest
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Message:
@@ -60,7 +60,7 @@ class Message:
         if protocol != PROTOCOL:
             raise NoMessageError(f"speaks version {protocol}, this program {PROTOCOL}; install the same everywhere")
         rest = memoryview(data)[_HEAD.size :]
-        if xxhash.xxh3_64_intdigest(rest) != checksum:
+        if _checksum(rest, length) != checksum:
             raise NoMessageError("was cut off or altered on its way")
         try:
             fields, layout = json.loads(str(rest[:length], "utf-8", "surrogatepass"))
@@ -102,6 +102,11 @@ class Message:
         if found is None or found.dtype.str != kind or found.ndim != dimensions:
             raise NoMessageError(f"its array {name} is missing or of another kind")
         return found
+
+
+def _checksum(rest: bytes | memoryview, header: int) -> int:
+    """Of what follows the head, and of how much of it is the header."""
+    return xxhash.xxh3_64_intdigest(rest, header)
 
 
 def _arrays(layout: Any, data: memoryview) -> dict[str, npt.NDArray[Any]]:

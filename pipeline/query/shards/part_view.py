@@ -17,6 +17,8 @@ from pipeline.index.columns.component import COLUMNS
 from pipeline.index.columns.kinds import Kind
 from pipeline.index.segment import Mask
 from pipeline.names import DENSE, LEXICAL
+from pipeline.query.boosting.at_hand import FactorsAtHand
+from pipeline.query.boosting.factors import BoostedChunks, factors_of
 from pipeline.query.filter.facet_request import FacetRequest
 from pipeline.query.filter.facets import FacetCounter
 from pipeline.query.filter.masks import ChunkFilter
@@ -41,6 +43,7 @@ _UNKNOWN = -1
 class _Columns:
     """The share's columns, of the kinds that the whole index has."""
 
+    table: ColumnTable
     filter: ChunkFilter
     facets: FacetCounter
 
@@ -63,6 +66,9 @@ class PartView:
             "contributions": self._contributions,
             "passages": self._passages,
             "late_interaction": self._late_interaction,
+            "stored": self._stored,
+            "findable": self._findable,
+            "factors": self._factors,
             "live": self._live,
             "names": self._names,
             "rows": self._rows,
@@ -147,6 +153,27 @@ class PartView:
     def _late_interaction(self, question: Message) -> Message:
         vectors = question.array("vectors", "<f4", 2)
         return Message({}, {"scores": self._snapshot.late_interaction(vectors, self._inner(question))})
+
+    def _stored(self, question: Message) -> Message:
+        return Message({}, {"stored": self._snapshot.stored(question.array("token_ids", "<u8"))})
+
+    def _findable(self, question: Message) -> Message:
+        return Message({}, {"findable": self._snapshot.findable(self._inner(question), self._kept(question))})
+
+    def _factors(self, question: Message) -> Message:
+        """The factors by which boosts multiply the scores of some chunks, the largest product among the others that
+        may be found, and which boosts saw values and dates."""
+        now, boosts = question.fields.get("now"), encoding.boosts_of(question.listed("boosts"))
+        if not isinstance(now, float) or not boosts:
+            raise NoMessageError("does not say which boosts are meant, at which moment")
+        agreed, segments = self._agreed(question), self._snapshot.segments
+        gone = self._snapshot.excluded(None)
+        chunks = BoostedChunks(agreed.table, gone, agreed.filter.masks if segments else lambda condition: [])
+        found = factors_of(chunks, boosts, now)
+        excluded = self._snapshot.excluded(self._kept(question))
+        at_hand = FactorsAtHand(found, excluded, [segment.chunks for segment in segments])
+        parts, rest = at_hand.parts_and_rest(self._inner(question))
+        return Message({}, {"parts": parts, "rest": np.array([rest]), "dates": np.array(found.dates, np.bool_)})
 
     def _live(self, question: Message) -> Message:
         """The live chunks that have these places among those of the share."""
@@ -259,7 +286,7 @@ class PartView:
     def _made(self, fields: list[Any]) -> _Columns:
         table = ColumnTable(*self._snapshot.column_parts, encoding.columns_of(fields))
         deleted = [segment.deleted for segment in self._snapshot.segments]
-        return _Columns(ChunkFilter(table), FacetCounter(table, deleted, _UNKNOWN))
+        return _Columns(table, ChunkFilter(table), FacetCounter(table, deleted, _UNKNOWN))
 
 
 def _kept(cache: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:

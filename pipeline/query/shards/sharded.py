@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from pipeline import names
 from pipeline.arguments import file_path
 from pipeline.config import EncoderSettings, QuerySettings, checked_settings
 from pipeline.errors import ConfigError, EncoderError, GenerationGoneError, ServiceError, ShardsFailedError
@@ -24,16 +22,15 @@ from pipeline.openness import while_open
 from pipeline.query.access import ALL_GROUPS, Groups, WantedGroups, chosen_groups
 from pipeline.query.compatibility import check_encoder
 from pipeline.query.legs.contract import Leg
+from pipeline.query.legs.registry import added_legs
 from pipeline.query.searcher import Index
+from pipeline.query.shards.front.remote_legs import sharded_legs
+from pipeline.query.shards.front.whole import ShardedSnapshot
 from pipeline.query.shards.messages import Message
 from pipeline.query.shards.panel import Panel, Shard
-from pipeline.query.shards.remote_legs import sharded_legs
-from pipeline.query.shards.whole import ShardedSnapshot
 from pipeline.query.snapshot import Snapshot
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 _MOST_VIEWS = 8
 
@@ -187,10 +184,13 @@ def open_shards(
         chosen = as_recorded(given, manifest.fingerprints)
     loaded = own or SharedEncoder(lambda: load_encoder(chosen, base=start))
     check_encoder(Path(name), manifest, loaded, from_index=chosen == recorded)
-    if added := [leg for leg in names.legs() if leg not in names.LEGS]:
-        log.warning("%s: shards have no %s leg, which this program has added", name, ", ".join(added))
     missing = frozenset(range(len(shards))) - states.keys()
     whole = ShardedSnapshot(panel, manifest, missing=missing)
+    if added := added_legs(whole):
+        raise ConfigError(
+            f"{name}: this program has added the leg {', '.join(added)}, which shards do not search; open "
+            "the folder of the index, or take the leg away with `pipeline.query.legs.registry.unregister`"
+        )
     return ShardedIndex(whole, loaded, query, None if own else chosen, start, chosen_groups(groups))
 
 

@@ -8,12 +8,12 @@ missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.names import LEXICAL as LEXICAL_LEG
 from pipeline.query.legs.contract import Leg
@@ -31,6 +31,8 @@ _TERMS = 32
 """Of how many terms the words are looked at, those of most chunks first."""
 _WORDS = 8
 """For how many words of a query near ones are looked for."""
+
+_NONE = np.zeros(0, np.int64)
 
 Describe = Callable[[str], Mapping[int, str]]
 
@@ -75,8 +77,11 @@ class NearWords:
     def _shown(self, word: str, terms: list[int], most: int) -> list[str]:
         """The words that have these terms, at most so many slips from a word."""
         found: dict[str, tuple[int, bool, int]] = {}
-        for place, term in enumerate(terms[:_TERMS]):
-            for other in self._words_with([term]):
+        looked_at = terms[:_TERMS]
+        for place, (term, words) in enumerate(
+            zip(looked_at, self._words_with([[one] for one in looked_at]), strict=True)
+        ):
+            for other in words:
                 if other not in found and term in self._describe(other) and other != word:
                     found[other] = distance(word, other), other[0] != word[0], place
         near = sorted((key, other) for other, key in found.items() if key[0] <= most)
@@ -86,32 +91,35 @@ class NearWords:
         edits = {edit: set(self._describe(edit)) for edit in syllable_edits(word)}
         held = set(self._held(set().union(*edits.values())))
         whole = [edit for edit, terms in sorted(edits.items()) if terms <= held and len(edit) > 1]
+        words = self._words_with([edits[edit] for edit in whole[:_TERMS]])
         shown = [
-            edit
-            for edit in whole[:_TERMS]
-            if any(other.startswith(edit) for other in self._words_with(edits[edit]))
+            edit for edit, some in zip(whole, words, strict=False) if any(one.startswith(edit) for one in some)
         ]
         return sorted(shown, key=lambda edit: (distance(word, edit), edit))
 
-    def _words_with(self, terms: Iterable[int]) -> set[str]:
-        """The words of a chunk that has all of some terms, if one has; of the best of those that have some."""
+    def _words_with(self, wanted: Sequence[Iterable[int]]) -> list[set[str]]:
+        """For each of some sets of terms, the words of a chunk that has all of them, if one has; of the best of
+        those that have some."""
         assert self._leg is not None
-        ids = np.array(sorted(terms), np.uint64)
-        (ranking,) = self._leg.candidates([SparseQuery(ids, np.ones(len(ids), np.float32))], 1)
-        texts = self._snapshot.encoded_texts(ranking.ids)
-        return {text[a:b].casefold() for text in texts for a, b in word_spans(text)}
+        ids = [np.array(sorted(terms), np.uint64) for terms in wanted]
+        queries = [SparseQuery(some, np.ones(len(some), np.float32)) for some in ids]
+        rankings = self._leg.candidates(queries, 1) if queries else []
+        texts = iter(self._snapshot.encoded_texts(np.concatenate([_NONE, *(one.ids for one in rankings)])))
+        return [_words(itertools.islice(texts, len(one.ids))) for one in rankings]
 
     def _held(self, terms: Iterable[int]) -> list[int]:
         """Those of some terms that live chunks have, those of most chunks first."""
         assert self._leg is not None
         ids = np.unique(np.fromiter(terms, np.uint64))
-        anywhere = np.zeros(len(ids), np.bool_)
-        for segment in self._snapshot.segments:  # deleted ones are counted out of the few that are left
-            anywhere |= segment.open(LEXICAL).document_frequencies(ids, None) > 0
+        anywhere = self._snapshot.stored(ids)  # deleted chunks are counted out of the few that are left
         kept = self._leg.weigh(ids[anywhere], np.ones(int(anywhere.sum()), np.float32))
         order = np.lexsort((kept.token_ids, kept.weights))
         found: list[int] = kept.token_ids[order].tolist()
         return found
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {text[a:b].casefold() for text in texts for a, b in word_spans(text)}
 
 
 def _has_neighbours(word: str) -> bool:

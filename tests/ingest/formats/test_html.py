@@ -60,6 +60,18 @@ def test_all_of_a_page_if_asked_for(read: Read, tmp_path: Path) -> None:
         ("<ol><li>a<li><p>b</p><p>c</p></ol>", "1. a\n2. b\n   c"),
         ("<table><tr><th>k<th>v<tr><td>1<td>2|3</table>", "| k | v |\n|-|-|\n| 1 | 2\\|3 |"),
         ("<table><tr><td colspan=2>k<td>v<tr><td>1<td>2<td>3</table>", "| k |  | v |\n|-|-|-|\n| 1 | 2 | 3 |"),
+        (
+            "<table><tr><th>k<th>v<tr><td rowspan=2>a<td>1<tr><td>2<tr><td>b<td>3</table>",
+            "| k | v |\n|-|-|\n| a | 1 |\n| a | 2 |\n| b | 3 |",
+        ),
+        (
+            "<table><tr><td>x<td rowspan=9 colspan=2>y<td>z<tr><td>1<td>2<tr><td>3</table>",
+            "| x | y |  | z |\n|-|-|-|-|\n| 1 | y |  | 2 |\n| 3 | y |  |  |",
+        ),
+        (
+            f"<table><tr><td rowspan=2>{'long ' * 50}<td>1<tr><td>2</table>",
+            f"| {'long ' * 49}long | 1 |\n|-|-|\n|  | 2 |",
+        ),
         ("<table><tr><td>left</td><td><h2>Head</h2></td></tr><tr><td>x</table>", "left\n\n## Head\n\nx"),
         ('<pre class="language-py">if x:\n    y  &lt; <b>z</b>\n</pre>', "```py\nif x:\n    y  < z\n```"),
         ("<pre>```</pre>", "````\n```\n````"),
@@ -119,13 +131,14 @@ def test_what_is_broken_has_its_reason(read: Read, tmp_path: Path) -> None:
     (tmp_path / "src/b.html").write_bytes(b"")
     (tmp_path / "src/c.html").write_text("<script>only()</script>")
     (tmp_path / "src/d.html").write_text("<table><tr>" + "<td colspan=9999>x" * 400 + "<tr><td>y<td>z</table>")
+    (tmp_path / "src/e.html").write_text("<table><tr>" + "<td rowspan=9999>wide" * 99 + "<tr>" * 999 + "</table>")
     docs, rejections = read({"max_document_mb": 0.05})
     assert docs == []
     assert [one.reason.split(":")[0] for one in rejections] == [
         "NUL byte in line 1",
         "empty",
         "empty",
-        "text is longer than 0.05 MB; raise ingest.max_document_mb to read it",
+        *["text is longer than 0.05 MB; raise ingest.max_document_mb to read it"] * 2,
     ]
 
 

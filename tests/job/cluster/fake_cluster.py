@@ -14,6 +14,7 @@ from pipeline.encode import shard_plan
 from pipeline.encode.shard_plan import PlannedShard, Terms
 from pipeline.index import manifest as manifests
 from pipeline.index import staging
+from pipeline.ingest.workers.program import Elsewhere, LocalProgram
 from pipeline.job.cluster.workers import Answer
 from pipeline.models.contract import Encoder
 
@@ -155,6 +156,9 @@ class FakeCluster:
         made = FakeWorkers(config.index_path, Terms(orders["terms"]), self.encoder, config, self.fault)
         self.made.append(made)
         return made
+
+    def readers(self, config: Config) -> Elsewhere:
+        return Elsewhere(2, LocalProgram)
 
     def leave(self) -> None:
         self.left = True

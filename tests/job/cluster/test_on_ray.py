@@ -13,11 +13,17 @@ from typing import Any
 import pytest
 
 from pipeline.config import Config, parse_config
-from pipeline.errors import EncoderError, IncompatibleIndexError, MissingDependencyError
+from pipeline.errors import EncoderError, IncompatibleIndexError, MissingDependencyError, SourceError
 from pipeline.index import staging
+from pipeline.ingest import readers
+from pipeline.ingest.workers import ahead
+from pipeline.ingest.workers.jobs import Job
+from pipeline.ingest.workers.messages import Message
+from pipeline.ingest.workers.process import WorkerProcess
 from pipeline.job import build as builder
 from pipeline.job.cluster import on_ray
 from pipeline.job.cluster.on_ray import Room
+from pipeline.job.cluster.readers_on_ray import RayProgram
 from pipeline.job.report import record as records
 from tests.job.cluster.fake_cluster import content
 from tests.support.collection import config_for
@@ -58,6 +64,19 @@ def test_a_build_on_ray_is_a_local_build(ray: Any, tmp_path: Path) -> None:
     report = builder.build(there, cluster="ray")
     assert (report.encoded_chunks, report.chunks) == (24, 24)
     assert content(there.index_path) == content(here.index_path)
+
+
+def test_a_build_on_ray_through_a_store_is_a_local_build(ray: Any, tmp_path: Path) -> None:
+    here, there = texts(tmp_path / "here"), texts(tmp_path / "there")
+    builder.build(here)
+    remote = there.remote.model_copy(update={"cache_folder": str(tmp_path / "cache")})
+    there = there.model_copy(update={"index": f"file://{tmp_path}/store/handbook", "remote": remote})
+    report = builder.build(there, cluster="ray")
+    assert (report.encoded_chunks, report.chunks) == (24, 24)
+    assert content(there.index_path) == content(here.index_path)
+    record = records.load(there.index_path)
+    assert (sum(share.shards for share in record.workers), record.troubles) == (12, ())
+    assert not list((tmp_path / "store/handbook").glob("staging/**/*.json"))
     record = records.load(there.index_path)
     assert sum(share.shards for share in record.workers) == 12
     assert len(record.workers) == 2
@@ -91,6 +110,85 @@ def test_workers_that_are_killed_are_replaced(ray: Any, tmp_path: Path, monkeypa
     while ray.available_resources().get("CPU") != 2.0:
         assert time.monotonic() < deadline, "actors are left"
         time.sleep(0.05)
+
+
+@pytest.fixture
+def read_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers read any file, in small jobs."""
+    monkeypatch.setattr(readers, "WORTH_WORKERS_BYTES", 0)
+    monkeypatch.setattr(ahead, "MOST_FILES", 4)
+
+
+@pytest.mark.usefixtures("read_there")
+def test_what_is_read_on_ray_is_staged_as_here(ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = texts(tmp_path / "here"), texts(tmp_path / "there")
+    builder.build(here.model_copy(update={"ingest": here.ingest.model_copy(update={"processes": 1})}))
+    heard = watched(monkeypatch)
+    report = builder.build(there, cluster="ray")
+    assert len(heard) == 2
+    assert (report.encoded_chunks, report.chunks) == (24, 24)
+    assert content(there.index_path) == content(here.index_path)
+
+
+@pytest.mark.usefixtures("read_there")
+def test_actors_that_are_killed_as_they_read_cost_no_document(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = texts(tmp_path / "here"), texts(tmp_path / "there")
+    builder.build(here.model_copy(update={"ingest": here.ingest.model_copy(update={"processes": 1})}))
+    give, killed = WorkerProcess.give, []
+
+    def deadly(self: WorkerProcess, ticket: Any) -> None:
+        give(self, ticket)
+        if len(killed) < 3:
+            killed.append(self)
+            ray.kill(self._program._actor)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(WorkerProcess, "give", deadly)
+    report = builder.build(there, cluster="ray")
+    assert (len(killed), report.chunks) == (3, 24)
+    assert content(there.index_path) == content(here.index_path)
+
+
+@pytest.mark.usefixtures("read_there")
+def test_a_file_that_only_the_build_sees_is_named_with_a_cure(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = texts(tmp_path)
+    message = Job.message
+
+    def elsewhere(self: Job) -> Message:
+        sent = message(self)
+        for file in sent.head["files"]:
+            file[0] = file[0].replace("003.txt", "unseen.txt")
+        return sent
+
+    monkeypatch.setattr(Job, "message", elsewhere)
+    with pytest.raises(SourceError, match=r"003\.txt: the build sees .*same path, or set ingest\.processes: 1"):
+        builder.build(config, cluster="ray")
+
+
+@pytest.mark.usefixtures("read_there")
+def test_readers_of_another_version_are_refused_and_both_are_named(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = texts(tmp_path)
+    monkeypatch.setattr("pipeline.ingest.workers.process.metadata.version", lambda name: "99.9")
+    with pytest.raises(IncompatibleIndexError, match=r"version: 99\.9 → \d+\.\d+"):
+        builder.build(config, cluster="ray")
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[RayProgram]:
+    """The programs that builds start from now on."""
+    started: list[RayProgram] = []
+    init = RayProgram.__init__
+
+    def noted(self: RayProgram, *given: Any) -> None:
+        init(self, *given)
+        started.append(self)
+
+    monkeypatch.setattr(RayProgram, "__init__", noted)
+    return started
 
 
 def test_workers_of_another_version_are_refused_and_both_are_named(

@@ -18,6 +18,7 @@ from pipeline.query.boosting.dates import as_seconds
 from pipeline.query.boosting.factors import boosted
 from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index
+from pipeline.query.similar import Examples
 from tests.faults import stub
 from tests.support.collection import config_for
 
@@ -90,6 +91,38 @@ def test_reciprocal_ranks_are_boosted_too(index: Index) -> None:
     np.testing.assert_allclose(found.scores[found.order], np.sort(plain.scores * product)[::-1][:5], rtol=1e-12)
 
 
+@pytest.mark.parametrize("boosts", BOOSTS)
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+def test_what_is_similar_is_boosted_too(index: Index, mode: str, boosts: list[str]) -> None:
+    numbers = {index.snapshot.chunk(int(number)).chunk_id: int(number) for number in range(500)}
+    examples = Examples(documents=("d1", "d2"), texts=("apples and figs",), unlike_documents=("d3",))
+    expected = {
+        hit.chunk_id: hit.score
+        * math.prod(factor(index, numbers[hit.chunk_id], boost) ** math.copysign(1, hit.score) for boost in boosts)
+        for hit in index.similar(examples, 500, mode, collapse=False)
+    }
+    for collapse in (False, True):
+        hits = index.similar(examples, 9, mode, collapse=collapse, boosts=boosts, now=NOW)
+        np.testing.assert_allclose(
+            [hit.score for hit in hits], sorted(expected.values(), reverse=True)[:9], rtol=1e-12
+        )
+        np.testing.assert_allclose(
+            [hit.score for hit in hits], [expected[hit.chunk_id] for hit in hits], rtol=1e-12
+        )
+
+
+def test_an_explanation_of_what_is_similar_names_boosts_and_words(index: Index) -> None:
+    hits = index.similar(Examples(documents=("d1",)), 5, boosts=BOOSTS[-1], now=NOW, explain=True)
+    for hit in hits:
+        assert [one.boost for one in hit.boosts] == BOOSTS[-1]
+        total = sum(leg.contribution or 0.0 for leg in hit.legs.values())
+        product = math.prod(one.factor for one in hit.boosts)
+        assert hit.score == pytest.approx(total * product if total >= 0 else total / product)
+    words = {match.token for hit in hits for match in hit.matches}
+    assert words
+    assert words <= {"appl", "pear", "plum", "fig", "lime", "kiwi"} | set(WORDS)
+
+
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
 @pytest.mark.parametrize("options", [{}, {"collapse": True}, {"distinct": 0.9}, {"rerank": "multivectors"}])
 def test_the_first_hits_do_not_depend_on_how_many_are_asked_for(
@@ -119,6 +152,9 @@ def test_configured_boosts_count_unless_a_search_says_otherwise(index: Index) ->
         assert [one.boost for one in configured.search("figs", 1, explain=True)[0].boosts] == [KOREAN]
         encoded = configured.encode(["figs"])
         assert configured.rank_encoded(encoded, 5)[0].boosts is None
+        alike = Examples(documents=("d9",))
+        assert configured.similar(alike, 5) == index.similar(alike, 5, boosts=[KOREAN])
+        assert configured.similar(alike, 5, boosts=[]) == index.similar(alike, 5)
 
 
 @pytest.mark.parametrize(

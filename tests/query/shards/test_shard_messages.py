@@ -46,12 +46,8 @@ def test_what_was_altered_or_cut_off_is_no_message(message: Message, data: st.Da
     flipped = bytearray(whole)
     flipped[at] ^= data.draw(st.integers(1, 255))
     for wrong in (bytes(flipped), whole[:at]):
-        try:
-            found = Message.of_bytes(wrong)
-        except NoMessageError:
-            continue
-        # The length of the header is outside of the checksum: another one cannot be read as the same message.
-        assert found == message or list(found.arrays) != list(message.arrays)
+        with pytest.raises(NoMessageError):
+            Message.of_bytes(wrong)
 
 
 @pytest.mark.parametrize("wrong", [b"", b"HPSH", b"<html>busy</html>" * 9, b"\x80\x04pickle" * 9])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Config, QuerySettings
+from pipeline.config import QuerySettings
 from pipeline.errors import QueryError
 from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.models.contract import LexicalScoring, Runtime
@@ -23,62 +22,7 @@ from pipeline.query.similar import Examples
 from pipeline.records import Chunk, Document, Encoded, Fingerprint, SparseRows
 from tests.faults import stub
 from tests.support.sharded import front
-
-WORDS = ("kiwi", "plum", "fig", "lime", "pear", "mango", "색인", "검색")
-TEXT = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join)
-YEAR = st.sampled_from([1, 2, 3, 2.5, "never", None, [1, "a"]])
-QUERY = st.lists(st.sampled_from((*WORDS, "nowhere")), min_size=1, max_size=3).map(" ".join)
-METHODS = ("auto", "rrf", "weighted", "theoretical", "minmax", "zscore", "dbsf")
-CONDITIONS = (None, "year >= 2", "year = 'never'", "doc_id < '07'", "lang is not null", "ordinal = 0")
-
-Night = dict[int, tuple[str, Any, str | None]]
-
-
-@st.composite
-def nights(draw: st.DrawFn) -> list[Night]:
-    """A collection, and what became of it in up to three later nights."""
-    docs: Night = {}
-    result: list[Night] = []
-    for _ in range(draw(st.integers(1, 4))):
-        for number in draw(st.lists(st.integers(0, 15), max_size=4)):
-            docs.pop(number, None)
-        line = st.tuples(st.integers(0, 15), TEXT, YEAR, st.sampled_from([None, "ko", "en"]))
-        for number, text, year, lang in draw(st.lists(line, max_size=9)):
-            docs[number] = (text, year, lang)
-        if docs:
-            result.append(dict(docs))
-    return result or [{0: ("kiwi", 1, None)}]
-
-
-def built(base: Path, nights: list[Night], encoder: Any = None, chunker: Any = None, **changes: Any) -> Config:
-    """The index after all nights: of several segments, with deletions."""
-    parts = {name: part for name, part in (("encoder", encoder), ("chunker", chunker)) if part is not None}
-    (base / "documents").mkdir()
-    config = stub.stub_config(
-        base,
-        **{
-            "segments": {"max_chunks": 5, "dense": "Flat", "auto_compact": False},
-            "max_delete_ratio": 1,
-            "gate": {"min_document_ratio": 0},
-            **changes,
-        },
-    )
-    for docs in nights:
-        lines = []
-        for number, (text, year, lang) in docs.items():
-            metadata = {name: value for name, value in (("year", year), ("lang", lang)) if value is not None}
-            lines.append(json.dumps({"_id": f"{number:02}", "text": text, **metadata}))
-        (base / "documents/all.jsonl").write_text("\n".join(lines), "utf-8")
-        stub.build(config, **parts)
-    return config
-
-
-def outcome(index: Index, queries: list[str], options: dict[str, Any]) -> object:
-    """The hits, or why there are none."""
-    try:
-        return index.search_many(queries, **options)
-    except QueryError as error:
-        return str(error)
+from tests.support.sharded_nights import CONDITIONS, METHODS, QUERY, WORDS, Night, built, nights, outcome
 
 
 @settings(max_examples=20, deadline=None)
@@ -139,6 +83,8 @@ def test_all_else_that_an_index_answers_is_that_of_the_whole(
         assert _facets(sharded, fields, condition) == _facets(whole, fields, condition)
         examples = Examples(documents=(doc_id,), unlike_texts=("plum",))
         assert sharded.similar(examples, 5) == whole.similar(examples, 5)
+        explained = [one.similar(examples, 5, explain=True) for one in (sharded, whole)]
+        assert explained[0] == explained[1]
         requests = [_request(index, ("kiwi 색인", "plum")) for index in (sharded, whole)]
         assert sharded.trust(requests[0]) == whole.trust(requests[1])
 
@@ -168,7 +114,7 @@ def test_documents_that_several_shards_have_are_one(
         assert _facets(sharded, fields, condition) == _facets(whole, fields, condition)
         for doc_id in (f"{number:02}" for number in nights[-1]):
             assert sharded.document(doc_id) == whole.document(doc_id)
-        assert sharded._whole.shared_documents.count(sharded._whole.ask_all) == whole.manifest.documents  # type: ignore[attr-defined]
+        assert sharded._whole.shared_documents.count(sharded._whole.questions.all) == whole.manifest.documents  # type: ignore[attr-defined]
 
 
 class Learned(stub.HashedEncoder):
@@ -199,6 +145,20 @@ def test_learned_weights_are_bounded_as_in_the_whole(
         for fusion in METHODS:
             options = {"fusion": fusion, "explain": True, "k": 20}
             assert outcome(sharded, queries, options) == outcome(whole, queries, options)
+
+
+def test_an_approximate_lexical_index_proposes_what_it_does_at_home(tmp_path: Path) -> None:
+    pytest.importorskip("seismic")
+    docs: Night = {n: (" ".join(f"w{n * k % 37}" for k in range(1, 9)), 1, None) for n in range(400)}
+    segments = {"max_chunks": 200, "lexical": "seismic", "auto_compact": False}
+    config = built(tmp_path, [docs], encoder=Learned(), segments=segments)
+    chosen = QuerySettings(depth=5)
+    sharded, _ = front(config.index_path, 2, encoder=Learned(), settings=chosen)
+    with stub.open_index(config.index_path, encoder=Learned(), settings=chosen) as whole, sharded:
+        assert all(entry.lexical is not None for entry in whole.manifest.segments)
+        for k in (3, 40):
+            for mode in ("hybrid", "lexical"):
+                assert sharded.search("w3 w5 w7", k, mode) == whole.search("w3 w5 w7", k, mode)
 
 
 @pytest.mark.parametrize("kind", ["IVF4,SQfp16", "HNSW8,SQfp16"])

@@ -16,9 +16,14 @@ def declared_encoding(data: bytes) -> list[str]:
     match = _NAMED.search(data[:HEAD_BYTES])
     if match is None:
         return []
-    name = match[1].decode("ascii")
+    found = codec_named(match[1].decode("ascii"))
+    return [found] if found is not None else []
+
+
+def codec_named(name: str) -> str | None:
+    """The codec that the web calls by this name; `None` if Python has none."""
     try:
         found = codecs.lookup({"euc-kr": "cp949", "ks_c_5601-1987": "cp949"}.get(name.lower(), name))
-    except LookupError:
-        return []
-    return [found.name] if getattr(found, "_is_text_encoding", True) else []
+    except (LookupError, ValueError):
+        return None
+    return found.name if getattr(found, "_is_text_encoding", True) else None

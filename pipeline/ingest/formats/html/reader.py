@@ -30,7 +30,7 @@ def _document(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError("empty")
     page = decode(data, [*declared_encoding(data), *settings.encodings])
     root = parse(page)
-    address, base = _addresses(root)
+    address, base = _addresses(root, str(file.extra.get("url", "")))
     content = main_content(root) if settings.html == "main" else everything(root)
     text = clean(Writer(max_bytes(settings), base).write(content))
     metadata: dict[str, MetadataValue] = {}
@@ -65,8 +65,11 @@ def language_of_page(root: Node) -> str:
     return ""
 
 
-def _addresses(root: Node) -> tuple[str, str]:
-    """The address that the page says it has, and the one that its links are meant from; empty if not known."""
+def _addresses(root: Node, found_at: str) -> tuple[str, str]:
+    """The address that the page says it has, and the one that its links are meant from; empty if not known.
+
+    `found_at`: where it was fetched; empty for a file.
+    """
     address = base = ""
     for node in root.elements():
         get = node.attributes.get
@@ -77,9 +80,10 @@ def _addresses(root: Node) -> tuple[str, str]:
         elif node.tag == "base" and not base:
             base = get("href", "").strip()
     try:
+        address = urljoin(found_at, address) if address else ""
         if urlsplit(address).scheme not in ("http", "https"):
             address = ""
-        base = urljoin(address, base) if base else address
+        base = urljoin(found_at or address, base) if base else found_at or address
     except ValueError:
-        address = base = ""
+        address, base = "", found_at
     return clean(address), base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +20,9 @@ _CODE = frozenset({"code", "kbd", "samp", "tt"})
 _MARKS = {"b": "**", "strong": "**", "em": "*", "i": "*", "del": "~~", "s": "~~"}
 _SPACE = re.compile(r"[ \t\n\r\f\v]+")
 _LANGUAGE = re.compile(r"(?:lang(?:uage)?|highlight|brush|source)[-:_ ]+([A-Za-z0-9+#.]+)")
+MOST_ACROSS = 200
+MOST_REPEATED = 200
+"""A cell over several rows is repeated in them if its text is no longer."""
 _WEB = ("http", "https", "ftp", "mailto", "")
 
 
@@ -104,8 +108,15 @@ class Writer:
         captions = [text for below in _own(node, "caption") if (text := self._paragraph(below.children))]
         if width < 2 or len(rows) < 2 or nested:
             return captions + [block for row in cells for cell in row for block in self._blocks(cell)]
-        written = [[" ".join(" ".join(self._blocks(cell)).split()) for cell in _spread(row)] for row in cells]
-        written = [row for row in written if any(row)]
+        texts = [[(cell, " ".join(" ".join(self._blocks(cell)).split())) for cell in row] for row in cells]
+        written: list[list[str]] = []
+        taken = 0
+        for spread in _spread(texts):
+            taken += sum(map(len, spread))
+            if taken > self.limit:
+                raise oversize(self.limit)
+            if any(spread):
+                written.append(spread)
         return captions + ([self._counted(_as_table(written))] if written else [])
 
     def _paragraph(self, nodes: list[Node | str], marks: bool = True) -> str:
@@ -173,13 +184,32 @@ def _own(table: Node, tag: str) -> list[Node]:
     return found
 
 
-def _spread(row: list[Node]) -> list[Node]:
-    """A cell over several columns stands in the first, with empty ones after it."""
-    found: list[Node] = []
-    for cell in row:
-        span = cell.attributes.get("colspan", "1")
-        found += [cell, *[Node("td")] * (min(int(span), 200) - 1 if span.isdecimal() and len(span) < 5 else 0)]
-    return found
+def _spread(rows: list[list[tuple[Node, str]]]) -> Iterator[list[str]]:
+    """A cell over several columns stands in the first, with empty ones after it; one over several rows in each."""
+    held: dict[int, tuple[int, str]] = {}
+    for row in rows:
+        texts: list[str] = []
+        for cell, text in row:
+            _take_held(texts, held)
+            across, down = _span(cell, "colspan", MOST_ACROSS), _span(cell, "rowspan", len(rows))
+            below = [text if len(text) <= MOST_REPEATED else "", *[""] * (across - 1)]
+            if down > 1:
+                held |= {len(texts) + i: (down, repeated) for i, repeated in enumerate(below)}
+            texts += [text, *[""] * (across - 1)]
+        _take_held(texts, held)
+        held = {column: (left - 1, text) for column, (left, text) in held.items() if left > 1}
+        yield texts
+
+
+def _take_held(texts: list[str], held: dict[int, tuple[int, str]]) -> None:
+    """Put in the cells that come down from rows above."""
+    while len(texts) in held:
+        texts.append(held[len(texts)][1])
+
+
+def _span(cell: Node, name: str, most: int) -> int:
+    span = cell.attributes.get(name, "1")
+    return max(1, min(int(span), most)) if span.isdecimal() and len(span) < 6 else 1
 
 
 def _as_table(rows: list[list[str]]) -> str:

@@ -17,8 +17,8 @@ from pipeline.query.legs.contract import Joint, Leg
 from pipeline.query.legs.dense import DenseLeg
 from pipeline.query.legs.lexical import LexicalLeg
 from pipeline.query.shards import encoding
+from pipeline.query.shards.front.whole import ShardedSnapshot
 from pipeline.query.shards.messages import NoMessageError
-from pipeline.query.shards.whole import ShardedSnapshot
 from pipeline.query.snapshot import Float64, Ids, Ranking
 from pipeline.records import Encoded, Float32, SparseRows
 
@@ -37,7 +37,7 @@ class Asking:
             return []
         snapshot = self.snapshot
         fields = {**self.common, "depth": depth, **snapshot.narrowed(kept)}
-        answers = snapshot.ask_all("candidates", fields, encoding.queries_to_arrays(self.name, queries))
+        answers = snapshot.questions.all("candidates", fields, encoding.queries_to_arrays(self.name, queries))
         parts = [encoding.rankings_of(answer, len(queries)) for answer in answers.values()]
         merged = []
         for found in zip(*parts, strict=True):
@@ -55,7 +55,7 @@ class Asking:
         snapshot, names = self.snapshot, [leg.name for leg, _ in legs]
         fields = {"legs": names, "mean_length": snapshot.mean_length, "depth": depth, **snapshot.narrowed(kept)}
         asked = encoding.with_arrays({}, *(encoding.queries_to_arrays(leg.name, each) for leg, each in legs))
-        answers = snapshot.ask_all("joint", fields, dict(asked.arrays)).values()
+        answers = snapshot.questions.all("joint", fields, dict(asked.arrays)).values()
         parts = [encoding.joint_of(answer, names, count, snapshot.chunks) for answer in answers]
         rankings = {name: [self._merged(parts, name, i, depth) for i in range(count)] for name in names}
         scores: dict[str, list[Float64]] = {name: [] for name in names}
@@ -75,7 +75,7 @@ class Asking:
 
     def complete(self, queries: Sequence[Any], ids: Sequence[Ids]) -> list[Float64]:
         """The scores of the chunks given for each query."""
-        places = [self.snapshot.positions(some) for some in ids]
+        places = [self.snapshot.questions.positions(some) for some in ids]
         questions, asked = {}, {}
         for shard in sorted({shard for some in places for shard in some}):
             numbers = [number for number, some in enumerate(places) if shard in some]
@@ -87,7 +87,7 @@ class Asking:
             )
             asked[shard] = numbers
         results = [np.zeros(len(some), np.float64) for some in ids]
-        for shard, answer in self.snapshot.ask_each("scores", questions).items():
+        for shard, answer in self.snapshot.questions.each("scores", questions).items():
             found = encoding.ragged_of(answer, "scores", "<f8", len(asked[shard]))
             for number, scores in zip(asked[shard], found, strict=True):
                 inside_here = places[number][shard]
@@ -98,7 +98,7 @@ class Asking:
 
     def passages(self, ids: Ids) -> list[tuple[Ids, Encoded]]:
         """What is stored of chunks: positions, and what is stored of those."""
-        answers = self.snapshot.ask_owners("passages", ids, self.common)
+        answers = self.snapshot.questions.owners_of("passages", ids, self.common)
         return [(inside, encoding.encoded_of(answer)) for inside, answer in answers]
 
 
@@ -181,7 +181,7 @@ class ShardedLexicalLeg(LexicalLeg):
 
     def largest_weights(self, token_ids: npt.NDArray[np.uint64]) -> Float32:
         """Return for each token its largest stored weight."""
-        answers = self._sharded.ask_all("largest_weights", None, {"token_ids": token_ids}).values()
+        answers = self._sharded.questions.all("largest_weights", None, {"token_ids": token_ids}).values()
         stored = [answer.array("weights", "<f4") for answer in answers]
         largest: Float32 = np.max([np.zeros(len(token_ids), np.float32), *stored], axis=0)
         return largest
@@ -190,7 +190,7 @@ class ShardedLexicalLeg(LexicalLeg):
         """Return what each token adds to each chunk's score."""
         result = np.zeros((len(query.token_ids), len(ids)), np.float32)
         asked = encoding.queries_to_arrays(LEXICAL, [query])
-        for inside, answer in self._sharded.ask_owners("contributions", ids, self._asking.common, asked):
+        for inside, answer in self._sharded.questions.owners_of("contributions", ids, self._asking.common, asked):
             result[:, inside] = answer.array("added", "<f4", 2)
         return result
 

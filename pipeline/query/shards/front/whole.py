@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ServiceError
+from pipeline.config.boosts import Boost
+from pipeline.errors import QueryError, ServiceError
 from pipeline.forking import PerProcess, shared_property
 from pipeline.index.manifest import Manifest
-from pipeline.index.segment import Mask
+from pipeline.index.segment import Mask, Segment
 from pipeline.query.access import ALL_GROUPS, AllGroups, Groups
+from pipeline.query.boosting.factors import Lifts
 from pipeline.query.filter.facet_request import FacetRequest
 from pipeline.query.filter.table import AgreedColumn
 from pipeline.query.legs.lexical import mean_length
 from pipeline.query.shards import encoding
-from pipeline.query.shards.merged import AgreedColumns, SharedDocuments, agreed_columns, merged_facets
+from pipeline.query.shards.front.asking import Questions
+from pipeline.query.shards.front.fetched import Fetched
+from pipeline.query.shards.front.merged import AgreedColumns, SharedDocuments, agreed_columns, merged_facets
+from pipeline.query.shards.front.remembered import Remembered
+from pipeline.query.shards.front.remote_lifts import RemoteLifts
 from pipeline.query.shards.messages import Message
-from pipeline.query.shards.panel import Panel, groups_to_field
+from pipeline.query.shards.panel import Panel
 from pipeline.query.shards.part import identity
-from pipeline.query.shards.partition import owners
-from pipeline.query.shards.remembered import Remembered
 from pipeline.query.snapshot import BACKGROUND, Ids, Snapshot
 from pipeline.records import Chunk, Facet, Float32
 
@@ -33,8 +38,6 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 _AT_ONCE = 16
-_ROWS_KEPT = 4096
-_NAMES_KEPT = 65_536
 _TOKENS_KEPT = 65_536
 
 
@@ -62,20 +65,19 @@ class ShardedSnapshot(Snapshot):
         self.panel, self.groups, self.missing = panel, groups, frozenset(missing)
         self._whole = whole or self
         self.identity: str = identity(manifest) if whole is None else whole.identity
-        self._owners = owners(manifest, len(panel.shards))
-        self._generation = manifest.generation
+        self.questions = Questions(panel, manifest, self.identity, groups, missing)
+        self._fetched = Fetched(self.questions)
         self._hold(manifest, [], PerProcess(lambda: ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="search")))
-        self._rows = Remembered[int, tuple[Chunk, bool]](_ROWS_KEPT)
-        self._names = Remembered[int, tuple[str, str]](_NAMES_KEPT)
         self._frequencies = Remembered[int, int](_TOKENS_KEPT)
         self._live, self._lengths = self._viewed()
         self._counted(manifest)
 
     def _viewed(self) -> tuple[Ids, list[float]]:
         """For each segment how many chunks live, and the sum of their lengths."""
-        live, lengths = np.zeros(len(self._owners), np.int64), [0.0] * len(self._owners)
-        for place, answer in self.ask_all("view").items():
-            own = [number for number, owner in enumerate(self._owners) if owner == place]
+        segments = len(self.manifest.segments)
+        live, lengths = np.zeros(segments, np.int64), [0.0] * segments
+        for place, answer in self.questions.all("view").items():
+            own = self.questions.segments_of(place)
             found, sums = answer.array("live", "<i8"), answer.array("lengths", "<f8")
             if len(found) != len(own) or len(sums) not in (0, len(own)):
                 raise self._wrong(place, "knows other segments")
@@ -92,7 +94,7 @@ class ShardedSnapshot(Snapshot):
                 raise self._wrong(0, f"and the others have {chunks} chunks, the manifest {manifest.chunks}")
             return
         self.manifest = dataclasses.replace(manifest, chunks=chunks, documents=0)
-        documents = self.shared_documents.count(self.ask_all)
+        documents = self.shared_documents.count(self.questions.all)
         self.manifest = dataclasses.replace(self.manifest, documents=documents)
 
     def _wrong(self, place: int, why: str) -> ServiceError:
@@ -122,53 +124,13 @@ class ShardedSnapshot(Snapshot):
         """How many chunks have numbers, deleted ones included."""
         return int(self._starts[-1])
 
-    # What shards are asked.
-
-    def ask_all(
-        self, ask: str, fields: Mapping[str, Any] | None = None, arrays: encoding.Arrays | None = None
-    ) -> dict[int, Message]:
-        """The answers of all shards that are there, by their place."""
-        message = self._question(ask, fields or {}, arrays or {})
-        places = [place for place in range(len(self.panel.shards)) if place not in self.missing]
-        return self.panel.ask(dict.fromkeys(places, message))
-
-    def ask_owners(
-        self, ask: str, ids: Ids, fields: Mapping[str, Any] | None = None, arrays: encoding.Arrays | None = None
-    ) -> list[tuple[Ids, Message]]:
-        """What the owners of some chunks answer: positions in `ids`, and the answer about these."""
-        parts = self.positions(ids)
-        found = self.panel.ask(
-            {
-                place: self._question(ask, fields or {}, {**(arrays or {}), "ids": ids[inside]})
-                for place, inside in parts.items()
-            }
+    @property
+    def segments(self) -> list[Segment]:
+        """Refuse, as whoever reads segments would find none here. Raises `QueryError`."""
+        raise QueryError(
+            f"{self.panel.name}: this reads the segments of an index, which its shards have; "
+            "open the folder of the index for it"
         )
-        return [(parts[place], answer) for place, answer in found.items()]
-
-    def ask_each(self, ask: str, questions: Mapping[int, Message]) -> dict[int, Message]:
-        """The answer of each shard to a question of its own."""
-        return self.panel.ask(
-            {place: self._question(ask, one.fields, dict(one.arrays)) for place, one in questions.items()}
-        )
-
-    def positions(self, ids: Ids) -> dict[int, Ids]:
-        """For each shard that has some of these chunks, their positions."""
-        if not len(ids):
-            return {}
-        segments = np.searchsorted(self._starts, ids, side="right") - 1
-        places = np.array(self._owners, np.int64)[segments]
-        return {int(place): np.flatnonzero(places == place) for place in np.unique(places)}
-
-    def _question(self, ask: str, fields: Mapping[str, Any], arrays: encoding.Arrays) -> Message:
-        common = {
-            "ask": ask,
-            "generation": self._generation,
-            "identity": self.identity,
-            "groups": groups_to_field(self.groups),
-        }
-        return Message({**common, **fields}, arrays)
-
-    # What a snapshot answers.
 
     @shared_property
     def mean_length(self) -> float:
@@ -202,7 +164,7 @@ class ShardedSnapshot(Snapshot):
 
     @shared_property
     def _columns(self) -> AgreedColumns:
-        return agreed_columns(self.ask_all("columns"), self._owners)
+        return agreed_columns(self.questions.all("columns"), self.questions.owners)
 
     @property
     def agreed(self) -> Sequence[AgreedColumn]:
@@ -215,11 +177,11 @@ class ShardedSnapshot(Snapshot):
         fields: dict[str, Any] = {
             "fields": [column.name for column in columns],
             "columns": encoding.columns_to_fields(self.agreed),
-            "apart": self.shared_documents.doc_ids(self.ask_all),
+            "apart": self.shared_documents.doc_ids(self.questions.all),
         }
         if where is not None:
             fields["where"] = where
-        return merged_facets(columns, request.limit, self.ask_all("facets", fields).values())
+        return merged_facets(columns, request.limit, self.questions.all("facets", fields).values())
 
     @shared_property
     def shared_documents(self) -> SharedDocuments:
@@ -235,18 +197,41 @@ class ShardedSnapshot(Snapshot):
         """For each token, in how many live chunks it stands."""
 
         def ask(tokens: Sequence[int]) -> dict[int, int]:
-            answers = self.ask_all("frequencies", None, {"token_ids": np.array(tokens, np.uint64)}).values()
+            answers = self.questions.all("frequencies", None, {"token_ids": np.array(tokens, np.uint64)}).values()
             counts = sum((one.array("counts", "<i8") for one in answers), np.zeros(len(tokens), np.int64))
             return dict(zip(tokens, counts.tolist(), strict=True))
 
         known = self._frequencies.get(token_ids.tolist(), ask)
         return np.array([known[token] for token in token_ids.tolist()], np.int64)
 
+    def stored(self, token_ids: npt.NDArray[np.uint64]) -> Mask:
+        """Which tokens stand in some chunk, be it deleted."""
+        found = np.zeros(len(token_ids), np.bool_)
+        for answer in self.questions.all("stored", None, {"token_ids": token_ids}).values():
+            found |= answer.array("stored", "|b1")
+        return found
+
+    def findable(self, ids: Ids, kept: Sequence[Mask] | None) -> Mask:
+        """Which of some chunks a search may find."""
+        found = np.zeros(len(ids), np.bool_)
+        for inside, answer in self.questions.owners_of("findable", ids, self.narrowed(kept)):
+            found[inside] = answer.array("findable", "|b1")
+        return found
+
+    def lifts(self, boosts: Sequence[Boost], now: datetime, kept: Sequence[Mask] | None) -> Lifts:
+        """What boosts make of the chunks, of which a search may find some."""
+        fields = {
+            "now": now.timestamp(),
+            "columns": encoding.columns_to_fields(self.agreed),
+            **self.narrowed(kept),
+        }
+        return RemoteLifts(self.questions, self.columns, boosts, fields)
+
     def late_interaction(self, query: Float32, ids: Ids) -> Float32:
         """Score given chunks by their stored multi-vectors."""
         result = np.zeros(len(ids), np.float32)
         vectors = np.asarray(query, np.float32)
-        for inside, answer in self.ask_owners("late_interaction", ids, None, {"vectors": vectors}):
+        for inside, answer in self.questions.owners_of("late_interaction", ids, None, {"vectors": vectors}):
             result[inside] = answer.array("scores", "<f4")
         return result
 
@@ -259,37 +244,37 @@ class ShardedSnapshot(Snapshot):
         segments = np.searchsorted(ends, places, side="right")
         found = np.zeros(len(places), np.int64)
         questions, inside = {}, {}
-        for place in set(np.array(self._owners, np.int64)[segments].tolist()):
-            own = [number for number, owner in enumerate(self._owners) if owner == place]
+        for place in set(np.array(self.questions.owners, np.int64)[segments].tolist()):
+            own = self.questions.segments_of(place)
             mine = np.flatnonzero(np.isin(segments, own))
             before = dict(zip(own, np.cumsum([0, *self._live[own]]).tolist(), strict=False))
             starts = ends - self._live
             nth = [places[i] - starts[segments[i]] + before[int(segments[i])] for i in mine.tolist()]
             questions[place], inside[place] = Message({}, {"places": np.array(nth, np.int64)}), mine
-        for place, answer in self.ask_each("live", questions).items():
+        for place, answer in self.questions.each("live", questions).items():
             found[inside[place]] = answer.array("ids", "<i8")
         return found
 
     def chunk(self, number: int) -> Chunk:
         """The chunk with this number."""
-        return self._fetched([number])[number][0]
+        return self._fetched.rows([number])[number][0]
 
     def is_live(self, number: int) -> bool:
         """Whether the chunk is not deleted."""
-        return self._fetched([number])[number][1]
+        return self._fetched.rows([number])[number][1]
 
     def encoded_texts(self, ids: Ids) -> list[str]:
         """What is encoded of given chunks, in their order."""
-        found = self._fetched(ids.tolist())
+        found = self._fetched.rows(ids.tolist())
         return [found[number][0].encoded_text for number in ids.tolist()]
 
     def doc_id(self, number: int) -> str:
         """The document that a chunk belongs to."""
-        return self._named([number])[number][1]
+        return self._fetched.names([number])[number][1]
 
     def names(self, ids: Ids) -> tuple[list[str], list[str]]:
         """The ids of given chunks, and of their documents."""
-        found = self._named(ids.tolist())
+        found = self._fetched.names(ids.tolist())
         pairs = [found[number] for number in ids.tolist()]
         return [one for one, _ in pairs], [one for _, one in pairs]
 
@@ -298,45 +283,13 @@ class ShardedSnapshot(Snapshot):
 
     def chunks_of(self, doc_id: str) -> Ids:
         """The numbers of a document's live chunks."""
-        answers = self.ask_all("chunks_of", {"doc_id": doc_id}).values()
+        answers = self.questions.all("chunks_of", {"doc_id": doc_id}).values()
         found: Ids = np.sort(np.concatenate([np.zeros(0, np.int64), *(one.array("ids", "<i8") for one in answers)]))
         return found
 
     def foresee(self, ids: Ids, texts: bool = False, around: int = 0) -> None:
         """Ask for chunks at once that would be asked for one by one."""
-        if not texts:
-            self._named(ids.tolist())
-            return
-        wanted = set(ids.tolist())
-        if around:
-            last = int(self._starts[-1])
-            near = {number + step for number in wanted for step in range(-around, around + 1)}
-            wanted |= {number for number in near if 0 <= number < last and self._owner(number) not in self.missing}
-        self._fetched(sorted(wanted))
-
-    def _owner(self, number: int) -> int:
-        return self._owners[int(np.searchsorted(self._starts, number, side="right")) - 1]
-
-    def _fetched(self, numbers: Sequence[int]) -> dict[int, tuple[Chunk, bool]]:
-        """Chunks, and whether they live."""
-        return self._rows.get(numbers, self._asked_rows)
-
-    def _asked_rows(self, numbers: Sequence[int]) -> dict[int, tuple[Chunk, bool]]:
-        ids = np.array(numbers, np.int64)
-        found: dict[int, tuple[Chunk, bool]] = {}
-        for inside, answer in self.ask_owners("rows", ids):
-            chunks = [encoding.chunk_of(one) for one in answer.listed("chunks")]
-            found |= encoding.paired(ids[inside].tolist(), chunks, answer.array("live", "|b1").tolist())
-        self._names.put({number: (chunk.chunk_id, chunk.doc_id) for number, (chunk, _) in found.items()})
-        return found
-
-    def _named(self, numbers: Sequence[int]) -> dict[int, tuple[str, str]]:
-        """Ids of chunks and of their documents."""
-        return self._names.get(numbers, self._asked_names)
-
-    def _asked_names(self, numbers: Sequence[int]) -> dict[int, tuple[str, str]]:
-        ids = np.array(numbers, np.int64)
-        found: dict[int, tuple[str, str]] = {}
-        for inside, answer in self.ask_owners("names", ids):
-            found |= encoding.paired(ids[inside].tolist(), answer.texts("chunk_ids"), answer.texts("doc_ids"))
-        return found
+        if texts:
+            self._fetched.around(ids.tolist(), around)
+        else:
+            self._fetched.names(ids.tolist())
