@@ -97,3 +97,16 @@ def test_normalizing_twice_changes_nothing(text: str) -> None:
 def test_ascii_and_unicode_paths_agree(text: str) -> None:
     analyzer = Analyzer()
     assert analyzer.terms(text) == analyzer.terms(text + " é")[:-1]
+
+
+@pytest.mark.parametrize("stemmer", ["english", None])
+def test_a_long_text_is_described_as_its_words_are(stemmer: str | None) -> None:
+    analyzer = Analyzer(stemmer)
+    words = [
+        f"{start}{number}{end}" for start in ("run_", "Cat") for number in range(9000) for end in ("", "ning", "s")
+    ]
+    described = {}
+    for word in words:
+        described.update(analyzer.describe(word))
+    assert len(" ".join(words)) > 1 << 17
+    assert analyzer.describe(" ".join(words)) == described == {term_id(term): term for term in described.values()}

@@ -38,6 +38,8 @@ _JOINERS = {"Arabic": "ـ"}
 """Letters of no script of their own that stand inside words of one."""
 _CACHED_RUNS = 200_000
 _CACHED_RUN_LENGTH = 24
+_LONG = 1 << 17
+"""Characters: a text of more is not one to be seen again, and its words would push all others out of the cache."""
 
 
 class _Matcher(Protocol):
@@ -102,6 +104,9 @@ class Analyzer:
 
     def describe(self, text: str) -> Mapping[int, str]:
         """`{term id: term}` of a text."""
+        if text.isascii() and len(text) > _LONG:
+            terms = [self._stem(run) for run in dict.fromkeys(self._split(text))]
+            return dict(zip(map(xxhash.xxh3_64_intdigest, map(str.encode, terms)), terms, strict=True))
         return {key: term for run in self._split(text) for term, key in self._run_terms(run)}
 
     def _split(self, text: str) -> list[str]:
@@ -161,7 +166,8 @@ def _stemmer(name: str | None) -> Callable[[str], str]:
         import Stemmer
 
     try:
-        stem: Callable[[str], str] = Stemmer.Stemmer(name).stemWord
+        # Runs are cached with their ids; a second cache, of stems, would only be filled and emptied.
+        stem: Callable[[str], str] = Stemmer.Stemmer(name, 0).stemWord
     except KeyError:
         known = ", ".join(sorted(Stemmer.algorithms()))
         raise ConfigError(

@@ -24,18 +24,41 @@ def is_syllable(character: str) -> bool:
 
 def letter_edits(word: str) -> set[str]:
     """All words at one slip from a word, in the alphabets of its letters and in those letters."""
-    letters = "".join(alphabet for alphabet in ALPHABETS.values() if set(alphabet) & set(word))
-    letters = "".join(dict.fromkeys(letters + word))
+    return {edit for _, edit in _edits(word, 0, _letters_of(word))} - {word, ""}
+
+
+def further_edits(word: str) -> set[str]:
+    """All words that two slips make of a word, in the same letters."""
+    letters = _letters_of(word)
     found: set[str] = set()
-    for place in range(len(word) + 1):
-        before, after = word[:place], word[place:]
-        found.update(before + letter + after for letter in letters)
-        if after:
-            found.add(before + after[1:])
-            found.update(before + letter + after[1:] for letter in letters)
-        if len(after) > 1:
-            found.add(before + after[1] + after[0] + after[2:])
+    for edit, place in {edit: place for place, edit in _edits(word, 0, letters)}.items():
+        # Slips that touch no common letter may change places, so the second one is never far before the first.
+        found.update(further for _, further in _edits(edit, max(place - 2, 0), letters))
     return found - {word, ""}
+
+
+def _letters_of(word: str) -> str:
+    letters = "".join(alphabet for alphabet in ALPHABETS.values() if set(alphabet) & set(word))
+    return "".join(dict.fromkeys(letters + word))
+
+
+def _edits(word: str, start: int, letters: str) -> list[tuple[int, str]]:
+    """What one slip at `start` or later makes of a word, each with its place. Of equal letters, the last counts."""
+    found: list[tuple[int, str]] = []
+    for place in range(start, len(word) + 1):
+        before, after = word[:place], word[place:]
+        if not after:
+            found += [(place, before + letter) for letter in letters]
+            break
+        others = letters.replace(after[0], "")
+        rest = after[1:]
+        found += [(place, before + letter + after) for letter in others]
+        found += [(place, before + letter + rest) for letter in others]
+        if not after.startswith(after[0], 1):
+            found.append((place, before + rest))
+        if len(after) > 1:
+            found.append((place, before + after[1] + after[0] + after[2:]))
+    return found
 
 
 def syllable_edits(word: str) -> set[str]:

@@ -20,7 +20,7 @@ from pipeline.query.legs.contract import Leg
 from pipeline.query.legs.lexical import LexicalLeg
 from pipeline.query.showing.words import word_spans
 from pipeline.query.snapshot import Snapshot
-from pipeline.query.suggesting.edits import distance, is_syllable, letter_edits, syllable_edits
+from pipeline.query.suggesting.edits import distance, further_edits, is_syllable, letter_edits, syllable_edits
 from pipeline.records import Suggestion
 
 NEAR = 3
@@ -71,8 +71,7 @@ class NearWords:
         edits = letter_edits(word)
         near = self._shown(word, self._held(self._describe(" ".join(edits))), 1)
         if not near and len(word) >= LONG:
-            further = set().union(*(letter_edits(edit) for edit in edits))
-            near = self._shown(word, self._held(self._describe(" ".join(further))), 2)
+            near = self._shown(word, self._held(self._describe(" ".join(further_edits(word)))), 2)
         return near
 
     def _shown(self, word: str, terms: list[int], most: int) -> list[str]:
@@ -111,7 +110,7 @@ class NearWords:
     def _held(self, terms: Iterable[int]) -> list[int]:
         """Those of some terms that live chunks have, those of most chunks first."""
         assert self._leg is not None
-        ids = np.array(sorted(set(terms)), np.uint64)
+        ids = np.unique(np.fromiter(terms, np.uint64))
         anywhere = self._snapshot.stored(ids)  # deleted chunks are counted out of the few that are left
         kept = self._leg.weigh(ids[anywhere], np.ones(int(anywhere.sum()), np.float32))
         order = np.lexsort((kept.token_ids, kept.weights))

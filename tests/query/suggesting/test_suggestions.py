@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pipeline
 from pipeline.query.searcher import Index
-from pipeline.query.suggesting.edits import distance, letter_edits, syllable_edits
+from pipeline.query.suggesting.edits import distance, further_edits, letter_edits, syllable_edits
 from pipeline.records import Suggestion
 from tests.support.collection import TEXTS, config_for, write_documents
 
@@ -90,6 +90,25 @@ def test_letter_edits_are_those_at_one_slip(word: str) -> None:
     assert all(distance(word, edit) == 1 for edit in found)
     assert word not in found
     assert {word + "a", "z" + word} - {word} <= found
+
+
+@given(st.text("abcñ", min_size=1, max_size=5))
+def test_further_edits_are_those_of_all_pairs_of_slips(word: str) -> None:
+    """Each slip of each slip, in the letters of the word, written as plainly as can be."""
+    letters = {*word, *("abcdefghijklmnopqrstuvwxyz" if {*word} & {*"abc"} else "")}
+
+    def slips(text: str) -> set[str]:
+        cuts = [(text[:place], text[place:]) for place in range(len(text) + 1)]
+        return {
+            *(before + letter + after for before, after in cuts for letter in letters),
+            *(before + letter + after[1:] for before, after in cuts if after for letter in letters),
+            *(before + after[1:] for before, after in cuts if after),
+            *(before + after[1] + after[0] + after[2:] for before, after in cuts if len(after) > 1),
+        }
+
+    once = slips(word)
+    assert letter_edits(word) == once - {word, ""}
+    assert further_edits(word) == set().union(*map(slips, once)) - {word, ""}
 
 
 @given(SYLLABLES)
