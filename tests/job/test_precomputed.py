@@ -19,6 +19,8 @@ from pipeline.errors import ConfigError, IncompatibleIndexError, QueryError
 from pipeline.index.upkeep.repair import repair
 from pipeline.index.upkeep.verify import verify
 from pipeline.job import build as builder
+from pipeline.job.cluster import shares
+from pipeline.job.cluster.shares import Share
 from pipeline.models.choose.encoder import load_encoder
 from pipeline.query.similar import Examples
 from pipeline.transfer.exporting import ModelSource, export
@@ -297,3 +299,16 @@ def test_a_dense_index_alone(tmp_path: Path) -> None:
         assert index.legs == ("dense",)
         asked = dataclasses.replace(index.encode(["red"]), dense=np.array(vectors()[2:3]))
         assert index.search_encoded(asked, 1)[0][0].doc_id == "c"
+
+
+def test_given_vectors_reach_the_workers_of_a_divided_encoding(tmp_path: Path) -> None:
+    """Each half encodes its shards from what was staged; the index has the vectors of the source."""
+    config = config_for(tmp_path, encoder=BARE, encode={"shard_chunks": 1})
+    write(tmp_path, rows := vectors())
+    builder.ingest(config)
+    shares.plan_shards(config)
+    for share in ("1/2", "0/2"):
+        shares.encode_share(config, Share.parsed(share))
+    report = builder.encode(config, commit_only=True)
+    assert report.chunks == 4
+    assert stored(tmp_path / "index") == {name: halves(row) for name, row in zip(NAMES, rows, strict=True)}
