@@ -77,9 +77,14 @@ def test_a_key_finds_what_its_groups_may_see(service: Live, key: str) -> None:
 
 
 def test_hidden_and_missing_documents_are_told_alike(service: Live) -> None:
-    hidden = service.client.get("/v1/documents/d1", headers={"X-API-Key": "hr"}).json()
-    missing = service.client.get("/v1/documents/none", headers={"X-API-Key": "hr"}).json()
-    assert {**hidden, "request_id": ""} == {**missing, "request_id": ""}
+    """But for the name, which is the one that was asked for."""
+
+    def told(doc_id: str) -> str:
+        answer = service.client.get(f"/v1/documents/{doc_id}", headers={"X-API-Key": "hr"})
+        problem = {**answer.json(), "request_id": "", "status": answer.status_code}
+        return json.dumps(problem, sort_keys=True).replace(repr(doc_id), "")
+
+    assert told("d1") == told("none")
 
 
 def test_openais_door_is_watched_too(service: Live) -> None:
