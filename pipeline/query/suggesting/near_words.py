@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import distinct
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.names import LEXICAL as LEXICAL_LEG
 from pipeline.query.legs.contract import Leg
@@ -110,7 +111,7 @@ class NearWords:
     def _held(self, terms: Iterable[int]) -> list[int]:
         """Those of some terms that live chunks have, those of most chunks first."""
         assert self._leg is not None
-        ids = np.unique(np.fromiter(terms, np.uint64))
+        ids = distinct(np.fromiter(terms, np.uint64))
         anywhere = self._snapshot.stored(ids)  # deleted chunks are counted out of the few that are left
         kept = self._leg.weigh(ids[anywhere], np.ones(int(anywhere.sum()), np.float32))
         order = np.lexsort((kept.token_ids, kept.weights))
