@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -31,6 +32,8 @@ MOST_FAILURES = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CODINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 """What is unpacked, as it cannot grow to more than a thousand times its size from one block to the next."""
+
+_STOPPED = "not asked for, as the build was interrupted"
 
 Permit = Callable[[str], object]
 """Raises `UnreadableError` for an address that may not be asked for."""
@@ -82,17 +85,22 @@ class Wanted:
 
 
 class Client:
-    """Asks for pages, one at a time. Close it, or use it as a context."""
+    """Asks for pages; threads may share it, and each host gets one request at a time. Close it, or use it as a
+    context. When it is closed, threads that wait for their turn or for an answer stop as soon as they can.
+    """
 
     def __init__(
         self,
         manners: Manners,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._manners, self._sleep = manners, sleep
-        self.pace = Pace(manners.requests_per_second, sleep, clock)
+        self._closed = threading.Event()
+        self._manners, self._sleep = manners, sleep or self._closed.wait
+        self.pace = Pace(manners.requests_per_second, self._sleep, clock)
         self._random = random.Random()
+        self._turns: dict[str, threading.Lock] = {}
+        """Whoever holds a host's may ask it."""
         self._failures: Counter[str] = Counter()
         self._given_up: dict[str, str] = {}
         seconds = manners.timeout_seconds
@@ -109,6 +117,11 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._closed.set()
         self._client.close()
 
     def get(self, wanted: Wanted, permit: Permit = lambda address: None) -> Reply:
@@ -129,10 +142,16 @@ class Client:
 
     def _answered(self, address: str, wanted: Wanted) -> Reply:
         host = origin(address)
+        with self._turns.setdefault(host, threading.Lock()):
+            return self._answer_of(host, address, wanted)
+
+    def _answer_of(self, host: str, address: str, wanted: Wanted) -> Reply:
         if host in self._given_up:
             raise UnreadableError(self._given_up[host])
         for attempt in range(1, self._manners.attempts + 1):
             self.pace.wait(host)
+            if self._closed.is_set():
+                raise UnreadableError(_STOPPED)
             outcome = self._attempt(address, wanted)
             if isinstance(outcome, Reply):
                 del self._failures[host]
@@ -170,6 +189,8 @@ class Client:
                 if said.get("content-encoding", "").strip().lower() not in _CODINGS:
                     return _Broken(f"is packed as {said['content-encoding']}, which was not asked for", False)
                 for block in response.iter_bytes():
+                    if self._closed.is_set():
+                        raise UnreadableError(_STOPPED)
                     body += block
                     if len(body) > wanted.limit:
                         if wanted.is_cut:

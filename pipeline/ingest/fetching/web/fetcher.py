@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from pipeline.ingest.fetching.web.addresses import normalised
 from pipeline.ingest.fetching.web.client import Client, Manners, Reply, Wanted
 from pipeline.ingest.fetching.web.media import as_lines, as_utf8, suffix_of
 from pipeline.ingest.fetching.web.robots import Robots
+from pipeline.ingest.fetching.web.turns import Outcome, answers
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.sources import FetchedFile, compile_glob, describe_os_error
@@ -123,45 +125,64 @@ class _Pages:
     def __init__(self, fetching: Fetching, client: Client, robots: Robots) -> None:
         self._fetching, self._client, self._robots = fetching, client, robots
         self._mirror, self._kept = fetching.mirror, Kept(fetching.mirror)
-        self._gone: list[str] = []
+        self._asked: dict[str, Mapping[str, Any] | None] = {}
+        """What is known of the pages that are asked for now."""
 
     def fetched(self, wanted: list[tuple[str, str | None]]) -> Iterator[FetchedFile]:
         """The pages that are to be read."""
+        found = {
+            number: self._rejected(address, problem)
+            for number, (address, problem) in enumerate(wanted)
+            if problem is not None
+        }
+        pages = {number: address for number, (address, problem) in enumerate(wanted) if problem is None}
+        gone: list[int] = []
         try:
-            for address, problem in wanted:
-                file = self._page(address) if problem is None else self._rejected(address, problem)
-                self._fetching.update(1)
-                if file is not None:
-                    yield file
+            self._fetching.update(len(found))
+            with closing(answers(self._client, pages, self._wanted, self._robots.permit)) as coming:
+                for number, outcome in coming:
+                    file = self._page(pages[number], outcome)
+                    if file is None:
+                        gone.append(number)
+                    else:
+                        found[number] = file
+                    self._fetching.update(1)
         except BaseException:
             self._kept.save(with_the_rest=True)  # what was fetched until here need not be fetched again
             raise
         self._kept.save()
-        if self._gone:
-            more = f" and {len(self._gone) - _SHOWN} more" if len(self._gone) > _SHOWN else ""
-            log.warning(
-                "%s: gone, as the server says (404 or 410): %s%s; take them out of the list",
-                self._fetching.source.label,
-                ", ".join(self._gone[:_SHOWN]),
-                more,
-            )
+        if gone:
+            self._tell_gone([pages[number] for number in sorted(gone)])
+        for number in range(len(wanted)):
+            if number in found:
+                yield found[number]
 
-    def _page(self, address: str) -> FetchedFile | None:
+    def _tell_gone(self, gone: list[str]) -> None:
+        more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
+        log.warning(
+            "%s: gone, as the server says (404 or 410): %s%s; take them out of the list",
+            self._fetching.source.label,
+            ", ".join(gone[:_SHOWN]),
+            more,
+        )
+
+    def _wanted(self, address: str) -> Wanted:
+        known = self._asked[address] = self._kept.facts(address)
+        return Wanted(address, max_bytes(self._fetching.settings), _conditions(known), check=suffix_of)
+
+    def _page(self, address: str, outcome: Outcome) -> FetchedFile | None:
         """`None` for a page that is gone."""
-        known = self._kept.facts(address)
+        known = self._asked.pop(address)
         try:
-            reply = self._client.get(
-                Wanted(address, max_bytes(self._fetching.settings), _conditions(known), check=suffix_of),
-                self._robots.permit,
-            )
-            if reply.status in GONE:
-                self._gone.append(address)
+            if isinstance(outcome, UnreadableError):
+                raise outcome
+            if outcome.status in GONE:
                 return None
-            if reply.status == 304 and known is not None:
+            if outcome.status == 304 and known is not None:
                 return self._file(address, known)
-            if reply.status != 200:
-                raise UnreadableError(f"answers with status {reply.status}")
-            return self._file(address, self._stored(address, reply, known))
+            if outcome.status != 200:
+                raise UnreadableError(f"answers with status {outcome.status}")
+            return self._file(address, self._stored(address, outcome, known))
         except UnreadableError as error:
             return self._rejected(address, str(error))
 

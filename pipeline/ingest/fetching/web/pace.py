@@ -20,8 +20,16 @@ class Pace:
         """Leave at least so many seconds between two requests to this host."""
         self._slower[origin] = seconds
 
+    def now(self) -> float:
+        """Seconds on the clock of `due`."""
+        return self._clock()
+
+    def due(self, origin: str) -> float:
+        """When the host may be asked; in the past if it may be now."""
+        return self._next.get(origin, 0.0)
+
     def wait(self, origin: str) -> None:
-        """Return when the host may be asked."""
+        """Return when the host may be asked. One thread at a time may wait for a host."""
         now = self._clock()
         due = self._next.get(origin, now)
         if due > now:

@@ -6,6 +6,7 @@ where the standard wants the longest.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from pipeline.errors import MissingDependencyError
@@ -24,12 +25,13 @@ LONGEST_DELAY = 60.0
 
 
 class Robots:
-    """Asks each host once. Raises `MissingDependencyError` where Protego is not installed."""
+    """Asks each host once, whichever threads want to know. Raises `MissingDependencyError` without Protego."""
 
     def __init__(self, client: Client, user_agent: str) -> None:
         """`user_agent`: rules are those for its name, which ends at the slash."""
         self._client, self._name = client, user_agent.split("/")[0].split()[0]
         self._known: dict[str, Protego | str | None] = {}
+        self._asking: dict[str, threading.Lock] = {}
         try:
             from protego import Protego
         except ImportError:
@@ -39,8 +41,9 @@ class Robots:
     def permit(self, address: str) -> None:
         """Raises `UnreadableError`, with the reason, for what may not be asked for."""
         host = origin(address)
-        if host not in self._known:
-            self._known[host] = self._asked(host)
+        with self._asking.setdefault(host, threading.Lock()):
+            if host not in self._known:
+                self._known[host] = self._asked(host)
         rules = self._known[host]
         if isinstance(rules, str):
             raise UnreadableError(rules)

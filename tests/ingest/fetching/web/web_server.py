@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,12 +24,31 @@ class Page:
 
 @dataclass
 class Site:
-    """Pages by path; a list of them is answered one after the other, the last one from then on."""
+    """Pages by path; a list of them is answered one after the other, the last one from then on.
+
+    `hold` is called with each path before it is answered. `most_at_once`: requests that were under way together.
+    """
 
     pages: dict[str, Page | list[Page]] = field(default_factory=dict)
     asked: list[tuple[str, int]] = field(default_factory=list)
     sent: list[dict[str, str]] = field(default_factory=list)
     port: int = 0
+    hold: Callable[[str], object] = lambda path: None
+    most_at_once: int = 0
+    _under_way: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """A request that is under way."""
+        with self._counting:
+            self._under_way += 1
+            self.most_at_once = max(self.most_at_once, self._under_way)
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._under_way -= 1
 
     def url(self, path: str) -> str:
         """The address of a path."""
@@ -58,6 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        with self.site.counted():
+            self.site.hold(self.path)
+            answer = self._answer()
+        answer()
+
+    def _answer(self) -> Callable[[], None]:
         page = self.site.next(self.path)
         status = page.status
         same = page.etag and self.headers.get("If-None-Match") == page.etag
@@ -66,28 +91,34 @@ class _Handler(BaseHTTPRequestHandler):
             status = 304
         self.site.asked.append((self.path, status))
         self.site.sent.append({name.lower(): value for name, value in self.headers.items()})
-        self.send_response(status)
-        for name, value in page.headers.items():
-            self.send_header(name, value)
-        if page.etag:
-            self.send_header("ETag", page.etag)
-        if page.modified:
-            self.send_header("Last-Modified", page.modified)
-        body = b"" if status == 304 else page.body
-        if page.kind and status != 304:
-            self.send_header("Content-Type", page.kind)
-        self.send_header("Content-Length", str(len(body) + (10 if page.cut else 0)))
-        self.end_headers()
-        with contextlib.suppress(OSError):
-            self.wfile.write(body)
-        if page.cut:
-            self.close_connection = True
+
+        def send() -> None:
+            self.send_response(status)
+            for name, value in page.headers.items():
+                self.send_header(name, value)
+            if page.etag:
+                self.send_header("ETag", page.etag)
+            if page.modified:
+                self.send_header("Last-Modified", page.modified)
+            body = b"" if status == 304 else page.body
+            if page.kind and status != 304:
+                self.send_header("Content-Type", page.kind)
+            self.send_header("Content-Length", str(len(body) + (10 if page.cut else 0)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(body)
+            if page.cut:
+                self.close_connection = True
+
+        return send
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         pass
 
 
 class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that has gone is no news."""
 
