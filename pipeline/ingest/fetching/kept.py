@@ -56,7 +56,7 @@ class Kept:
         """Write what was noted and held; `with_the_rest`: and what was known of what nobody has asked for."""
         found = {**self._known, **self._now} if with_the_rest else self._now
         payload = json.dumps(found, ensure_ascii=True, sort_keys=True).encode("ascii")
-        self._mirror.write(KEPT, _head(payload) + payload)
+        self._mirror.write(KEPT, sealed(payload, _FORMAT))
 
 
 def _look(path: Path) -> list[int]:
@@ -67,21 +67,31 @@ def _look(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _head(payload: bytes) -> bytes:
-    return f"{_FORMAT} {hashlib.blake2b(payload, digest_size=16).hexdigest()}\n".encode("ascii")
+def sealed(payload: bytes, version: int) -> bytes:
+    """What is written of a record, so that damage and other versions show."""
+    return f"{version} {hashlib.blake2b(payload, digest_size=16).hexdigest()}\n".encode("ascii") + payload
 
 
-def _load(path: Path) -> dict[str, list[Any]]:
+def unsealed(path: Path, version: int, without: str) -> bytes | None:
+    """The payload of a sealed file; `None` if it is missing, damaged or of another version.
+
+    The log is told of damage, with what follows from it, `without`.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return {}
+        return None
     except OSError as error:
-        log.warning("%s: cannot be read (%s); everything is fetched", path, error)
-        return {}
-    head, _, payload = data.partition(b"\n")
-    if head + b"\n" != _head(payload):
-        log.warning("%s: damaged, or of another version; everything is fetched", path)
-        return {}
-    known: dict[str, list[Any]] = json.loads(payload)
+        log.warning("%s: cannot be read (%s); %s", path, error, without)
+        return None
+    payload = data.partition(b"\n")[2]
+    if data != sealed(payload, version):
+        log.warning("%s: damaged, or of another version; %s", path, without)
+        return None
+    return payload
+
+
+def _load(path: Path) -> dict[str, list[Any]]:
+    payload = unsealed(path, _FORMAT, "everything is fetched")
+    known: dict[str, list[Any]] = {} if payload is None else json.loads(payload)
     return known

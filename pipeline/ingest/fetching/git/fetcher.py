@@ -10,6 +10,7 @@ from pipeline.ingest.fetching.contract import Fetching
 from pipeline.ingest.fetching.git.blobs import LFS_MOST_BYTES, Blobs, is_lfs_pointer
 from pipeline.ingest.fetching.git.command import Git
 from pipeline.ingest.fetching.git.history import Change, last_changes
+from pipeline.ingest.fetching.git.noted import load_history, save_history
 from pipeline.ingest.fetching.git.repository import (
     HEAD,
     check_place,
@@ -53,11 +54,14 @@ def fetch_git(fetching: Fetching) -> Iterator[FetchedFile]:
             raise SourceError(
                 f"{source.label}: no file of {ref} matches {what}; correct `ref`, or `include` as in `**/*.md`"
             )
-        changes = last_changes(git, commit, [one.entry for one in wanted if one.problem is None])
+        entries_wanted = [one.entry for one in wanted if one.problem is None]
+        history = last_changes(git, commit, entries_wanted, load_history(fetching.mirror))
+        changes = history.changes
         for one in wanted:
             yield _file(fetching, kept, blobs, one, f"{source.git}@{ref}/{one.name}", changes)
             fetching.update(1)
     kept.save()
+    save_history(fetching.mirror, history)
 
 
 def _opened(fetching: Fetching, place: str) -> Git:

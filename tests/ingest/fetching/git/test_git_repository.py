@@ -58,8 +58,8 @@ def test_names_are_read_as_they_are(repository: Repository) -> None:
     git = opened(repository)
     found = entries(git, commit)
     assert [entry.name for entry in found] == sorted(STRANGE)
-    assert {change.commit for change in last_changes(git, commit, found).values()} == {commit}
-    assert sorted(last_changes(git, commit, found)) == sorted(STRANGE)
+    assert {change.commit for change in last_changes(git, commit, found).changes.values()} == {commit}
+    assert sorted(last_changes(git, commit, found).changes) == sorted(STRANGE)
     with Blobs(git) as blobs:
         assert [blobs.content(entry.blob).decode() for entry in found] == sorted(STRANGE)
 
@@ -71,7 +71,7 @@ def test_a_name_that_is_no_utf8_comes_back_as_python_has_it(repository: Reposito
     repository.git("commit", "-qm", "one")
     (entry,) = entries(opened(repository), "HEAD")
     assert os.fsencode(entry.name) == b"caf\xe9.md"
-    assert list(last_changes(opened(repository), "HEAD", [entry])) == [entry.name]
+    assert list(last_changes(opened(repository), "HEAD", [entry]).changes) == [entry.name]
 
 
 def test_the_last_change_of_each_file_is_the_newest_commit_that_gave_its_content(repository: Repository) -> None:
@@ -80,7 +80,7 @@ def test_the_last_change_of_each_file_is_the_newest_commit_that_gave_its_content
     third = repository.commit(author="Cy\x02Bo", c="2")
     fourth = repository.commit(author="Di", c="1")  # as it was, but changed all the same
     git = opened(repository)
-    found = last_changes(git, "HEAD", entries(git, "HEAD"))
+    found = last_changes(git, "HEAD", entries(git, "HEAD")).changes
     assert {name: change.commit for name, change in found.items()} == {
         "a.md": first,
         "b.md": second,
@@ -89,7 +89,7 @@ def test_the_last_change_of_each_file_is_the_newest_commit_that_gave_its_content
     assert found["b.md"].author == "한별"
     assert found["a.md"].committed == "2023-11-14T23:13:20Z"  # FIRST_SECOND and an hour, in UTC
     assert FIRST_SECOND + HOUR == 1_700_003_600
-    earlier = last_changes(git, third, entries(git, third))
+    earlier = last_changes(git, third, entries(git, third)).changes
     assert (earlier["c.md"].commit, earlier["c.md"].author) == (third, "Cy\x02Bo")
 
 
@@ -102,7 +102,7 @@ def test_a_merge_is_named_for_what_it_alone_brought(repository: Repository) -> N
     repository.git("merge", "-q", "--no-commit", "--no-ff", "-X", "ours", "side")
     merge = repository.commit(both="settled")
     git = opened(repository)
-    found = last_changes(git, "HEAD", entries(git, "HEAD"))
+    found = last_changes(git, "HEAD", entries(git, "HEAD")).changes
     assert {name: change.commit for name, change in found.items()} == {
         "a.md": main,
         "b.md": side,
@@ -115,7 +115,7 @@ def test_one_walk_agrees_with_a_walk_for_each_file(repository: Repository) -> No
     for step in range(40):
         repository.commit(**{chance.choice("abcdefgh"): f"{step}", chance.choice("abcdefgh"): f"{step}!"})
     git = opened(repository)
-    for name, change in last_changes(git, "HEAD", entries(git, "HEAD")).items():
+    for name, change in last_changes(git, "HEAD", entries(git, "HEAD")).changes.items():
         assert change.commit == repository.git("log", "-1", "--format=%H", "--", name), name
 
 
@@ -123,7 +123,7 @@ def test_nothing_is_walked_for_no_file(repository: Repository, monkeypatch: pyte
     repository.commit(a="1")
     git = opened(repository)
     monkeypatch.setattr(command.shutil, "which", lambda name: pytest.fail("git was called"))
-    assert last_changes(git, "HEAD", []) == {}
+    assert last_changes(git, "HEAD", []).changes == {}
 
 
 @pytest.mark.parametrize("options", [(), ("--object-format=sha256",)], ids=["sha1", "sha256"])
