@@ -55,8 +55,24 @@ class Kept:
     def save(self, with_the_rest: bool = False) -> None:
         """Write what was noted and held; `with_the_rest`: and what was known of what nobody has asked for."""
         found = {**self._known, **self._now} if with_the_rest else self._now
-        payload = json.dumps(found, ensure_ascii=True, sort_keys=True).encode("ascii")
-        self._mirror.write(KEPT, sealed(payload, _FORMAT))
+        self._mirror.write(KEPT, _written(found))
+
+
+def lend_record(folder: Path, lent: Path) -> None:
+    """Have a copy of a mirror be believed as far as the mirror is: a copied file looks otherwise than the one that
+    was written. A file that was touched, or that has changed while it was copied, is not believed in the copy."""
+    mirror, known = Mirror(lent), _load(lent / KEPT)
+    believed = {
+        key: [facts, name, *_look(mirror.path(name))]
+        for key, (facts, name, *look) in known.items()
+        if look == _look(folder / name)
+    }
+    if known:
+        mirror.write(KEPT, _written(believed))
+
+
+def _written(known: Mapping[str, list[Any]]) -> bytes:
+    return sealed(json.dumps(known, ensure_ascii=True, sort_keys=True).encode("ascii"), _FORMAT)
 
 
 def _look(path: Path) -> list[int]:

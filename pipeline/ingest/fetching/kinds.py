@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.ingest.fetching.command import fetch_command
 from pipeline.ingest.fetching.contract import Fetcher, Fetching
 from pipeline.ingest.fetching.git.fetcher import fetch_git
+from pipeline.ingest.fetching.kept import lend_record
 from pipeline.ingest.fetching.mirror import FETCHED, Mirror, drop_others
 from pipeline.ingest.fetching.python_function import fetch_function
 from pipeline.ingest.fetching.sql_query import fetch_query
@@ -68,6 +69,7 @@ def lend_mirrors(config: Config, index: Path, folder: Path) -> None:
             lent = folder / FETCHED / mirror.name
             try:
                 shutil.copytree(mirror, lent, symlinks=True, dirs_exist_ok=True)
+                lend_record(mirror, lent)
             except OSError:  # what shutil raises, too
                 shutil.rmtree(lent, ignore_errors=True)
 

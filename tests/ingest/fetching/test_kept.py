@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import SourceSettings
-from pipeline.ingest.fetching.kept import KEPT, Kept
+from pipeline.ingest.fetching.kept import KEPT, Kept, lend_record
 from pipeline.ingest.fetching.kinds import mirror_name
 from pipeline.ingest.fetching.mirror import Mirror
 
@@ -42,6 +43,19 @@ def test_a_file_that_was_touched_or_is_gone_is_not_known(tmp_path: Path) -> None
     path.unlink()
     assert facts(tmp_path) is None
     assert Kept(Mirror(tmp_path)).hold("key") is None
+
+
+def test_a_copy_is_believed_as_far_as_the_mirror_is(tmp_path: Path) -> None:
+    folder, lent = noted(tmp_path / "mirror"), tmp_path / "lent"
+    shutil.copytree(folder, lent)
+    assert facts(lent) is None
+    lend_record(folder, lent)
+    assert facts(lent) == facts(folder) == {"etag": "1"}
+    (folder / "a.md").write_bytes(b"text")  # which says that the copy may be of either
+    shutil.rmtree(lent)
+    shutil.copytree(folder, lent)
+    lend_record(folder, lent)
+    assert facts(lent) is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 60])

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import DeletionGuardError, SourceError
 from pipeline.ingest.fetching.git.blobs import Blobs
+from pipeline.ingest.fetching.git.command import Git
 from tests.faults import stub
 from tests.ingest.fetching.fetched_nights import documents, mirror, names_read, source_config
 from tests.ingest.fetching.git.repositories import Repository
@@ -231,3 +232,23 @@ def test_errors_say_what_to_do(repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no name or password") as raised:
         stub.build(source_config(tmp_path, git="https://me:secret@host.invalid/x"))
     assert "secret" not in str(raised.value)
+
+
+def test_a_dry_run_loads_and_walks_only_what_is_new(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = repository.commit(a="apples", b="pears")
+    config = source_config(tmp_path, git="notes")
+    stub.build(config)
+    second = repository.commit(b="plums")
+    loaded: list[str] = []
+    walked: list[tuple[str, ...]] = []
+    blocks, stream = Blobs.blocks, Git.stream
+    monkeypatch.setattr(Blobs, "blocks", lambda self, blob: (loaded.append(blob), blocks(self, blob))[1])
+    monkeypatch.setattr(
+        Git, "stream", lambda self, *arguments: (walked.append(arguments), stream(self, *arguments))[1]
+    )
+    plan = stub.plan(config)
+    assert (plan.changes.changed, plan.changes.unchanged) == (1, 1)
+    assert set(loaded) == {repository.git("rev-parse", "HEAD:b.md")}
+    assert [one[-3:-1] for one in walked if one[0] == "log"] == [(f"^{first}", second)]

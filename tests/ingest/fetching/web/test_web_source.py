@@ -75,6 +75,39 @@ def test_nights_over_pages_with_validators(site: Site, tmp_path: Path, read: lis
     assert site.statuses()["/a"] == 304
 
 
+def test_a_dry_run_asks_as_a_night_does_and_keeps_nothing(site: Site, tmp_path: Path) -> None:
+    site.pages = {"/a": page("apples", etag='"1"'), "/b": page("pears", modified=OLD), "/c": page("plums")}
+    config = config_of(tmp_path, site, *site.pages)
+    stub.plan(config)
+    assert not (config.index_path / "fetched").exists()
+    stub.build(config)
+    before = {path: (path.stat(), path.read_bytes()) for path in mirror(config).rglob("*") if path.is_file()}
+    site.pages["/b"] = page("pears and figs", modified="Wed, 15 Nov 2023 22:13:20 GMT")
+    site.asked.clear()
+    for _ in range(2):
+        plan = stub.plan(config)
+        assert (plan.changes.changed, plan.changes.unchanged, plan.rejections) == (1, 2, ())
+        assert site.statuses() == {"/robots.txt": 404, "/a": 304, "/b": 200, "/c": 200}
+        site.asked.clear()
+    after = {path: (path.stat(), path.read_bytes()) for path in mirror(config).rglob("*") if path.is_file()}
+    assert {path: (look.st_mtime_ns, look.st_ctime_ns, held) for path, (look, held) in after.items()} == {
+        path: (look.st_mtime_ns, look.st_ctime_ns, held) for path, (look, held) in before.items()
+    }
+    assert stub.build(config).changed == 1
+    assert site.statuses() == {"/robots.txt": 404, "/a": 304, "/b": 200, "/c": 200}
+
+
+def test_a_dry_run_does_not_believe_a_mirror_that_somebody_touched(site: Site, tmp_path: Path) -> None:
+    site.pages = {"/a": page("apples", etag='"1"')}
+    config = config_of(tmp_path, site, "/a")
+    stub.build(config)
+    (file,) = mirror(config).rglob("*.html")
+    file.write_text("<p>forged</p>")
+    site.asked.clear()
+    assert stub.plan(config).changes.unchanged == 1
+    assert site.statuses()["/a"] == 200
+
+
 def test_a_server_that_calls_every_answer_new_changes_nothing(site: Site, tmp_path: Path) -> None:
     site.pages["/a"] = [
         page("apples", etag=f'"{i}"', headers={"Last-Modified": f"Tue, 14 Nov 2023 22:13:2{i} GMT"})
