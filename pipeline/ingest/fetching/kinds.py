@@ -18,7 +18,7 @@ from pipeline.ingest.fetching.git.fetcher import fetch_git
 from pipeline.ingest.fetching.kept import lend_record
 from pipeline.ingest.fetching.mirror import FETCHED, Mirror, drop_others
 from pipeline.ingest.fetching.python_function import fetch_function
-from pipeline.ingest.fetching.sql_query import fetch_query
+from pipeline.ingest.fetching.sql.query import fetch_query
 from pipeline.ingest.fetching.web.fetcher import fetch_urls
 from pipeline.ingest.sources import Fetched, FetchedFile
 from pipeline.progress import ProgressFactory

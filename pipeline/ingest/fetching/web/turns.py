@@ -16,6 +16,8 @@ from pipeline.ingest.formats.decoding import UnreadableError
 
 MOST_AT_ONCE = 8
 """Requests under way. As many answers are in memory at most."""
+_LOOK_SECONDS = 0.2
+"""How often the caller looks up: a signal that comes just before it waits does not end the wait."""
 _LEAVE_SECONDS = 0.5
 """How long threads are waited for whose work nobody wants any more."""
 
@@ -85,9 +87,10 @@ class _Threads:
         self._requests.put((number, request))
 
     def answer(self, seconds: float | None) -> tuple[int, Outcome] | None:
-        """The next answer; `None` if there is none within so many seconds."""
+        """The next answer; `None` if there is none within so many seconds, or for a while."""
+        wait = _LOOK_SECONDS if seconds is None else max(0.0, min(seconds, _LOOK_SECONDS))
         try:
-            number, outcome = self._answers.get(timeout=seconds if seconds is None else max(0.0, seconds))
+            number, outcome = self._answers.get(timeout=wait)
         except Empty:
             return None
         if isinstance(outcome, Reply | UnreadableError):

@@ -15,7 +15,7 @@ import pytest
 from pipeline.config import Config, parse_config
 from pipeline.errors import PipelineError, SourceError
 from pipeline.index import store
-from pipeline.ingest.fetching.databases import Database, connected
+from pipeline.ingest.fetching.sql.databases import Database, connected
 from pipeline.job import build as builder
 from pipeline.records import Document
 from tests.support.postgres import PASSWORD, QUOTED, server
@@ -77,7 +77,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
 @pytest.fixture
 def fetched(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
     """How many rows were fetched and taken over since it was asked last."""
-    caplog.set_level(logging.INFO, "pipeline.ingest.fetching.sql_query")
+    caplog.set_level(logging.INFO, "pipeline.ingest.fetching.sql.query")
 
     def counts() -> list[int]:
         said = [re.findall(r"(\d+) (?:rows|taken)", record.getMessage()) for record in caplog.records]

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 from pipeline.errors import SourceError
 from pipeline.index import files
 from pipeline.ingest.fetching.contract import RECORDS, Fetching
-from pipeline.ingest.fetching.databases import Database, Row, connected
 from pipeline.ingest.fetching.redaction import redacted, secrets_in_environment, secrets_in_url
+from pipeline.ingest.fetching.sql.databases import Database, Row, connected
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import Columns
 from pipeline.ingest.sources import FetchedFile
