@@ -99,8 +99,8 @@ def test_every_command_and_option_exists() -> None:
 
 def test_images_are_small_at_the_end_and_run_as_nobody_special() -> None:
     stages = [line.split(" AS ")[1] for line in instruction("FROM")]
-    assert {"build", "serve"} <= set(stages)
-    assert instruction("USER") == [f"{USER}:{USER}"] * 2
+    assert {"build", "front", "serve"} <= set(stages)
+    assert instruction("USER") == [f"{USER}:{USER}"] * 3
     assert not any("torch" in line for line in required((DEPLOY / "requirements-serve.txt").read_text()))
     for source in instruction("COPY"):
         if not source.startswith("--from="):

@@ -23,6 +23,8 @@ from pipeline.serve.shards.shard_service import ShardService
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BACKLOG = 512
+_KEPT_FOR_CLIENTS, _KEPT_FOR_FRONTS = 5, 300
+"""Seconds for which a connection stays open that nobody uses."""
 
 
 class Server(uvicorn.Server):
@@ -62,6 +64,7 @@ def make_server(service: Service | ShardService, host: str) -> Server:
         server_header=False,
         proxy_headers=False,
         ws="none",
+        timeout_keep_alive=_KEPT_FOR_CLIENTS if isinstance(service, Service) else _KEPT_FOR_FRONTS,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
     return Server(config)

@@ -17,7 +17,7 @@ from pipeline.names import DENSE
 from pipeline.query.filter.table import AgreedColumn
 from pipeline.query.shards.messages import Message, NoMessageError
 from pipeline.query.snapshot import Float64, Ids, Ranking
-from pipeline.records import Chunk, Encoded, SparseRows
+from pipeline.records import Chunk, Encoded, Float32, SparseRows
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -84,16 +84,23 @@ def joint_of(message: Message, legs: Sequence[str], count: int, below: int) -> J
     union = [checked_ids(one, below) for one in ragged_of(message, "union", "<i8", count)]
     rankings, scores = {}, {}
     for leg in legs:
-        places = ragged_of(message, f"{leg}_places", "<i8", count)
+        places = ragged_of(message, f"{leg}_places", "<u4", count)
         found = ragged_of(message, f"{leg}_found", "<f4", count)
-        scores[leg] = ragged_of(message, f"{leg}_all", "<f8", count)
-        for some, at, one, other in zip(union, places, found, scores[leg], strict=True):
-            if len(at) != len(one) or len(some) != len(other):
-                raise NoMessageError("it has other scores than chunks")
-            checked_ids(at, len(some))
-        pairs = zip(union, places, found, strict=True)
-        rankings[leg] = [Ranking(some[at], one) for some, at, one in pairs]
+        others = ragged_of(message, f"{leg}_others", "<f4", count)
+        scores[leg] = [_all_scores(len(one[0]), *one[1:]) for one in zip(union, places, found, others, strict=True)]
+        rankings[leg] = [Ranking(some[at], one) for some, at, one in zip(union, places, found, strict=True)]
     return JointPart(union, rankings, scores)
+
+
+def _all_scores(chunks: int, places: npt.NDArray[np.uint32], found: Float32, others: Float32) -> Float64:
+    """A leg's scores of what any leg found: at these places its own, elsewhere those of the others in order."""
+    scores, own = np.empty(chunks, np.float64), np.zeros(chunks, np.bool_)
+    own[checked_ids(places.astype(np.int64), chunks)] = True
+    if len(places) != len(found) or own.sum() != len(found) or chunks - len(found) != len(others):
+        raise NoMessageError("it has other scores than chunks")
+    scores[places] = found  # the same bits that scoring them again would give
+    scores[~own] = others
+    return scores
 
 
 def chunk_to_fields(chunk: Chunk) -> list[Any]:

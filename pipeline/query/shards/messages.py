@@ -19,10 +19,10 @@ import xxhash
 
 from pipeline.errors import ServiceError
 
-PROTOCOL = 2
+PROTOCOL = 3
 _MAGIC = b"HPSH"
 _HEAD = struct.Struct("<4sIQQ")
-_KINDS = ("<i8", "<u8", "<f4", "<f8", "|b1")
+_KINDS = ("<i8", "<u8", "<u4", "<f4", "<f8", "|b1")
 _MOST_DIMENSIONS = 2
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Protocol, runtime_checkable
 
 from pipeline.errors import GenerationGoneError, QueryError, ServiceError, ShardsFailedError
 from pipeline.forking import PerProcess
 from pipeline.query.access import ALL_GROUPS, AllGroups, Groups, chosen_groups
 from pipeline.query.shards.messages import Message, NoMessageError
 from pipeline.query.shards.partition import Share
-
-T = TypeVar("T")
 
 _THREADS = 32
 DOWN_SECONDS = 5.0
@@ -36,12 +35,22 @@ class Shard(Protocol):
         """Release what the way takes."""
 
 
+@runtime_checkable
+class PromptShard(Shard, Protocol):
+    """A way that takes a question without waiting for its answer: asked by the thread that asks all others."""
+
+    def begin(self, question: bytes) -> Callable[[], bytes] | None:
+        """Send a question, and return what waits for the answer as `ask` does; `None`: nothing was sent, as sending
+        would have to wait."""
+
+
 class Panel:
     """All shards of an index, the first is share 0. `name`: of the index, for errors."""
 
     def __init__(self, name: str, shards: Sequence[Shard]) -> None:
         self.name, self.shards = name, tuple(shards)
         self.shares = tuple(Share(number, len(shards)) for number in range(len(shards)))
+        self._begins = [shard.begin if isinstance(shard, PromptShard) else _not_begun for shard in self.shards]
         self._down: dict[int, float] = {}
         self._threads = PerProcess(lambda: ThreadPoolExecutor(_THREADS, thread_name_prefix="shards"))
 
@@ -63,29 +72,30 @@ class Panel:
         return {place: found for place, found in outcomes.items() if isinstance(found, Message)}
 
     def outcomes(self, questions: Mapping[int, Message]) -> dict[int, Message | Exception]:
-        """The answer of each shard, or why there is none."""
-        items = list(questions.items())
-        first, others = items[:1], items[1:]
-        waiting = [(place, self._submit(self._asked, place, message)) for place, message in others]
-        found = {place: self._asked(place, message) for place, message in first}
-        return found | {place: one.result() for place, one in waiting}
+        """The answer of each shard, or why there is none.
 
-    def _asked(self, place: int, question: Message) -> Message | Exception:
-        share = self.shares[place]
+        All are sent before any answer is waited for. Those that cannot be sent at once are threads' work.
+        """
+        begun = {place: self._begun(place, question, len(questions)) for place, question in questions.items()}
+        return {place: self._outcome(place, finish) for place, finish in begun.items()}
+
+    def _begun(self, place: int, question: Message, together: int) -> Callable[[], bytes]:
+        """What waits for the answer of a shard, which has its question or soon will."""
+        shard, fields = self.shards[place], {**question.fields, "share": str(self.shares[place])}
+        data = Message(fields, question.arrays).to_bytes()
+        finish = self._begins[place](data)
+        if finish is not None:
+            return finish
+        return partial(shard.ask, data) if together == 1 else self._threads.get().submit(shard.ask, data).result
+
+    def _outcome(self, place: int, finish: Callable[[], bytes]) -> Message | Exception:
         try:
-            answer = Message.of_bytes(
-                self.shards[place].ask(
-                    Message({**question.fields, "share": str(share)}, question.arrays).to_bytes()
-                )
-            )
+            answer = Message.of_bytes(finish())
         except NoMessageError as error:
             return ServiceError(f"{self.shards[place].address} {error}")
         except ServiceError as error:
             return error
         return _error_of(answer) or answer
-
-    def _submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        return self._threads.get().submit(function, *arguments)
 
     def failed(self, shards: Collection[str]) -> frozenset[int]:
         """Remember for a while that shards of these names failed; their places."""
@@ -110,6 +120,10 @@ class Panel:
 
 class _GoneError(ServiceError):
     """The shard has another generation."""
+
+
+def _not_begun(question: bytes) -> None:
+    """Say that nothing was sent."""
 
 
 def error_answer(kind: str, words: str) -> bytes:

@@ -126,9 +126,11 @@ class PartView:
         for name, leg, queries in asked:
             found = rankings[name]
             places = [np.searchsorted(union, one.ids) for union, one in zip(unions, found, strict=True)]
-            parts.append(encoding.ragged_to_arrays(places, f"{name}_places", np.int64))
+            others = [np.delete(union, some) for union, some in zip(unions, places, strict=True)]
+            scores = leg.complete(queries, others)
+            parts.append(encoding.ragged_to_arrays(places, f"{name}_places", np.uint32))
             parts.append(encoding.ragged_to_arrays([one.scores for one in found], f"{name}_found", np.float32))
-            parts.append(encoding.ragged_to_arrays(leg.complete(queries, unions), f"{name}_all", np.float64))
+            parts.append(encoding.ragged_to_arrays(scores, f"{name}_others", np.float32))
         return encoding.with_arrays({}, *parts)
 
     def _found(self, leg: Leg[Any], queries: list[Any], depth: int, kept: list[Mask] | None) -> list[Ranking]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,24 @@ IDS = np.array([1, 5], np.int64)
 SPARSE = {"token_ids": np.zeros(2, np.uint64), "weights": np.zeros(2, np.float32)}
 
 
+def part(places: Sequence[int], found: int, others: int) -> Message:
+    """What a shard found by one leg of four chunks that any leg found. `found`, `others`: so many scores."""
+    return encoding.with_arrays(
+        {},
+        encoding.ragged_to_arrays([np.array([3, 5, 8, 9])], "union", np.int64),
+        encoding.ragged_to_arrays([np.array(places)], "dense_places", np.uint32),
+        encoding.ragged_to_arrays([np.arange(found) / 3 + 10], "dense_found", np.float32),
+        encoding.ragged_to_arrays([np.arange(others) / 3], "dense_others", np.float32),
+    )
+
+
+def test_scores_of_a_leg_and_of_others_are_put_together() -> None:
+    found = encoding.joint_of(Message.of_bytes(part([2, 0], 2, 2).to_bytes()), ["dense"], 1, 10)
+    assert found.rankings["dense"][0].ids.tolist() == [8, 3]
+    third = float(np.float32(1 / 3))
+    assert found.scores["dense"][0].tolist() == [float(np.float32(10 + 1 / 3)), 0.0, 10.0, third]
+
+
 @pytest.mark.parametrize(
     "read",
     [
@@ -76,6 +94,12 @@ SPARSE = {"token_ids": np.zeros(2, np.uint64), "weights": np.zeros(2, np.float32
         lambda: encoding.chunk_of([1] * 11),
         lambda: encoding.columns_of([["year", "A KIND"]]),
         lambda: encoding.columns_of([7]),
+        lambda: encoding.joint_of(part([2, 0], 2, 2), ["dense"], 1, 9),
+        lambda: encoding.joint_of(part([2, 4], 2, 2), ["dense"], 1, 10),
+        lambda: encoding.joint_of(part([2, 2], 2, 2), ["dense"], 1, 10),
+        lambda: encoding.joint_of(part([2, 0], 1, 2), ["dense"], 1, 10),
+        lambda: encoding.joint_of(part([2, 0], 2, 3), ["dense"], 1, 10),
+        lambda: encoding.joint_of(part([2, 0], 2, 1), ["dense"], 1, 10),
         lambda: encoding.paired([1, 2], ["a"], ["b"]),
     ],
 )

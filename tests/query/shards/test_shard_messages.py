@@ -13,7 +13,9 @@ from hypothesis.extra import numpy as arrays
 from pipeline.query.shards.messages import Message, NoMessageError
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=5)
-ARRAYS = st.sampled_from(["<i8", "<u8", "<f4", "<f8", "|b1"]).flatmap(lambda kind: arrays.arrays(kind, SHAPES))
+ARRAYS = st.sampled_from(["<i8", "<u8", "<u4", "<f4", "<f8", "|b1"]).flatmap(
+    lambda kind: arrays.arrays(kind, SHAPES)
+)
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -211,8 +211,10 @@ def test_a_leg_that_the_program_added_is_refused(config: Config) -> None:
     for opener in (DenseLeg, lambda snapshot: DenseLeg(snapshot) if snapshot.segments else None):
         registry.register("letters", opener)
         try:
-            with pytest.raises(ConfigError, match="added the leg letters, which shards do not search"):
+            with pytest.raises(ConfigError, match="added the leg letters, which shards do not search") as refused:
                 open_shards(shards, encoder=stub.encoder())
+            cures = ("open the folder of the index", "`pipeline.query.legs.registry.unregister`")
+            assert all(cure in str(refused.value) for cure in cures)
         finally:
             registry.unregister("letters")
     registry.register("letters", lambda snapshot: None)

@@ -13,7 +13,7 @@ from pipeline import arrays
 from pipeline.index.lexical.search import SparseQuery
 from pipeline.index.segment import Mask
 from pipeline.names import DENSE, LEXICAL
-from pipeline.query.legs.contract import Joint, Leg
+from pipeline.query.legs.contract import Joint, Leg, Query
 from pipeline.query.legs.dense import DenseLeg
 from pipeline.query.legs.lexical import LexicalLeg
 from pipeline.query.shards import encoding
@@ -102,16 +102,12 @@ class Asking:
         return [(inside, encoding.encoded_of(answer)) for inside, answer in answers]
 
 
-class ShardedDenseLeg(DenseLeg):
-    """The dense leg."""
+class _AskedLeg(Leg[Query]):
+    """A leg whose candidates and scores shards give. Stands before the leg whose arithmetic it takes."""
 
-    def __init__(self, snapshot: ShardedSnapshot) -> None:
-        super().__init__(snapshot)
-        self._asking = Asking(DENSE, snapshot, {"leg": DENSE})
+    _asking: Asking
 
-    def candidates(
-        self, queries: Sequence[Float32], depth: int, kept: Sequence[Mask] | None = None
-    ) -> list[Ranking]:
+    def candidates(self, queries: Sequence[Query], depth: int, kept: Sequence[Mask] | None = None) -> list[Ranking]:
         """Find the best `depth` chunks of each query."""
         return self._asking.candidates(queries, depth, kept)
 
@@ -121,13 +117,21 @@ class ShardedDenseLeg(DenseLeg):
         """Find candidates of several legs at once."""
         return self._asking.jointly(legs, depth, kept)
 
-    def scores(self, query: Float32, ids: Ids) -> Float64:
-        """Return exact inner products with given chunks."""
+    def scores(self, query: Query, ids: Ids) -> Float64:
+        """Return exact scores of given chunks."""
         return self.complete([query], [ids])[0]
 
-    def complete(self, queries: Sequence[Float32], ids: Sequence[Ids]) -> list[Float64]:
+    def complete(self, queries: Sequence[Query], ids: Sequence[Ids]) -> list[Float64]:
         """Return the same of several queries."""
         return self._asking.complete(queries, ids)
+
+
+class ShardedDenseLeg(_AskedLeg[Float32], DenseLeg):
+    """The dense leg."""
+
+    def __init__(self, snapshot: ShardedSnapshot) -> None:
+        super().__init__(snapshot)
+        self._asking = Asking(DENSE, snapshot, {"leg": DENSE})
 
     def passages(self, ids: Ids) -> Encoded:
         """Return the vectors of given chunks."""
@@ -140,33 +144,13 @@ class ShardedDenseLeg(DenseLeg):
         return Encoded(dense=np.array(rows, np.float32))
 
 
-class ShardedLexicalLeg(LexicalLeg):
+class ShardedLexicalLeg(_AskedLeg[SparseQuery], LexicalLeg):
     """The lexical leg."""
 
     def __init__(self, snapshot: ShardedSnapshot) -> None:
         super().__init__(snapshot, snapshot.mean_length)
         self._sharded = snapshot
         self._asking = Asking(LEXICAL, snapshot, {"leg": LEXICAL, "mean_length": snapshot.mean_length})
-
-    def candidates(
-        self, queries: Sequence[SparseQuery], depth: int, kept: Sequence[Mask] | None = None
-    ) -> list[Ranking]:
-        """Find the best `depth` chunks that share a token with each query."""
-        return self._asking.candidates(queries, depth, kept)
-
-    def search_jointly(
-        self, legs: Sequence[tuple[Leg[Any], Sequence[Any]]], depth: int, kept: Sequence[Mask] | None
-    ) -> list[Joint] | None:
-        """Find candidates of several legs at once."""
-        return self._asking.jointly(legs, depth, kept)
-
-    def scores(self, query: SparseQuery, ids: Ids) -> Float64:
-        """Return exact scores of given chunks."""
-        return self.complete([query], [ids])[0]
-
-    def complete(self, queries: Sequence[SparseQuery], ids: Sequence[Ids]) -> list[Float64]:
-        """Return the same of several queries."""
-        return self._asking.complete(queries, ids)
 
     def passages(self, ids: Ids) -> Encoded:
         """Return the stored weights of given chunks."""
