@@ -106,7 +106,7 @@ def test_files_of_two_generations_mixed(index: Path) -> None:
         "lengths.npy",
         "multivector.arrow",
         "columns.arrow",
-    "words.arrow",
+        "words.arrow",
         "rows.bin",
     ):
         paths = [index / "segments" / segment / name for segment in (first, second)]
