@@ -4,10 +4,10 @@ Usage: python bench/near_words.py [--words 500000] [--rounds 3] [TEXTS …]
 
 TEXTS: files of JSON lines with a `text`, whose words are the vocabulary. Without, it is made up: words that go on
 letter by letter as those of the project's own documentation do. The index is built of texts in which every word
-stands once, among frequent ones, over the lexical leg alone, with the lists and without them, twice in
-turn. Then the two ways take turns on the same open index, for words to which nothing is nearer than two slips, and must suggest the
-same. Cold: a process for each query, of known words alone and with one unknown. Milliseconds of processor time, and
-of the clock in brackets: medians, the largest after a slash.
+stands once, among frequent ones, over the lexical leg alone, with the lists and without them, twice in turn. Then
+the two ways take turns on the same open index, for words to which nothing is nearer than two slips, and must
+suggest the same. Cold: a process for each query, of known words alone and with one unknown. Milliseconds of
+processor time, and of the clock in brackets: medians, the largest after a slash.
 """
 
 from __future__ import annotations
