@@ -69,6 +69,45 @@ class PerProcess(Generic[T]):
         return self._made.get(_forks)
 
 
+class InBackground(Generic[T]):
+    """A value that takes long to make, and that work can be done without: made once, in a thread of its own, when
+    much was done without it. A child forked while it is made never has it."""
+
+    def __init__(self, make: Callable[[], T | None], name: str, warranted: int) -> None:
+        """`make`: gives `None` where it cannot be had. `name`: of the thread. `warranted`: when work is much."""
+        self._make, self._name, self._warranted = make, name, warranted
+        self._work = 0
+        self._made: T | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = Lock()
+
+    def made(self) -> T | None:
+        """The value if it is ready."""
+        return self._made
+
+    def count(self, work: int) -> None:
+        """Note work done without it; begins to make it when that becomes worth while."""
+        self._work += work
+        if self._work >= self._warranted and self._thread is None:
+            self.begin()
+
+    def begin(self) -> threading.Thread:
+        """Begin to make it, in the thread that is returned."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep, name=self._name, daemon=True)
+                self._thread.start()
+            return self._thread
+
+    def wait(self) -> T | None:
+        """Make it now and wait for it."""
+        self.begin().join()
+        return self._made
+
+    def _keep(self) -> None:
+        self._made = self._make()
+
+
 class shared_property(Generic[T]):  # noqa: N801 - reads as `property` does
     """A property computed once, by the first thread that asks, while others wait for it."""
 

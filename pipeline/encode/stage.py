@@ -220,11 +220,13 @@ def write_segments(
 
 def shape(encoder: Encoder, settings: SegmentSettings) -> SegmentShape:
     """Return what the segments of this encoder have, and how they are stored."""
+    has_lexical = encoder.lexical_fingerprint is not None
     return SegmentShape(
         dimension=encoder.dimension if encoder.dense_fingerprint is not None else None,
         dense=DenseChoice(settings.dense, settings.recall_target),
-        has_lexical=encoder.lexical_fingerprint is not None,
+        has_lexical=has_lexical,
         has_multivectors=encoder.gives_multivectors,
+        has_words=has_lexical and encoder.lexical_scoring.kind == "bm25",
         lexical=LexicalChoice(settings.lexical, settings.recall_target),
         precision=settings.multivectors,
     )

@@ -24,6 +24,7 @@ from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.rows.component import ROWS
 from pipeline.index.segment import Mask, Segment
 from pipeline.index.verified import Verified
+from pipeline.index.words.component import WORDS
 from pipeline.query.access import AllGroups, Groups, count_documents, visible
 from pipeline.records import Chunk, Facet, Float32
 
@@ -242,6 +243,15 @@ class Snapshot:
         for segment in self.segments:
             found |= segment.open(LEXICAL).document_frequencies(token_ids, None) > 0
         return found
+
+    def words_near(self, word: str, slips: int) -> set[str] | None:
+        """Words of letters at most so many slips from a word, also those of deleted chunks; `None` where a segment
+        has no list of its words."""
+        opened = [segment.open(WORDS) for segment in self.segments]
+        listed = [words for words in opened if words is not None]
+        if len(listed) < len(opened):
+            return None
+        return {other for words in listed for other in words.near(word, slips)}
 
     def late_interaction(self, query: Float32, ids: Ids) -> Float32:
         """Score given chunks by their stored multi-vectors. `query`: float32 (tokens, d)."""

@@ -25,6 +25,7 @@ KINDS = (
     "lengths.npy",
     "multivector.arrow",
     "columns.arrow",
+    "words.arrow",
     "rows.bin",
     "deletes-*.npy",
     "manifest",
@@ -105,6 +106,7 @@ def test_files_of_two_generations_mixed(index: Path) -> None:
         "lengths.npy",
         "multivector.arrow",
         "columns.arrow",
+        "words.arrow",
         "rows.bin",
     ):
         paths = [index / "segments" / segment / name for segment in (first, second)]

@@ -55,7 +55,7 @@ def test_same_bits_as_numpy(pool, seed: int, rows: int, depth: int, bm25: bool, 
         found = [index.search(query, depth, deleted, saturation, threads) for threads in (None, pool)]
         everything = np.arange(rows)
         parts = index.contributions(query, everything, saturation)
-        patch.setattr(kernel, "_compiled", None)
+        patch.setattr(kernel._kernel, "_made", None)
         assert parts.tobytes() == index.contributions(query, everything, saturation).tobytes()
         plain = index.search(query, depth, deleted, saturation)
     for ordinals, scores in found:
@@ -81,9 +81,9 @@ def test_any_depth_over_tiles_of_real_size(tmp_path: Path, pool: ThreadPoolExecu
 
 def test_it_is_compiled_only_after_much_work(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[bool] = []
-    monkeypatch.setattr(kernel, "_started", None)
-    monkeypatch.setattr(kernel, "_read_postings", 0)
-    monkeypatch.setattr(kernel, "_start", lambda: started.append(True))
+    monkeypatch.setattr(kernel._kernel, "_thread", None)
+    monkeypatch.setattr(kernel._kernel, "_work", 0)
+    monkeypatch.setattr(kernel._kernel, "begin", lambda: started.append(True))
     kernel.count(kernel.WARRANTED_POSTINGS - 1)
     assert not started
     kernel.count(1)

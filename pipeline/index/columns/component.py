@@ -55,7 +55,7 @@ class ColumnsComponent(Component[SegmentColumns]):
         if not _are_equal(open_columns(place.folder, place.entry.chunks), fresh):
             yield COLUMNS_FILE, f"differs from what {CHUNKS_FILE} gives; `pipeline repair` rebuilds it"
 
-    def unusable(self, place: Place) -> dict[str, str]:
+    def unusable(self, place: Place, manifest: Manifest) -> dict[str, str]:
         """Return why there is none, or none that this version reads."""
         if place.damaged & {COLUMNS_FILE, CHUNKS_FILE}:
             return {}

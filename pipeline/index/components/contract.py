@@ -91,8 +91,8 @@ class Component(ABC, Generic[Opened]):
         """Compare its sound files with what they are derived from, and with the manifest."""
         return iter(())
 
-    def unusable(self, place: Place) -> dict[str, str]:
-        """Return why files that are as they were written can still not be used, by name."""
+    def unusable(self, place: Place, manifest: Manifest) -> dict[str, str]:
+        """Return why files that are as they were written can still not be used, or are not there, by name."""
         return {}
 
     def rebuild(self, place: Place, into: Path, choice: DenseChoice) -> SegmentEntry:

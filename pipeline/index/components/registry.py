@@ -13,8 +13,9 @@ from pipeline.index.lexical.approximate import SEISMIC
 from pipeline.index.lexical.component import LEXICAL
 from pipeline.index.multivector.component import MULTIVECTORS
 from pipeline.index.rows.component import ROWS
+from pipeline.index.words.component import WORDS
 
-_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS, ROWS, COLUMNS]
+_COMPONENTS: list[Component[Any]] = [DENSE, LEXICAL, SEISMIC, MULTIVECTORS, ROWS, COLUMNS, WORDS]
 """In the order in which they are written: a derived one follows what it is derived from."""
 
 

@@ -25,14 +25,15 @@ class SegmentShape:
     """Which components a segment has, and how they are stored.
 
     `dimension`: of dense rows, `None` without a dense leg. `dense`: a FAISS factory string, and what an approximate
-    kind is tuned to. `lexical`: whether an approximate index stands beside the postings. `precision`: of
-    multi-vectors.
+    kind is tuned to. `has_words`: whether lexical terms are those of words (BM25). `lexical`: whether an
+    approximate index stands beside the postings. `precision`: of multi-vectors.
     """
 
     dimension: int | None
     dense: DenseChoice
     has_lexical: bool
     has_multivectors: bool = False
+    has_words: bool = False
     lexical: LexicalChoice = EXACT
     precision: Precision = "int8"
 

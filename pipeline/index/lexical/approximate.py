@@ -55,7 +55,7 @@ class SeismicComponent(Component[SeismicIndex | None]):
         if reason is not None:
             yield SEISMIC_FILE, f"cannot be loaded ({reason}); `pipeline repair` rebuilds it"
 
-    def unusable(self, place: Place) -> dict[str, str]:
+    def unusable(self, place: Place, manifest: Manifest) -> dict[str, str]:
         """Return why the installed library cannot use it; nothing where none is installed."""
         parameters = place.entry.lexical
         if parameters is None or SEISMIC_FILE in place.damaged:

@@ -9,21 +9,16 @@ A child forked while they are compiled has them not, and goes on with NumPy.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.forking import Lock
+from pipeline.forking import InBackground
 
 BLOCK_CHUNKS = 64
 WARRANTED_POSTINGS = 50_000_000
 
 _log = logging.getLogger(__name__)
-_lock = Lock()
-_read_postings = 0
-_started: threading.Thread | None = None
-_compiled: Kernel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,45 +39,34 @@ class Kernel:
 
 def available() -> Kernel | None:
     """The compiled kernel if it is ready."""
-    return _compiled
+    return _kernel.made()
 
 
 def count(postings: int) -> None:
     """Note work done without the kernel; starts to compile it when that becomes worth while."""
-    global _read_postings
-    _read_postings += postings
-    if _read_postings >= WARRANTED_POSTINGS and _started is None:
-        _start()
+    _kernel.count(postings)
 
 
 def begin() -> None:
     """Begin to compile in the background, for a process that will search a lot."""
-    _start()
+    _kernel.begin()
 
 
 def load() -> Kernel | None:
     """Compile now and wait for it. `None` where numba is not installed."""
-    _start().join()
-    return _compiled
+    return _kernel.wait()
 
 
-def _start() -> threading.Thread:
-    global _started
-    with _lock:
-        if _started is None:
-            _started = threading.Thread(target=_compile, name="compile-postings-kernel", daemon=True)
-            _started.start()
-        return _started
-
-
-def _compile() -> None:
-    global _compiled
+def _compile() -> Kernel | None:
     try:
         import numba
     except ImportError:
         _log.info("numba is not installed: lexical searches go on with NumPy")
-        return
-    _compiled = _build(numba)
+        return None
+    return _build(numba)
+
+
+_kernel = InBackground(_compile, "compile-postings-kernel", WARRANTED_POSTINGS)
 
 
 def _build(numba: Any) -> Kernel:

@@ -74,7 +74,7 @@ class RowsComponent(Component[ChunkRows]):
         if (row := _first_difference(mine, place.folder)) is not None:
             yield ROWS_FILE, f"row {row} differs from what {CHUNKS_FILE} gives; `pipeline repair` rebuilds it"
 
-    def unusable(self, place: Place) -> dict[str, str]:
+    def unusable(self, place: Place, manifest: Manifest) -> dict[str, str]:
         """Return why there is none, or none that this version reads."""
         if place.damaged & {ROWS_FILE, CHUNKS_FILE}:
             return {}

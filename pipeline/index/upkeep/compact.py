@@ -236,6 +236,7 @@ def _merge(
         dense=dense,
         has_lexical=has[LEXICAL.name],
         has_multivectors=has[MULTIVECTORS.name],
+        has_words=has[LEXICAL.name] and manifest.lexical.kind == "bm25",
         lexical=lexical,
     )
     shape = settled(wanted, source.count, manifest.chunks, [segment.place for segment in source.segments])

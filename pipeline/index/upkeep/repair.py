@@ -1,9 +1,9 @@
 """Mend what can be derived from what is sound, and say how to get back the rest.
 
 Postings, lengths and an approximate lexical index come from the durable lexical rows, an approximate FAISS index
-from the fp16 rows beside it, rows and columns from the chunks. A rebuilt file with the bytes the manifest names
-takes the damaged one's place. If it differs (another version of a library made it), or an older segment never had
-it, the segment is copied with it under a new name and a new generation is published.
+from the fp16 rows beside it, rows, columns and words from the chunks. A rebuilt file with the bytes the manifest
+names takes the damaged one's place. If it differs (another version of a library made it), or an older segment never
+had it, the segment is copied with it under a new name and a new generation is published.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def repair(
     with store.lock(index):
         live = manifests.load(index, manifests.latest_generation(index))
         files.sweep_temporaries(index / SEGMENTS)
-        mended = [_mend(index, entry, choice) for entry in live.segments]
+        mended = [_mend(index, live, entry, choice) for entry in live.segments]
         rebuilt = [segment_file(m.entry, name) for m in mended for name in m.rebuilt]
         kept = [m.entry for m in mended if not m.lost]
         broken = [m for m in mended if m.lost]
@@ -124,11 +124,11 @@ def _next(index: Path, live: Manifest, segments: Sequence[SegmentEntry], note: s
     return fresh
 
 
-def _mend(index: Path, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
+def _mend(index: Path, live: Manifest, entry: SegmentEntry, choice: DenseChoice) -> _Mended:
     folder = index / SEGMENTS / entry.segment_id
     damaged = damaged_files(index, entry)
     for component in components():
-        damaged |= component.unusable(Place(folder, entry, frozenset(damaged)))
+        damaged |= component.unusable(Place(folder, entry, frozenset(damaged)), live)
     if not damaged or not folder.is_dir() or folder.is_symlink():
         return _Mended(entry, (), damaged)
     with files.scratch_folder(index / SEGMENTS) as scratch:

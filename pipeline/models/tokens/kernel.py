@@ -9,14 +9,13 @@ A child forked while it is compiled has it not, and goes on with Python.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.forking import Lock
+from pipeline.forking import InBackground
 
 WARRANTED_CHARACTERS = 1_500_000
 """What Python takes about twice as long to cut as it takes to compile."""
@@ -30,29 +29,21 @@ first one at the start. `near`: the root's child by code point, 0 for none. `poi
 `trie.Trie`, `scores` those of `segmentation.UnigramSegmentation`. Releases the interpreter's lock."""
 
 _log = logging.getLogger(__name__)
-_lock = Lock()
-_cut_characters = 0
-_started: threading.Thread | None = None
-_compiled: Kernel | None = None
 
 
 def available() -> Kernel | None:
     """The compiled loop if it is ready."""
-    return _compiled
+    return _kernel.made()
 
 
 def count(characters: int) -> None:
     """Note work done without it; starts to compile when that becomes worth while."""
-    global _cut_characters
-    _cut_characters += characters
-    if _cut_characters >= WARRANTED_CHARACTERS and _started is None:
-        _start()
+    _kernel.count(characters)
 
 
 def load() -> Kernel | None:
     """Compile now and wait for it. `None` where numba is not installed."""
-    _start().join()
-    return _compiled
+    return _kernel.wait()
 
 
 def near(points: npt.NDArray[np.uint32], first: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -64,23 +55,16 @@ def near(points: npt.NDArray[np.uint32], first: npt.NDArray[np.int32]) -> npt.ND
     return children
 
 
-def _start() -> threading.Thread:
-    global _started
-    with _lock:
-        if _started is None:
-            _started = threading.Thread(target=_compile, name="compile-segmentation-kernel", daemon=True)
-            _started.start()
-        return _started
-
-
-def _compile() -> None:
-    global _compiled
+def _compile() -> Kernel | None:
     try:
         import numba
     except ImportError:
         _log.info("numba is not installed: texts are cut into tokens in Python")
-        return
-    _compiled = _build(numba)
+        return None
+    return _build(numba)
+
+
+_kernel = InBackground(_compile, "compile-segmentation-kernel", WARRANTED_CHARACTERS)
 
 
 def _build(numba: Any) -> Kernel:

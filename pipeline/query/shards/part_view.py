@@ -67,6 +67,7 @@ class PartView:
             "passages": self._passages,
             "late_interaction": self._late_interaction,
             "stored": self._stored,
+            "words_near": self._words_near,
             "findable": self._findable,
             "factors": self._factors,
             "live": self._live,
@@ -158,6 +159,11 @@ class PartView:
 
     def _stored(self, question: Message) -> Message:
         return Message({}, {"stored": self._snapshot.stored(question.array("token_ids", "<u8"))})
+
+    def _words_near(self, question: Message) -> Message:
+        """Words near one, or none at all where a segment has no list of them."""
+        found = self._snapshot.words_near(question.text("word"), question.whole("slips"))
+        return Message({"listed": found is not None, "words": sorted(found or ())})
 
     def _findable(self, question: Message) -> Message:
         return Message({}, {"findable": self._snapshot.findable(self._inner(question), self._kept(question))})

@@ -1,19 +1,11 @@
-"""Where a query's words stand in a text, as the lexical leg sees words: by stems, Korean without its particles.
-
-A word is what the BM25 analyser takes for one: letters, marks, numbers and underscores of scripts that write words;
-a run of Hangul; of Han and kana, which know no words, each two characters.
-"""
+"""Where a query's words stand in a text, as the lexical leg sees words: by stems, Korean without its particles."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
-_ASCII_WORD = re.compile(r"\w+", re.ASCII)
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}ー"
+from pipeline.index.words.spans import word_spans
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -52,19 +44,6 @@ class QueryWords:
         return found
 
 
-def word_spans(text: str) -> Iterator[tuple[int, int]]:
-    """First character of each word, and the one after the last."""
-    if text.isascii():
-        yield from (match.span() for match in _ASCII_WORD.finditer(text))
-        return
-    for match in _runs().finditer(text):
-        start, end = match.span()
-        if match["unspaced"] is None or end - start < 3:
-            yield start, end
-        else:
-            yield from ((place, place + 2) for place in range(start, end - 1))
-
-
 def joined(matches: list[WordMatch]) -> Spans:
     """Their places, those that overlap as one."""
     spans: list[tuple[int, int]] = []
@@ -74,11 +53,3 @@ def joined(matches: list[WordMatch]) -> Spans:
         else:
             spans.append((match.start, match.end))
     return tuple(spans)
-
-
-@cache
-def _runs() -> Any:
-    import regex  # for text that is not ASCII: the standard library's `re` knows neither scripts nor marks
-
-    others = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--[{_UNSPACED}\p{{Hangul}}]]+"
-    return regex.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|\p{{Hangul}}+|{others}", regex.V1)

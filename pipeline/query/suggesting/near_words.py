@@ -1,9 +1,9 @@
 """Near words for those of a query that the index does not hold.
 
-Terms are kept as hashes, so there is no list of words to measure distances to. Instead the words at one slip from
-the query's word, and at two where it is long, are analysed and looked up; a chunk that has such a term then shows
-the word itself. What a reader may not see gives no suggestion. Of learned weights every word has pieces: none is
-missing.
+Terms are kept as hashes. So the words at one slip from the query's word are analysed and looked up; where there are
+none and it is long, the words of each segment at two slips from it, or, where a segment has no list of words, all
+that two slips make of it. A chunk that has such a term then shows the word itself: what a reader may not see gives
+no suggestion. Of learned weights every word has pieces: none is missing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from pipeline.arrays import distinct
 from pipeline.index.lexical.search import SparseQuery
+from pipeline.index.words.spans import word_spans
 from pipeline.names import LEXICAL as LEXICAL_LEG
 from pipeline.query.legs.contract import Leg
 from pipeline.query.legs.lexical import LexicalLeg
-from pipeline.query.showing.words import word_spans
 from pipeline.query.snapshot import Snapshot
 from pipeline.query.suggesting.edits import distance, further_edits, is_syllable, letter_edits, syllable_edits
 from pipeline.records import Suggestion
@@ -72,7 +72,9 @@ class NearWords:
         edits = letter_edits(word)
         near = self._shown(word, self._held(self._describe(" ".join(edits))), 1)
         if not near and len(word) >= LONG:
-            near = self._shown(word, self._held(self._describe(" ".join(further_edits(word)))), 2)
+            words = self._snapshot.words_near(word, 2)
+            further = further_edits(word) if words is None else words
+            near = self._shown(word, self._held(self._describe(" ".join(further))), 2)
         return near
 
     def _shown(self, word: str, terms: list[int], most: int) -> list[str]:

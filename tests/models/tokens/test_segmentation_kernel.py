@@ -66,7 +66,7 @@ def both(compiled: kernel.Kernel, embedded: Unigram, text: str) -> list[object]:
     said: list[list[object]] = []
     for used in (None, compiled):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(kernel, "_compiled", used)
+            patch.setattr(kernel._kernel, "_made", used)
             cut = [embedded.ids(text, most) for most in (None, 1, 5)]
             said.append([*cut, embedded.spans(text), embedded.starts(text).tolist()])
     assert said[0] == said[1]
@@ -100,10 +100,10 @@ def test_no_character_is_written_with_the_mark_of_a_word(embedded: Unigram) -> N
 
 def test_compiling_begins_when_much_was_cut_in_python(monkeypatch: pytest.MonkeyPatch, embedded: Unigram) -> None:
     started: list[bool] = []
-    monkeypatch.setattr(kernel, "_compiled", None)
-    monkeypatch.setattr(kernel, "_started", None)
-    monkeypatch.setattr(kernel, "_start", lambda: started.append(True))
-    monkeypatch.setattr(kernel, "_cut_characters", kernel.WARRANTED_CHARACTERS - 50)
+    monkeypatch.setattr(kernel._kernel, "_made", None)
+    monkeypatch.setattr(kernel._kernel, "_thread", None)
+    monkeypatch.setattr(kernel._kernel, "begin", lambda: started.append(True))
+    monkeypatch.setattr(kernel._kernel, "_work", kernel.WARRANTED_CHARACTERS - 50)
     embedded.ids("가" * 48)  # and the mark of its word
     assert not started
     embedded.ids("나" * 48)

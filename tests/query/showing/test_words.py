@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Bm25Settings
+from pipeline.index.words.spans import word_spans
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.query.showing.snippet import highlight, snippet
-from pipeline.query.showing.words import QueryWords, joined, word_spans
+from pipeline.query.showing.words import QueryWords, joined
 
 ENCODER = Bm25Encoder(Bm25Settings())
 TEXTS = st.text(st.sampled_from("aB1_ é\u0301 .\n\t가나다는을 東京都ーカ ﬁ𝒜😀हिन्दी"), max_size=80)

@@ -211,6 +211,13 @@ class ShardedSnapshot(Snapshot):
             found |= answer.array("stored", "|b1")
         return found
 
+    def words_near(self, word: str, slips: int) -> set[str] | None:
+        """Words of letters at most so many slips from a word; `None` where a shard has no list of all its words."""
+        answers = self.questions.all("words_near", {"word": word, "slips": slips}).values()
+        if not all(answer.fields.get("listed") is True for answer in answers):
+            return None
+        return {other for answer in answers for other in answer.texts("words")}
+
     def findable(self, ids: Ids, kept: Sequence[Mask] | None) -> Mask:
         """Which of some chunks a search may find."""
         found = np.zeros(len(ids), np.bool_)
