@@ -16,7 +16,7 @@ import contextlib
 import logging
 import selectors
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -26,6 +26,7 @@ from pipeline.ingest.workers.jobs import Job, Result
 from pipeline.ingest.workers.messages import Message
 from pipeline.ingest.workers.process import Ticket, WorkerProcess, WorkerSetup
 from pipeline.ingest.workers.program import LocalProgram, Program
+from pipeline.ingest.workers.tally import Tally
 from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -40,18 +41,19 @@ _NAMED = 3
 @dataclass(frozen=True, slots=True)
 class Workers:
     """How to start workers. `fingerprint`: of the chunker that they must have; `live`: makes keys of documents that
-    need not be cut; `start`: a worker's program, of its module."""
+    need not be cut; `start`: a worker's program, of its module; `tally`: counts what those elsewhere do."""
 
     setup: WorkerSetup
     count: int
     fingerprint: Fingerprint
     live: Callable[[], bytes]
     start: Callable[[str], Program] = LocalProgram
+    tally: Tally = field(default_factory=Tally)
 
     def pool(self) -> WorkerPool:
         """A pool, without any process yet."""
         fields = [list(field) for field in self.fingerprint.fields]
-        return WorkerPool(replace(self.setup, live=self.live()), self.count, fields, self.start)
+        return WorkerPool(replace(self.setup, live=self.live()), self.count, fields, self.start, self.tally)
 
 
 class WorkerPool:
@@ -63,10 +65,11 @@ class WorkerPool:
         count: int,
         fingerprint: list[list[str]],
         start: Callable[[str], Program] = LocalProgram,
+        tally: Tally | None = None,
     ) -> None:
         """`fingerprint`: the fields of the chunker that workers must have."""
         self._setup, self._count, self._fingerprint = setup, count, fingerprint
-        self._start_program = start
+        self._start_program, self._tally = start, tally or Tally()
         self._workers: list[WorkerProcess] = []
         self._waiting: list[Ticket] = []
         self._started = self._lost_starts = 0
@@ -115,6 +118,8 @@ class WorkerPool:
             if worker is None or len(worker.tickets) >= JOBS_EACH:
                 return
             worker.give(self._waiting.pop(0))
+            if worker.is_elsewhere:
+                self._tally.given(worker.name)
 
     def _start(self) -> WorkerProcess:
         self._started += 1
@@ -146,6 +151,8 @@ class WorkerPool:
                 self._drop(worker, self._other_chunker(worker, head["ready"]))
                 return
             worker.ready, self._lost_starts = head["ready"], 0
+            if worker.is_elsewhere:
+                self._tally.began()
             self._share_out()
         elif "begins" in head:
             place, number = head["begins"]
@@ -193,9 +200,9 @@ class WorkerPool:
             kind = IncompatibleIndexError if self._is_refused else SourceError
             raise kind(f"no document can be read: no worker is left: {'; '.join(self._unfit[-_NAMED:])}")
 
-    @staticmethod
-    def _note(worker: WorkerProcess, reason: str) -> None:
-        log.warning("cluster: %s: %s", worker.name, reason)
+    def _note(self, worker: WorkerProcess, reason: str) -> None:
+        file = worker.tickets[0].job.files[0].label if worker.tickets else ""
+        log.warning("cluster: %s", self._tally.lost(worker.name, file, reason, worker.ready is not None))
 
     def _remove(self, worker: WorkerProcess) -> None:
         self._workers.remove(worker)
@@ -215,6 +222,9 @@ class WorkerPool:
         ticket = worker.tickets.popleft()
         ticket.result = result
         ticket.job.body = b""
+        if worker.is_elsewhere:
+            documents = sum(len(entries) for entries in result.places)
+            self._tally.did(worker.name, documents, len(result.table), bool(worker.tickets))
         self._share_out()
 
     def _bury(self, worker: WorkerProcess, garbage: str = "") -> None:

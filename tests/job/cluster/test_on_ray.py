@@ -128,6 +128,10 @@ def test_what_is_read_on_ray_is_staged_as_here(ray: Any, tmp_path: Path, monkeyp
     assert len(heard) == 2
     assert (report.encoded_chunks, report.chunks) == (24, 24)
     assert content(there.index_path) == content(here.index_path)
+    reading = records.load(there.index_path).reading
+    assert sum(share.documents for share in reading.shares) == 24
+    assert sum(share.chunks for share in reading.shares) == 24
+    assert (reading.losses, reading.loss_count) == ((), 0)
 
 
 @pytest.mark.usefixtures("read_there")
@@ -147,6 +151,9 @@ def test_actors_that_are_killed_as_they_read_cost_no_document(
     monkeypatch.setattr(WorkerProcess, "give", deadly)
     report = builder.build(there, cluster="ray")
     assert (len(killed), report.chunks) == (3, 24)
+    reading = records.load(there.index_path).reading
+    assert reading.loss_count == 3
+    assert all("its worker or the machine died" in loss.reason for loss in reading.losses)
     assert content(there.index_path) == content(here.index_path)
 
 

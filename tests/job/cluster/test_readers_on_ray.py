@@ -20,6 +20,7 @@ from pipeline.ingest.workers import ahead
 from pipeline.ingest.workers.messages import Message
 from pipeline.ingest.workers.pool import Workers
 from pipeline.ingest.workers.process import WorkerSetup
+from pipeline.ingest.workers.tally import Tally
 from pipeline.job.cluster.readers_on_ray import RayProgram
 from pipeline.records import Rejection
 from tests.faults.stub import OneChunk
@@ -71,7 +72,9 @@ class FakeRay:
         actor.inner._program._process.kill()
 
 
-def read(folder: Path, ray: FakeRay, texts: list[str], count: int = 1) -> tuple[list[str], list[Rejection]]:
+def read(
+    folder: Path, ray: FakeRay, texts: list[str], count: int = 1, tally: Tally | None = None
+) -> tuple[list[str], list[Rejection]]:
     files = []
     for number, text in enumerate(texts):
         (folder / f"{number}.txt").write_text(text)
@@ -83,7 +86,7 @@ def read(folder: Path, ray: FakeRay, texts: list[str], count: int = 1) -> tuple[
     def start(module: str) -> RayProgram:
         return RayProgram(ray, module, 60.0)
 
-    there = Workers(setup, count, OneChunk.fingerprint, lambda: b"", start)
+    there = Workers(setup, count, OneChunk.fingerprint, lambda: b"", start, tally or Tally())
     rejections: list[Rejection] = []
     found = list(readers.read_sources(files, settings, rejections.append, workers=there))
     assert all(isinstance(document, CutDocument) for document in found)
@@ -231,3 +234,25 @@ def test_a_machine_lost_as_a_reader_starts_is_followed_by_another_a_few_times(tm
     assert (len(found), ray.started) == (4, 4)
     with pytest.raises(SourceError, match=r"no worker is left: reader 4 .*the node died\) as it started"):
         read(tmp_path, FakeRay(loses(4)), ["good"])
+
+
+def test_what_readers_did_and_what_was_lost_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that ends its process twice, one machine that is lost, and one worker that does not fit."""
+    monkeypatch.setattr(ahead, "MOST_FILES", 2)
+    told(monkeypatch, OTHER_VERSION)
+    tally = Tally()
+    texts = ["good"] * 4 + ["exits"] + ["good"] * 5
+    found, rejections = read(tmp_path, FakeRay(), texts, count=2, tally=tally)
+    reading = tally.reading
+    assert (len(found), len(rejections)) == (9, 1)
+    assert sum(share.documents for share in reading.shares) == 10
+    assert sum(share.chunks for share in reading.shares) == 9
+    assert sum(share.jobs for share in reading.shares) == 5
+    assert all(share.seconds > 0 for share in reading.shares)
+    assert reading.loss_count == len(reading.losses) == 3
+    refused, *died = reading.losses
+    assert (refused.file, "version: 99.9" in refused.reason) == ("", True)
+    assert [(loss.file, loss.reason) for loss in died] == [
+        ("4.txt", "the process that parsed it ended with exit code 3")
+    ] * 2
+    assert str(tally) == "1 worker, 3 lost"
