@@ -36,3 +36,10 @@ class _Silent:
 def silent(description: str, total: int | None, unit: str) -> Progress:
     """Report nothing."""
     return _Silent()
+
+
+def remark(step: Progress, text: str) -> None:
+    """Show a short text beside the count of a step, where it can show one, as tqdm's bars do."""
+    show = getattr(step, "set_postfix_str", None)
+    if callable(show):
+        show(text)

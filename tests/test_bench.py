@@ -218,3 +218,40 @@ def test_an_ingest_in_several_processes_is_compared_with_one_in_its_own() -> Non
     assert several["workers_cpu_s"] > 0
     assert one["chunks"] == several["chunks"]
     assert found["ratio"] == pytest.approx(one["wall_s"] / several["wall_s"], abs=0.01)
+
+
+class Driver:
+    """A process that ends after so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self._left = looks
+
+    def poll(self) -> int | None:
+        self._left -= 1
+        return None if self._left >= 0 else 0
+
+
+def test_kills_in_reading_wait_for_parts_that_this_driver_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed driver left is none of them, nor is what is written when all is read."""
+    pytest.importorskip("ray")
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import cluster
+
+    config = cluster.collection(tmp_path / "made", 4, 2)
+    staging = tmp_path / "made/index/staging"
+    left = staging / ".ingest.new-1"
+    left.mkdir(parents=True)
+    (left / "part-00000.parquet").touch()
+    new = staging / ".ingest.new-2"
+    new.mkdir()
+    written = iter(range(4))
+    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: (new / f"part-{next(written):05d}.parquet").touch())
+    assert cluster._more_parts(config, Driver(10), 2)
+    assert next(written) == 2
+    assert not cluster._more_parts(config, Driver(1), 2), "the driver has ended"
+    (staging / "ingest").mkdir()
+    (new / "part-00009.parquet").unlink(missing_ok=True)
+    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: (new / "part-00009.parquet").touch())
+    assert not cluster._more_parts(config, Driver(10), 1), "all is read"

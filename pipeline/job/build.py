@@ -33,6 +33,7 @@ from pipeline.ingest.guard import ReadDocument
 from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
 from pipeline.ingest.readers import discover, read_sources
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
+from pipeline.ingest.workers.tally import Reading, Tally
 from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
@@ -55,7 +56,7 @@ from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.choose.encoder import chunk_tokenizer
 from pipeline.models.contract import Encoder
 from pipeline.models.precomputed import PrecomputedEncoder
-from pipeline.progress import Progress, ProgressFactory, silent
+from pipeline.progress import Progress, ProgressFactory, remark, silent
 from pipeline.records import Rejection
 from pipeline.remote import reports
 from pipeline.remote.place import RemoteIndex
@@ -228,7 +229,7 @@ def plan(
     with planning.temporary_index() as name:
         folder = Path(name)
         lend_mirrors(config, config.index_path, folder)
-        staged, rejections = _stage(config, folder, loaded, injected, wanted, progress)
+        staged, rejections, _ = _stage(config, folder, loaded, injected, wanted, progress)
         config, loaded = injected.suited_to_texts(config, loaded, folder, staged)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         prints = list(encoding.fingerprints(loaded, config.segments).values())
@@ -246,7 +247,7 @@ def _ingest(
     cluster: Cluster | None = None,
 ) -> IngestReport:
     index = config.index_path
-    staged, rejections = _stage(config, index, encoder, injected, options, progress, cluster)
+    staged, rejections, reading = _stage(config, index, encoder, injected, options, progress, cluster)
     path = save_rejections(index, staged.base_generation + 1, rejections)
     if rejections and options.strict:
         staging.discard_ingest(index)
@@ -256,7 +257,7 @@ def _ingest(
     if refusal is not None:
         staging.discard_ingest(index)
         raise DeletionGuardError(f"{index}: {refusal}")
-    return IngestReport(staged, rejections, path)
+    return IngestReport(staged, rejections, path, reading)
 
 
 def _stage(
@@ -267,7 +268,7 @@ def _stage(
     options: IngestOptions,
     progress: ProgressFactory,
     cluster: Cluster | None = None,
-) -> tuple[StagedIngest, tuple[Rejection, ...]]:
+) -> tuple[StagedIngest, tuple[Rejection, ...], Reading]:
     """Compare the sources with the live generation and stage what is new below `target`."""
     index, full = config.index_path, options.full
     if not config.sources:
@@ -294,10 +295,10 @@ def _stage(
         workers = None if injected.own_chunker else workers_of(config, chunker, documents_live, elsewhere)
         documents = read_sources(found, config.ingest, run.reject, ledger, unread, workers)
         with contextlib.closing(documents):
-            counted = _counted(documents, bar)
+            counted = _counted(documents, bar, workers.tally if workers else Tally())
             staged = run.stage(target, counted, chunker, _shard_chunks(config, encoder), base, full)
     ledger.save(target)
-    return staged, tuple(run.rejections)
+    return staged, tuple(run.rejections), workers.tally.reading if workers else Reading()
 
 
 def _followed(config: Config, full: bool) -> Manifest | None:
@@ -305,10 +306,13 @@ def _followed(config: Config, full: bool) -> Manifest | None:
     return None if full else store.live_manifest(config.index_path)
 
 
-def _counted(documents: Iterable[ReadDocument], bar: Progress) -> Iterator[ReadDocument]:
+def _counted(documents: Iterable[ReadDocument], bar: Progress, tally: Tally) -> Iterator[ReadDocument]:
+    told = ""
     for document in documents:
         yield document
         bar.update()
+        if (line := str(tally)) != told:
+            remark(bar, told := line)
 
 
 def _golden(config: Config) -> Golden:

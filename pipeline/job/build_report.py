@@ -10,6 +10,7 @@ from pipeline.encode.stage import EncodedParts
 from pipeline.evaluate.difference import Difference
 from pipeline.index.manifest import LexicalRecall, Manifest, lexical_recall
 from pipeline.index.staging import Changes, StagedIngest
+from pipeline.ingest.workers.tally import Reading
 from pipeline.job.comparison.collapse import Compared
 from pipeline.job.gate import Evidence
 from pipeline.job.report.record import MOST_REJECTIONS, BuildRecord, ChunkLengths
@@ -20,11 +21,15 @@ from pipeline.records import Rejection
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What an ingest found and staged. `rejects_file` lists the rejections, if there are any."""
+    """What an ingest found and staged. `rejects_file` lists the rejections, if there are any.
+
+    `reading`: what workers of a cluster did of it.
+    """
 
     staged: StagedIngest
     rejections: tuple[Rejection, ...]
     rejects_file: Path | None
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +143,6 @@ def record(
         known_items=known_items,
         difference=difference,
         queries=queries,
+        reading=report.reading,
         lexical_recall=lexical_recall(manifest),
     )

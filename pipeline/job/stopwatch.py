@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
-from pipeline.progress import Progress, ProgressFactory, silent
+from pipeline.progress import Progress, ProgressFactory, remark, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,9 @@ class _Timed(Progress):
     def update(self, n: float = 1) -> object:
         self._done += n
         return self._inner.update(n)
+
+    def set_postfix_str(self, text: str) -> None:
+        remark(self._inner, text)
 
 
 def peak_memory() -> int:

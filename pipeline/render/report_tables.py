@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.ingest.workers.tally import ReadingLoss
+from pipeline.job.cluster.workers import Trouble
 from pipeline.job.report.failure import Failure
 from pipeline.job.report.known_items import before
 from pipeline.job.report.record import BuildRecord
@@ -35,16 +37,24 @@ def record_tables(console: Console, record: BuildRecord) -> None:
     for line in recall_lines(record.lexical_recall):
         console.print(f"  {line}")
     console.print(_stages(record.stages))
+    if record.reading.shares:
+        readers = Table("worker that reads", "documents", "chunks", "chunks a second")
+        for one in record.reading.shares:
+            readers.add_row(
+                escape(printable(one.worker)),
+                f"{one.documents:,}",
+                f"{one.chunks:,}",
+                _rate(one.chunks, one.seconds),
+            )
+        console.print(readers)
+    _troubles(console, record.reading.losses, record.reading.loss_count)
     if record.workers:
         shares = Table("worker", "shards", "chunks", "a second")
         for worker in record.workers:
-            rate = f"{worker.chunks / worker.seconds:,.1f}" if worker.seconds > 0 else "–"
+            rate = _rate(worker.chunks, worker.seconds)
             shares.add_row(escape(printable(worker.worker)), f"{worker.shards:,}", f"{worker.chunks:,}", rate)
         console.print(shares)
-    for trouble in record.troubles[:_TROUBLES]:
-        console.print(f"  [red]in trouble:[/] {escape(printable(str(trouble)))}")
-    if record.trouble_count > _TROUBLES:
-        console.print(f"  … and {record.trouble_count - _TROUBLES:,} more")
+    _troubles(console, record.troubles, record.trouble_count)
     if record.measures:
         live = record.live_measures or {}
         quality = Table("measure", "this build", "before")
@@ -57,10 +67,21 @@ def record_tables(console: Console, record: BuildRecord) -> None:
             style = "red" if item.collapsed else None
             known.add_row(item.name, f"{item.queries:,}", f"{item.now:.3f}", before(item), style=style)
         console.print(known)
-    for one in record.rejections[:_REJECTIONS]:
-        console.print(f"  rejected {escape(printable(f'{one.source}: {one.reason}'))}")
+    for rejection in record.rejections[:_REJECTIONS]:
+        console.print(f"  rejected {escape(printable(f'{rejection.source}: {rejection.reason}'))}")
     if record.rejected > _REJECTIONS:
         console.print(f"  … and {record.rejected - _REJECTIONS:,} more")
+
+
+def _rate(done: int, seconds: float) -> str:
+    return f"{done / seconds:,.1f}" if seconds > 0 else "–"
+
+
+def _troubles(console: Console, troubles: Sequence[Trouble | ReadingLoss], count: int) -> None:
+    for trouble in troubles[:_TROUBLES]:
+        console.print(f"  [red]in trouble:[/] {escape(printable(str(trouble)))}")
+    if count > _TROUBLES:
+        console.print(f"  … and {count - _TROUBLES:,} more")
 
 
 def failure_tables(console: Console, failure: Failure) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+from contextlib import AbstractContextManager
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,14 +16,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError, GateRefusedError, IndexNotFoundError
+from pipeline.ingest.workers.tally import Reading, ReadingLoss, ReadingShare
 from pipeline.job.report.page import page, write
 from pipeline.job.report.record import BuildRecord, chunk_lengths, history, load, page_path, record_path
 from pipeline.job.stopwatch import StageTime, Stopwatch
+from pipeline.progress import remark
 from pipeline.records import Rejection
+from pipeline.render.report_tables import record_tables
 from tests.faults import stub
 from tests.support.collection import TEXTS, config_for, write_documents
 
@@ -55,6 +60,45 @@ RECORD = BuildRecord(
     stages=(StageTime("encode", 5, "chunk", 2.0, 50_000_000),),
     rejected=0,
 )
+
+
+def test_workers_that_read_and_what_went_wrong_with_them_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    shares = (ReadingShare("reader 1 (a:7)", 4, 300, 800, 2.0), ReadingShare("reader 2", 0, 0, 0, 0.0))
+    losses = (ReadingLoss("reader 3 (<b>:9)", "docs/c.txt", "the node died"),)
+    record = dataclasses.replace(RECORD, reading=Reading(shares, losses, 4))
+    html = page(record, [])
+    for told in (
+        "Workers that read",
+        "reader 1 (a:7)",
+        "<td class=n>400.0",
+        "reader 3 (&lt;b&gt;:9)",
+        "docs/c.txt",
+    ):
+        assert told in html
+    assert "and 3 more, in the log." in html
+    record_tables(Console(width=200), record)
+    shown = capsys.readouterr().out
+    assert re.search(r"reader 1 \(a:7\)\W+300\W+800\W+400\.0", shown)
+    assert "in trouble: reader 3 (<b>:9): docs/c.txt: the node died" in shown
+    assert "Workers that read" not in page(RECORD, [])
+
+
+def test_a_stopwatch_passes_remarks_to_bars_that_show_them() -> None:
+    told: list[str] = []
+
+    class Bar(AbstractContextManager["Bar"]):
+        def __exit__(self, *given: object) -> None: ...
+
+        def update(self, n: float = 1) -> None: ...
+
+        def set_postfix_str(self, text: str) -> None:
+            told.append(text)
+
+    with Stopwatch(lambda *given: Bar())("ingest", None, "doc") as bar:
+        remark(bar, "2 workers, 1 lost")
+    with Stopwatch()("ingest", None, "doc") as bar:
+        remark(bar, "nobody looks")
+    assert told == ["2 workers, 1 lost"]
 
 
 def test_a_build_leaves_a_record_of_itself(config: Config) -> None:

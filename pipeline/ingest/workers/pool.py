@@ -4,44 +4,56 @@ A worker that dies has a job half done. The job is tried again, and this time th
 begins: the one at which it dies again is rejected, with how the process ended, and the job goes on without it. So a
 process that was killed for another reason costs nothing but time. A machine that is lost, with the worker on it, is
 held against a document only when this happens at the same one several times.
+
+A worker elsewhere that does not fit the build, or does not get as far as its first job, is named and gone: others
+do its work, and the build ends only when none is left. One of this machine is as good as any other here, so its
+trouble is the build's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import selectors
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Any
 
 from pipeline import errors
-from pipeline.errors import PipelineError, SourceError
+from pipeline.errors import IncompatibleIndexError, PipelineError, SourceError
 from pipeline.ingest.workers.jobs import Job, Result
 from pipeline.ingest.workers.messages import Message
 from pipeline.ingest.workers.process import Ticket, WorkerProcess, WorkerSetup
 from pipeline.ingest.workers.program import LocalProgram, Program
+from pipeline.ingest.workers.tally import Tally
 from pipeline.records import Fingerprint
+
+log = logging.getLogger(__name__)
 
 JOBS_EACH = 2
 """One that is done, and one that waits: a worker need not wait for its builder."""
 _MOST_DEATHS = 3
+_NAMED = 3
+"""So many reasons are told when no worker is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
     """How to start workers. `fingerprint`: of the chunker that they must have; `live`: makes keys of documents that
-    need not be cut; `start`: a worker's program, of its module."""
+    need not be cut; `start`: a worker's program, of its module; `tally`: counts what those elsewhere do."""
 
     setup: WorkerSetup
     count: int
     fingerprint: Fingerprint
     live: Callable[[], bytes]
     start: Callable[[str], Program] = LocalProgram
+    tally: Tally = field(default_factory=Tally)
 
     def pool(self) -> WorkerPool:
         """A pool, without any process yet."""
         fields = [list(field) for field in self.fingerprint.fields]
-        return WorkerPool(replace(self.setup, live=self.live()), self.count, fields, self.start)
+        return WorkerPool(replace(self.setup, live=self.live()), self.count, fields, self.start, self.tally)
 
 
 class WorkerPool:
@@ -53,12 +65,16 @@ class WorkerPool:
         count: int,
         fingerprint: list[list[str]],
         start: Callable[[str], Program] = LocalProgram,
+        tally: Tally | None = None,
     ) -> None:
         """`fingerprint`: the fields of the chunker that workers must have."""
         self._setup, self._count, self._fingerprint = setup, count, fingerprint
-        self._start_program = start
+        self._start_program, self._tally = start, tally or Tally()
         self._workers: list[WorkerProcess] = []
         self._waiting: list[Ticket] = []
+        self._started = self._lost_starts = 0
+        self._unfit: list[str] = []
+        self._is_refused = False
         self._selector = selectors.DefaultSelector()
 
     def __enter__(self) -> WorkerPool:
@@ -102,9 +118,12 @@ class WorkerPool:
             if worker is None or len(worker.tickets) >= JOBS_EACH:
                 return
             worker.give(self._waiting.pop(0))
+            if worker.is_elsewhere:
+                self._tally.given(worker.name)
 
     def _start(self) -> WorkerProcess:
-        worker = WorkerProcess(self._setup, self._start_program(self._setup.module))
+        self._started += 1
+        worker = WorkerProcess(self._setup, self._start_program(self._setup.module), self._started)
         self._workers.append(worker)
         self._selector.register(worker.answers, selectors.EVENT_READ, worker)
         return worker
@@ -123,14 +142,17 @@ class WorkerPool:
         head = message.head
         if "error" in head:
             name, text = head["error"]
-            raise _named(name)(text)
-        if "ready" in head:
-            worker.ready = head["ready"]
-            if worker.ready != self._fingerprint:
-                raise SourceError(
-                    "the processes that cut documents have another chunker than the build; did the model's files "
-                    "change? Build again, or set ingest.processes: 1"
-                )
+            reason = _named(name)(text)
+            if worker.ready is not None:
+                raise reason
+            self._drop(worker, reason)
+        elif "ready" in head:
+            if head["ready"] != self._fingerprint:
+                self._drop(worker, self._other_chunker(worker, head["ready"]))
+                return
+            worker.ready, self._lost_starts = head["ready"], 0
+            if worker.is_elsewhere:
+                self._tally.began()
             self._share_out()
         elif "begins" in head:
             place, number = head["begins"]
@@ -144,6 +166,47 @@ class WorkerPool:
             if worker.is_elsewhere:
                 self._check_seen(worker.tickets[0].job, message.head.get("unseen", []))
             self._done(worker, result)
+
+    def _other_chunker(self, worker: WorkerProcess, theirs: list[list[str]]) -> PipelineError:
+        if not worker.is_elsewhere:
+            return SourceError(
+                "the processes that cut documents have another chunker than the build; did the model's files "
+                "change? Build again, or set ingest.processes: 1"
+            )
+        own, other = (
+            Fingerprint(tuple((name, value) for name, value in one)) for one in (self._fingerprint, theirs)
+        )
+        return IncompatibleIndexError(
+            "a worker that cuts documents has another chunker than the build: "
+            f"{'; '.join(own.differences(other))}; give it the same model"
+        )
+
+    def _drop(self, worker: WorkerProcess, error: PipelineError) -> None:
+        """Go on without a worker that is of no use. Raises `error` if it is of this machine."""
+        if not worker.is_elsewhere:
+            raise error
+        self._note(worker, str(error))
+        self._unfit.append(f"{worker.name}: {error}")
+        self._is_refused |= isinstance(error, IncompatibleIndexError)
+        self._remove(worker)
+        worker.stop()
+        self._count -= 1
+        self._check_hope()
+        self._share_out()
+
+    def _check_hope(self) -> None:
+        """Raise if no worker is left and none is started any more."""
+        if self._count < 1:
+            kind = IncompatibleIndexError if self._is_refused else SourceError
+            raise kind(f"no document can be read: no worker is left: {'; '.join(self._unfit[-_NAMED:])}")
+
+    def _note(self, worker: WorkerProcess, reason: str) -> None:
+        file = worker.tickets[0].job.files[0].label if worker.tickets else ""
+        log.warning("cluster: %s", self._tally.lost(worker.name, file, reason, worker.ready is not None))
+
+    def _remove(self, worker: WorkerProcess) -> None:
+        self._workers.remove(worker)
+        self._selector.unregister(worker.answers)
 
     @staticmethod
     def _check_seen(job: Job, unseen: list[int]) -> None:
@@ -159,21 +222,21 @@ class WorkerPool:
         ticket = worker.tickets.popleft()
         ticket.result = result
         ticket.job.body = b""
+        if worker.is_elsewhere:
+            documents = sum(len(entries) for entries in result.places)
+            self._tally.did(worker.name, documents, len(result.table), bool(worker.tickets))
         self._share_out()
 
     def _bury(self, worker: WorkerProcess, garbage: str = "") -> None:
         """Note the end of one. `garbage`: why it is ended, if it has not ended by itself."""
-        self._workers.remove(worker)
-        self._selector.unregister(worker.answers)
+        self._remove(worker)
         if garbage:
             worker.stop()
         reason = garbage or worker.ending()
-        if worker.ready is None and worker.is_lost and self._workers:
-            self._count = len(self._workers)  # there is no room for more
-        elif worker.ready is None:
-            raise SourceError(
-                f"no document can be read: {reason} as it started; what it wrote to standard error says why"
-            )
+        if worker.is_elsewhere:
+            self._note(worker, reason if worker.ready is not None else f"{reason} as it started")
+        if worker.ready is None:
+            self._give_up_place(worker, reason)
         if worker.tickets:
             ticket = worker.tickets[0]
             begun, ticket.begun = ticket.begun, None
@@ -189,19 +252,43 @@ class WorkerPool:
         self._waiting[:0] = worker.tickets
         self._share_out()
 
+    def _give_up_place(self, worker: WorkerProcess, reason: str) -> None:
+        """Start no other for one that ended before it was ready, unless its machine was lost.
+
+        Raises `SourceError` if it is of this machine or the last.
+        """
+        if not worker.is_elsewhere:
+            raise SourceError(
+                f"no document can be read: {reason} as it started; what it wrote to standard error says why"
+            )
+        if worker.is_lost and not worker.has_no_room:
+            self._lost_starts += 1
+            if self._lost_starts <= _MOST_DEATHS:
+                return
+        self._unfit.append(f"{worker.name}: {reason} as it started")
+        self._count = len(self._workers) if worker.has_no_room else self._count - 1
+        self._check_hope()
+
 
 def _is_understood(worker: WorkerProcess, message: Message) -> bool:
     head = message.head
     if not isinstance(head, dict):
         return False
-    if "error" in head or "ready" in head:
-        return True
+    if "error" in head:
+        return _are_texts([head["error"]])
+    if "ready" in head:
+        return worker.ready is None and isinstance(head["ready"], list) and _are_texts(head["ready"])
     if not worker.tickets or worker.ready is None:
         return False
     if "begins" in head:
         begins = head["begins"]
         return isinstance(begins, list) and [type(number) for number in begins] == [int, int]
     return "places" in head
+
+
+def _are_texts(pairs: list[Any]) -> bool:
+    """Whether each is a list of two texts."""
+    return all(isinstance(pair, list) and [type(text) for text in pair] == [str, str] for pair in pairs)
 
 
 def _named(name: str) -> type[PipelineError]:

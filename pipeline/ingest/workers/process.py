@@ -53,9 +53,9 @@ class Ticket:
 class WorkerProcess:
     """One process, here or elsewhere. `tickets`: what it was given and has not answered, in that order."""
 
-    def __init__(self, setup: WorkerSetup, program: Program) -> None:
-        """`program`: runs `setup.module`."""
-        self._setup, self._program = setup, program
+    def __init__(self, setup: WorkerSetup, program: Program, number: int) -> None:
+        """`program`: runs `setup.module`. `number`: how many were started before it and with it."""
+        self._setup, self._program, self._number = setup, program, number
         self.tickets: deque[Ticket] = deque()
         self.ready: list[Any] | None = None
         """The fields of its chunker's fingerprint, once it has said so."""
@@ -66,6 +66,12 @@ class WorkerProcess:
     def pid(self) -> int:
         """Its number, where it runs."""
         return self._program.pid
+
+    @property
+    def name(self) -> str:
+        """What people call it, with its place if that is known."""
+        place = self._program.place
+        return f"reader {self._number} ({place})" if place else f"reader {self._number}"
 
     @property
     def is_elsewhere(self) -> bool:
@@ -86,6 +92,11 @@ class WorkerProcess:
     def ending(self) -> str:
         """How it ended, for people. Ends it if it has not."""
         return self._program.ending(self._setup.settings.document_seconds)
+
+    @property
+    def has_no_room(self) -> bool:
+        """Whether no place was found for it."""
+        return self._program.has_no_room
 
     @property
     def is_lost(self) -> bool:

@@ -34,8 +34,16 @@ class Program(Protocol):
         """Its number where it runs, 0 if that is not known."""
 
     @property
+    def place(self) -> str:
+        """Where it runs, for people; empty if that is not known."""
+
+    @property
     def is_elsewhere(self) -> bool:
         """Whether it runs on another machine."""
+
+    @property
+    def has_no_room(self) -> bool:
+        """Whether no place was found for it in time. Known once `answers` has ended."""
 
     @property
     def is_lost(self) -> bool:
@@ -63,6 +71,7 @@ class LocalProgram:
     """A process of this machine."""
 
     is_elsewhere = False
+    has_no_room = False
     is_lost = False
 
     def __init__(self, module: str) -> None:
@@ -94,6 +103,11 @@ class LocalProgram:
     def pid(self) -> int:
         """Its number."""
         return self._process.pid
+
+    @property
+    def place(self) -> str:
+        """Its number."""
+        return f"process {self.pid}"
 
     def send(self, pieces: Sequence[bytes]) -> None:
         """As of `Program`."""

@@ -63,7 +63,12 @@ def spread_over(
     `follows`: the generation that was live when the shards were staged.
     """
     terms = Terms.of(config, encoder)
-    limits = Limits(config.cluster.attempts, config.encode.timeout_seconds, config.cluster.start_seconds)
+    limits = Limits(
+        config.cluster.attempts,
+        config.encode.timeout_seconds,
+        config.cluster.start_seconds,
+        config.remote.transfers,
+    )
     if (remote := RemoteIndex.configured(config)) is not None:
 
         def told(plan: str) -> Workers:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import threading
 from collections.abc import Sequence
 from typing import IO, Any
@@ -29,9 +30,9 @@ class Reader:
     def __init__(self, module: str) -> None:
         self._program = LocalProgram(module)
 
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._program.pid
+    def place(self) -> str:
+        """The machine, and the number of the process."""
+        return f"{socket.gethostname()}:{self._program.pid}"
 
     def send(self, data: bytes) -> None:
         """Bytes for the process."""
@@ -49,12 +50,13 @@ class RayProgram:
     """The build's side of a `Reader`: a thread carries what it says into a pipe of this process."""
 
     is_elsewhere = True
+    pid = 0
 
     def __init__(self, ray: Any, module: str, start_seconds: float) -> None:
         self._ray, self._start_seconds = ray, start_seconds
         self._code: int | None = None
         self._reason = "its worker was ended"
-        self.pid = 0
+        self.place, self.has_no_room = "", False
         options = {"num_cpus": 1, "max_restarts": 0, "concurrency_groups": {_ORDERS: 1, _ANSWERS: 1}}
         self._actor = ray.remote(**options)(Reader).remote(module)
         reading, writing = os.pipe()
@@ -86,7 +88,7 @@ class RayProgram:
     def _carry(self, writing: int) -> None:
         try:
             with os.fdopen(writing, "wb", buffering=0) as pipe:
-                self.pid = self._said("pid", self._start_seconds)
+                self.place = str(self._said("place", self._start_seconds))
                 while self._code is None:
                     said = self._said("hear", _SILENT_SECONDS)
                     if isinstance(said, int):
@@ -97,9 +99,10 @@ class RayProgram:
                     while view:
                         view = view[pipe.write(view) :]
         except self._ray.exceptions.GetTimeoutError:
-            seconds = _SILENT_SECONDS if self.pid else self._start_seconds
+            seconds = _SILENT_SECONDS if self.place else self._start_seconds
             self._reason = f"its worker was silent for {seconds:g} s"
-            if not self.pid:
+            if not self.place:
+                self.has_no_room = True
                 self._reason = (
                     f"no worker was there for {seconds:g} s (cluster.start_seconds; is there a CPU for one?)"
                 )

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +33,15 @@ _NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How often a shard is tried, how long one may take, and how long to wait while no worker is there."""
+    """How often a shard is tried, how long one may take, and how long to wait while no worker is there.
+
+    `fetches`: how many shards are fetched from storage at a time, where that is needed.
+    """
 
     attempts: int = 3
     shard_seconds: float = 3600.0
     start_seconds: float = 600.0
+    fetches: int = 8
 
 
 @dataclass(slots=True)
@@ -46,6 +51,15 @@ class _Shard:
 
     def has_failed_at(self, worker: str) -> bool:
         return any(trouble.worker == worker for trouble in self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A shard that a worker says it stored: its number, and the seconds that the worker took."""
+
+    number: int
+    worker: str
+    seconds: float
 
 
 class Spread:
@@ -62,13 +76,16 @@ class Spread:
     ) -> None:
         """`prints`: fingerprints of what is stored. `clock`: seconds, of any beginning.
 
-        `fetch`: brings a shard into its folder from where workers store it, or says why that cannot be.
+        `fetch`: brings a shard into its folder from where workers store it, or says why that cannot be. Several
+        threads call it at a time; workers get their next shards meanwhile.
         """
         self._workers, self._index, self._prints, self._limits = workers, index, prints, limits
         self._clock, self._fetch = clock, fetch
         self._shards: list[_Shard] = []
         self._waiting: deque[int] = deque()
         self._busy: dict[str, tuple[int, float]] = {}
+        self._arriving: dict[Future[str], _Arrival] = {}
+        self._threads = ThreadPoolExecutor(limits.fetches, "fetch shards") if fetch else None
         self._in_a_row: dict[str, int] = {}
         self._done: dict[str, WorkerShare] = {}
         self._refused = False
@@ -95,6 +112,8 @@ class Spread:
             yield from self._until_all_are_done()
         finally:
             self._workers.close()
+            if self._threads is not None:
+                self._threads.shutdown(cancel_futures=True)
 
     def _until_all_are_done(self) -> Iterator[int]:
         alone_since = self._clock()
@@ -102,16 +121,30 @@ class Spread:
         while left:
             for worker in self._workers.idle():
                 self._give(worker)
-            if self._busy:
+            if self._busy or self._arriving:
                 alone_since = self._clock()
             else:
                 self._check_hope(self._clock() - alone_since)
-            for answer in self._workers.answers(_BEAT):
-                number = self._taken(answer)
-                if number is not None:
-                    left -= 1
-                    yield number
+            for number in [*self._answered(), *self._arrived()]:
+                left -= 1
+                yield number
             self._end_what_hangs()
+
+    def _answered(self) -> Iterator[int]:
+        """Wait for answers, or for what arrives if there is nothing else; the numbers of shards that are done."""
+        if self._arriving and not self._busy:
+            wait(self._arriving, _BEAT, FIRST_COMPLETED)
+        for answer in self._workers.answers(0.0 if self._arriving and not self._busy else _BEAT):
+            number = self._taken(answer)
+            if number is not None:
+                yield number
+
+    def _arrived(self) -> Iterator[int]:
+        """The numbers of shards that were fetched meanwhile and are sound."""
+        for future in [future for future in self._arriving if future.done()]:
+            arrival = self._arriving.pop(future)
+            if self._is_settled(arrival, future.result()):
+                yield arrival.number
 
     def _give(self, worker: str) -> None:
         """The next shard for a worker: one that it has not failed at, or any if nobody else is there."""
@@ -149,20 +182,32 @@ class Spread:
         if number < 0 or self._shards[number].planned.key != answer.shard:
             return None  # a second answer, or one of a worker that was given up
         del self._busy[answer.worker]
-        planned = self._shards[number].planned
-        reason = answer.error or self._doubt(planned, answer.checksum)
-        if reason:
-            self._failed(number, answer.worker, reason)
-            return None
-        self._in_a_row.pop(answer.worker, None)
-        before = self._done.get(answer.worker, WorkerShare(answer.worker, 0, 0, 0.0))
-        self._done[answer.worker] = WorkerShare(
-            answer.worker,
+        arrival = _Arrival(number, answer.worker, self._clock() - since)
+        if answer.error:
+            self._failed(number, answer.worker, answer.error)
+        elif self._threads is not None:
+            self._arriving[self._threads.submit(self._doubt, self._shards[number].planned, answer.checksum)] = (
+                arrival
+            )
+        elif self._is_settled(arrival, self._doubt(self._shards[number].planned, answer.checksum)):
+            return number
+        return None
+
+    def _is_settled(self, arrival: _Arrival, doubt: str) -> bool:
+        """Count a shard for its worker, unless there is a doubt: then it is a failure."""
+        worker = arrival.worker
+        if doubt:
+            self._failed(arrival.number, worker, doubt)
+            return False
+        self._in_a_row.pop(worker, None)
+        before = self._done.get(worker, WorkerShare(worker, 0, 0, 0.0))
+        self._done[worker] = WorkerShare(
+            worker,
             before.shards + 1,
-            before.chunks + planned.count,
-            before.seconds + self._clock() - since,
+            before.chunks + self._shards[arrival.number].planned.count,
+            before.seconds + arrival.seconds,
         )
-        return number
+        return True
 
     def _doubt(self, shard: PlannedShard, checksum: str) -> str:
         """Why a shard that a worker says it stored does not count; empty if it does."""
@@ -197,6 +242,8 @@ class Spread:
         self._in_a_row[worker] = self._in_a_row.get(worker, 0) + 1
         if self._in_a_row[worker] >= _UNRELIABLE:
             self._note(Trouble(worker, "", f"gets no more shards: it failed {_UNRELIABLE} times in a row"))
+            if (other := self._busy.pop(worker, None)) is not None:  # given while the last one was fetched
+                self._waiting.append(other[0])
             self._workers.dismiss(worker)
 
     def _end_what_hangs(self) -> None:

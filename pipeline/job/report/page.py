@@ -170,30 +170,47 @@ def _stages(stages: Sequence[StageTime]) -> str:
 
 
 def _workers(record: BuildRecord) -> str:
-    if not record.workers and not record.troubles:
+    reading = record.reading
+    parts = [
+        _shares(
+            "Workers that read",
+            ("worker", "documents", "chunks", "chunks a second"),
+            [(one.worker, one.documents, one.chunks, one.seconds) for one in reading.shares],
+            "first file",
+            [(one.worker, one.file, one.reason) for one in reading.losses],
+            reading.loss_count,
+        ),
+        _shares(
+            "Workers",
+            ("worker", "shards", "chunks", "chunks a second"),
+            [(one.worker, one.shards, one.chunks, one.seconds) for one in record.workers],
+            "shard",
+            [(one.worker, one.shard, one.reason) for one in record.troubles],
+            record.trouble_count,
+        ),
+    ]
+    return "".join(parts)
+
+
+def _shares(
+    title: str,
+    head: tuple[str, ...],
+    shares: list[tuple[str, int, int, float]],
+    unit: str,
+    troubles: list[tuple[str, str, str]],
+    count: int,
+) -> str:
+    """What workers did (name, units, chunks, seconds), and the first of `count` troubles (name, unit, reason)."""
+    if not shares and not troubles:
         return ""
     rows = [
-        (
-            one.worker,
-            f"{one.shards:,}",
-            f"{one.chunks:,}",
-            f"{one.chunks / one.seconds:,.1f}" if one.seconds > 0 else "–",
-        )
-        for one in record.workers
+        (name, f"{units:,}", f"{chunks:,}", f"{chunks / seconds:,.1f}" if seconds > 0 else "–")
+        for name, units, chunks, seconds in shares
     ]
-    troubles = [(one.worker, one.shard, one.reason) for one in record.troubles]
-    return (
-        "<h2>Workers</h2>"
-        + "".join(
-            _table(head, lines, numeric)
-            for head, lines, numeric in (
-                (("worker", "shards", "chunks", "chunks a second"), rows, 3),
-                (("worker in trouble", "shard", "what went wrong"), troubles, 0),
-            )
-            if lines
-        )
-        + (f"<p>and {more:,} more, in the log.</p>" if (more := record.trouble_count - len(troubles)) > 0 else "")
-    )
+    tables = [_table(head, rows, 3)] if rows else []
+    tables += [_table(("worker in trouble", unit, "what went wrong"), troubles, 0)] if troubles else []
+    more = count - len(troubles)
+    return f"<h2>{title}</h2>{''.join(tables)}" + (f"<p>and {more:,} more, in the log.</p>" if more > 0 else "")
 
 
 def _quality(record: BuildRecord) -> str:

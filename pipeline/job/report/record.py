@@ -17,6 +17,7 @@ from pipeline.evaluate.difference import Difference
 from pipeline.index import files
 from pipeline.index.manifest import LexicalRecall
 from pipeline.index.schemas import as_array
+from pipeline.ingest.workers.tally import Reading
 from pipeline.job.cluster.workers import Trouble, WorkerShare
 from pipeline.job.comparison.collapse import Compared
 from pipeline.job.stopwatch import StageTime
@@ -47,7 +48,8 @@ class BuildRecord:
 
     `documents` to `bytes` describe the whole generation. `live_measures`: of the generation it was compared with.
     `lexical_recall`: `None` where the lexical leg is exact. `workers`, `troubles`: of a build on a cluster, the
-    first troubles only, of `trouble_count`. `known_items`: how passages are found by their words.
+    first troubles only, of `trouble_count`; `reading`: of its workers that read. `known_items`: how passages are
+    found by their words.
     `difference`: from the live generation, with some of the queries whose first hits are others. `queries`: what
     the log of queries tells.
     """
@@ -82,6 +84,7 @@ class BuildRecord:
     workers: tuple[WorkerShare, ...] = ()
     troubles: tuple[Trouble, ...] = ()
     trouble_count: int = 0
+    reading: Reading = field(default_factory=Reading)
     known_items: tuple[Compared, ...] = ()
     difference: Difference | None = None
     queries: QueryLogSummary | None = None

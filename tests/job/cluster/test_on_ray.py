@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import Config, parse_config
@@ -112,6 +115,34 @@ def test_workers_that_are_killed_are_replaced(ray: Any, tmp_path: Path, monkeypa
         time.sleep(0.05)
 
 
+def given_vectors(folder: Path, count: int = 12) -> Config:
+    """Rows with a text and a vector each, in shards of two."""
+    (folder / "documents").mkdir(parents=True)
+    rows = np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    names, words = [f"d{n:02d}" for n in range(count)], [f"fish number {n}" for n in range(count)]
+    table = pa.table({"id": names, "text": words, "vector": pa.array(list(rows), pa.list_(pa.float32()))})
+    pq.write_table(table, folder / "documents/v.parquet")
+    encoder = {"model": "precomputed", "dimension": 4}
+    return config_for(folder, encoder=encoder, encode={"shard_chunks": 2}, cluster={"cpus": 1})
+
+
+@pytest.mark.parametrize("through_a_store", [False, True])
+@pytest.mark.usefixtures("read_there")
+def test_vectors_that_sources_give_reach_workers(ray: Any, tmp_path: Path, through_a_store: bool) -> None:
+    here, there = given_vectors(tmp_path / "here"), given_vectors(tmp_path / "there")
+    builder.build(here)
+    if through_a_store:
+        remote = there.remote.model_copy(update={"cache_folder": str(tmp_path / "cache")})
+        there = there.model_copy(update={"index": f"file://{tmp_path}/store/handbook", "remote": remote})
+    report = builder.build(there, cluster="ray")
+    assert (report.encoded_chunks, report.chunks) == (12, 12)
+    assert content(there.index_path) == content(here.index_path)
+    record = records.load(there.index_path)
+    assert (sum(share.shards for share in record.workers), record.troubles) == (6, ())
+    assert record.reading.shares == ()
+
+
 @pytest.fixture
 def read_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers read any file, in small jobs."""
@@ -128,6 +159,10 @@ def test_what_is_read_on_ray_is_staged_as_here(ray: Any, tmp_path: Path, monkeyp
     assert len(heard) == 2
     assert (report.encoded_chunks, report.chunks) == (24, 24)
     assert content(there.index_path) == content(here.index_path)
+    reading = records.load(there.index_path).reading
+    assert sum(share.documents for share in reading.shares) == 24
+    assert sum(share.chunks for share in reading.shares) == 24
+    assert (reading.losses, reading.loss_count) == ((), 0)
 
 
 @pytest.mark.usefixtures("read_there")
@@ -136,7 +171,7 @@ def test_actors_that_are_killed_as_they_read_cost_no_document(
 ) -> None:
     here, there = texts(tmp_path / "here"), texts(tmp_path / "there")
     builder.build(here.model_copy(update={"ingest": here.ingest.model_copy(update={"processes": 1})}))
-    give, killed = WorkerProcess.give, []
+    give, killed = WorkerProcess.give, list[WorkerProcess]()
 
     def deadly(self: WorkerProcess, ticket: Any) -> None:
         give(self, ticket)
@@ -147,6 +182,9 @@ def test_actors_that_are_killed_as_they_read_cost_no_document(
     monkeypatch.setattr(WorkerProcess, "give", deadly)
     report = builder.build(there, cluster="ray")
     assert (len(killed), report.chunks) == (3, 24)
+    reading = records.load(there.index_path).reading
+    assert reading.loss_count == len(set(killed)), "one that had two jobs is lost once"
+    assert all("its worker or the machine died" in loss.reason for loss in reading.losses)
     assert content(there.index_path) == content(here.index_path)
 
 

@@ -51,8 +51,10 @@ def begin(
     return workers, tasks
 
 
-def spread(workers: FakeWorkers, limits: Limits = LIMITS) -> Spread:
-    return Spread(workers, workers.index, workers.terms.prints, limits, workers.clock)
+def spread(workers: FakeWorkers, limits: Limits = LIMITS, fetched: bool = False) -> Spread:
+    """`fetched`: shards come from storage, as those that several threads fetch."""
+    fetch = (lambda place: "") if fetched else None
+    return Spread(workers, workers.index, workers.terms.prints, limits, workers.clock, fetch)
 
 
 def scripted(faults: list[Fault]) -> Callable[[int], Fault]:
@@ -60,13 +62,18 @@ def scripted(faults: list[Fault]) -> Callable[[int], Fault]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(faults=st.lists(st.sampled_from([*HARMLESS, *HARMFUL]), max_size=14), count=st.integers(1, 5))
+@given(
+    faults=st.lists(st.sampled_from([*HARMLESS, *HARMFUL]), max_size=14),
+    count=st.integers(1, 5),
+    fetched=st.booleans(),
+)
 def test_every_shard_is_stored_once_or_an_error_names_it(
-    planned: tuple[Config, Any], faults: list[Fault], count: int
+    planned: tuple[Config, Any], faults: list[Fault], count: int, fetched: bool
 ) -> None:
+    """Where shards are fetched, a worker may have its next one taken back, as an attempt that does not count."""
     config, plan = planned
     workers, tasks = begin(planned, fault=scripted(faults), count=count)
-    running = spread(workers)
+    running = spread(workers, fetched=fetched)
     done: list[int] = []
     harmful = sum(fault in HARMFUL for fault in faults[: len(tasks) + len(faults)])
     failure = ""
@@ -79,7 +86,9 @@ def test_every_shard_is_stored_once_or_an_error_names_it(
     if failure:
         tried = Counter(key for _, key in workers.given)
         (worst,) = [key for key, times in tried.items() if f"shard {key} " in failure]
-        assert tried[worst] == LIMITS.attempts
+        taken_back = tried[worst] - LIMITS.attempts
+        assert 0 <= taken_back <= sum("gets no more" in trouble.reason for trouble in running.troubles)
+        assert taken_back == 0 or fetched
         assert f"was tried {LIMITS.attempts} times" in failure
         assert harmful >= LIMITS.attempts
     else:
@@ -88,6 +97,8 @@ def test_every_shard_is_stored_once_or_an_error_names_it(
         assert sum(share.chunks for share in running.shares) == 16
     assert len(done) == len(set(done)), "no shard is told twice"
     assert workers.closed
+    if fetched:
+        return
     assert max(Counter(key for _, key in workers.given).values()) <= LIMITS.attempts
     named = {trouble.shard for trouble in running.troubles}
     assert running.trouble_count >= sum(fault in HARMFUL for fault in faults[: len(workers.given)]) - count
@@ -168,6 +179,24 @@ class OneIsBad(FakeWorkers):
     def give(self, worker: str, shard: PlannedShard) -> None:
         self.fault = lambda number: "fails" if worker == "w1" else ""
         super().give(worker, shard)
+
+
+class OneLies(FakeWorkers):
+    """What the first worker says it stored is not there."""
+
+    def give(self, worker: str, shard: PlannedShard) -> None:
+        self.fault = lambda number: "lies" if worker == "w1" else ""
+        super().give(worker, shard)
+
+
+def test_a_worker_whose_shards_are_fetched_in_vain_gets_no_more(planned: tuple[Config, Any]) -> None:
+    """What it has by then is given to another, and is no failure of that shard."""
+    workers, tasks = begin(planned, OneLies, count=2)
+    running = spread(workers, replace(LIMITS, attempts=2), fetched=True)
+    assert sorted(running.encode(tasks)) == list(range(8))
+    assert all(trouble.worker == "w1" for trouble in running.troubles)
+    assert "w1" not in {share.worker for share in running.shares}
+    assert sum(bool(trouble.shard) for trouble in running.troubles) <= 8
 
 
 def test_a_worker_that_fails_again_and_again_gets_no_more(planned: tuple[Config, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from pipeline.job.cluster.workers import Answer
 from pipeline.job.report.record import load as load_record
 from pipeline.remote.layout import marker_key
 from pipeline.remote.place import RemoteIndex
+from pipeline.remote.staged import shard_store
 from tests.faults import stub
 from tests.job.cluster.fake_cluster import content
 
@@ -252,3 +254,51 @@ def test_a_store_that_cannot_be_written_is_told_before_workers_start(
     with pytest.raises(ObjectStoreError, match="does not honour conditional puts"):
         build(machine(tmp_path / "a", url))
     assert cluster.made == []
+
+
+def test_several_shards_are_fetched_at_a_time_and_no_more_than_may_be(
+    tmp_path: Path, url: str, local: Path, cluster: FarCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fetch waits until three are under way, while workers get their next shards; a fourth never is."""
+    together, bring = threading.Barrier(3, timeout=60), shard_store.bring
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def waiting(*given: Any) -> str:
+        nonlocal under_way, most
+        if not cluster.made:  # what is there already is looked for first
+            return bring(*given)
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        together.wait()
+        reason = bring(*given)
+        with lock:
+            under_way -= 1
+        return reason
+
+    monkeypatch.setattr(shard_store, "bring", waiting)
+    config = machine(tmp_path / "a", url)
+    config = config.model_copy(update={"remote": config.remote.model_copy(update={"transfers": 3})})
+    build(config)
+    assert most == 3
+    assert content(config.index_path) == content(local)
+    record = load_record(config.index_path, 1)
+    assert (sum(share.shards for share in record.workers), record.trouble_count) == (6, 0)
+
+
+def test_a_machine_that_loses_the_store_while_it_fetches_ends_the_build_and_the_next_goes_on(
+    tmp_path: Path, url: str, local: Path, cluster: FarCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, bring = machine(tmp_path / "a", url), shard_store.bring
+
+    def lost(*given: Any) -> str:
+        if cluster.made and cluster.made[-1].given > 3:
+            raise ObjectStoreError("the store does not answer")
+        return bring(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard_store, "bring", lost)
+        with pytest.raises(ObjectStoreError, match="the store does not answer"):
+            build(config)
+    build(config)
+    assert content(config.index_path) == content(local)
