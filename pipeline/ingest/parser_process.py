@@ -1,4 +1,4 @@
-"""Files of foreign formats, read in a process beside the builder or its worker, which ends itself at the time limit.
+"""Files of foreign formats, read in a process beside the builder or its worker, which ends itself at the limit.
 
 It starts with the first such file and reads all of them; lines of JSON go both ways, so nothing is pickled. What
 kills it (the limit, a crash in a library, too little memory) costs the document that it was at, and what follows in
