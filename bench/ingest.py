@@ -1,8 +1,10 @@
 """What reading and cutting cost in the build's own process and in several, beside each other in one run.
 
     python bench/ingest.py --documents 300000 --processes 2 --rounds 1
+    python bench/ingest.py --documents 10000 --files html
 
 Made-up documents of two chunks, as one file of JSON lines or as a file each, cut by the embedded model's tokenizer.
+HTML pages have menus around their text, and are parsed by processes of their own.
 Each run is a fresh process; the staged parts must be the same bytes. CPU time is that of the build and of all its
 workers: on a machine that others use it is the steadier figure. The last line is JSON.
 """
@@ -58,12 +60,24 @@ def measured(folder: Path, collection: str, processes: int) -> dict[str, Any]:
     }
 
 
-def write_files(folder: Path, count: int) -> None:
+MENU = "<nav><ul>" + "".join(f'<li><a href="/{i}">Section {i}</a></li>' for i in range(40)) + "</ul></nav>"
+
+
+def page(text: str) -> str:
+    """An HTML page with this text in its middle, a paragraph for every twenty words."""
+    words = text.split()
+    blocks = "".join(f"<p>{' '.join(words[i : i + 20])}</p>" for i in range(0, len(words), 20))
+    head = f"<head><title>{words[0]}</title></head>"
+    return f"<html>{head}<body>{MENU}<main><h1>{words[0]}</h1>{blocks}</main>{MENU}</body></html>"
+
+
+def write_files(folder: Path, count: int, suffix: str) -> None:
     """A file for each document, a thousand in a folder."""
     for number, document in enumerate(made_up.documents(count)):
         place = folder / f"{number // 1000:04d}"
         place.mkdir(parents=True, exist_ok=True)
-        (place / f"{number}.txt").write_text(str(document["text"]))
+        text = str(document["text"])
+        (place / f"{number}.{suffix}").write_text(page(text) if suffix == "html" else text)
 
 
 def main() -> None:
@@ -72,7 +86,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=30_000)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--files", action="store_true", help="a file for each document")
+    parser.add_argument("--files", choices=["txt", "html"], help="a file for each document")
     parser.add_argument("--one", nargs=3, metavar=("FOLDER", "COLLECTION", "PROCESSES"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -82,7 +96,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-ingest-") as name:
         collection = "files" if options.files else "lines.jsonl"
         if options.files:
-            write_files(Path(name) / collection, options.documents)
+            write_files(Path(name) / collection, options.documents, options.files)
         else:
             made_up.write_collection(Path(name) / collection, options.documents)
         for round_ in range(options.rounds):

@@ -80,7 +80,7 @@ _DEVICE = r"^(cpu|mps|cuda(:\d+)?)$"
 class IngestSettings(Settings):
     """`encodings`: codecs to try, in order, on text that is not UTF-8, before its encoding is detected.
 
-    `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what the process
+    `document_seconds`: one that takes longer is rejected; 0 or none: no limit. `parser_memory_mb`: what a process
     may take that parses PDF and the like; 0 or none: no limit. `max_archive_mb`: what an archive may unpack to.
     `ocr`: pages and pictures without text are read where the extra `ocr` is installed, or not at all.
     `html`: a page's main content is read, or all of it. `mail_quotes`: what a message repeats of another.

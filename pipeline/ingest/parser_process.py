@@ -1,4 +1,4 @@
-"""Files of foreign formats, read in one process beside the build, which ends itself at the time limit.
+"""Files of foreign formats, read in a process beside the builder or its worker, which ends itself at the limit.
 
 It starts with the first such file and reads all of them; lines of JSON go both ways, so nothing is pickled. What
 kills it (the limit, a crash in a library, too little memory) costs the document that it was at, and what follows in
@@ -8,6 +8,7 @@ the same file. The next file gets a new one. One whose builder dies ends at once
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import io
 import json
@@ -36,6 +37,7 @@ from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document
 
 GRACE_SECONDS = 5.0
+_PR_SET_PDEATHSIG = 1
 
 Message = dict[str, Any]
 
@@ -159,6 +161,7 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the builder ends this process
+    _end_with_builder()
     orders: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
     turn = threading.Lock()
@@ -186,6 +189,12 @@ def _serve() -> None:
                 else:
                     answer({"line": outcome.line, "reason": str(outcome.result)})
             answer({"end": True})
+
+
+def _end_with_builder() -> None:
+    """Also in the middle of what does not let `_listen` run. Linux alone can do this."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _listen(orders: SimpleQueue[bytes]) -> None:

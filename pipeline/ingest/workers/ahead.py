@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.formats.by_suffix import FOREIGN, is_built_in
+from pipeline.ingest.formats.by_suffix import is_built_in
 from pipeline.ingest.formats.decoding import UnreadableError, choose_file_encoding
 from pipeline.ingest.formats.items import ITEMS
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Guard, Outcome
 from pipeline.ingest.ledger import Ledger, Look
-from pipeline.ingest.sources import SourceFile, file_bytes
+from pipeline.ingest.sources import ARCHIVE_SUFFIXES, ARROW_SUFFIXES, IMAGE_SUFFIXES, SourceFile, file_bytes
 from pipeline.ingest.workers.jobs import Job, entry_of
 from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.ingest.workers.process import Ticket
@@ -29,8 +29,11 @@ AHEAD_BYTES = 64_000_000
 _MOST_STEPS = 4096
 """How far ahead it is looked, past files that look unchanged."""
 _JSON_LINES = ".jsonl"
-_SEVERAL = frozenset({".csv", ".tsv", ".parquet", ITEMS, _JSON_LINES})
-"""Files of many documents; in a file of any other kind is one."""
+_SEVERAL = frozenset({".csv", ".tsv", ".parquet", ".mbox", ITEMS, _JSON_LINES}) | ARROW_SUFFIXES | ARCHIVE_SUFFIXES
+"""Files of many documents; in a file of any other kind are one or a few."""
+_PICTURES = frozenset({".pdf"}) | IMAGE_SUFFIXES
+_PICTURE_BYTES = 16
+"""At the least, of a scan or of the fonts and drawings of a page, to one of its text."""
 
 ReadHere = Callable[[SourceFile], Iterator[Outcome]]
 
@@ -50,10 +53,14 @@ class Turn:
 
 @dataclass(slots=True)
 class _Task:
-    """A job that is handed in when it is large enough, or when its result is wanted."""
+    """A job that is handed in when it is large enough, or when its result is wanted.
+
+    `bytes`: what it holds, with its result, about. `to_read`: of its files.
+    """
 
     job: Job
     bytes: int = 0
+    to_read: int = 0
     ticket: Ticket | None = None
 
 
@@ -148,12 +155,10 @@ class ReadAhead:
             yield _Begins(file, True, look, looked_at)
             if file.problem is not None or file.wanted is not None or not is_built_in(file.suffix):
                 yield from self._read_already(file)
-            elif (
-                file.suffix not in _SEVERAL | FOREIGN
-            ):  # those are parsed within parser_memory_mb, and cut by workers
-                yield self._whole(file)
             elif file.suffix == _JSON_LINES:
                 yield from self._lines(file)
+            elif file.suffix not in _SEVERAL:
+                yield self._whole(file)
             else:
                 yield from self._read_already(file)
             yield _Ends()
@@ -169,10 +174,12 @@ class ReadAhead:
 
     def _whole(self, file: SourceFile) -> _Step:
         task = self._whole_files = self._whole_files or _Task(Job("files", []))
+        size = file_bytes(file)
         task.job.files.append(file)
-        task.bytes += file_bytes(file)
+        task.to_read += size
+        task.bytes += size // _PICTURE_BYTES if file.suffix in _PICTURES else size
         step = _Documents(task, len(task.job.files) - 1)
-        if task.bytes >= STRETCH_BYTES or len(task.job.files) == MOST_FILES:
+        if task.to_read >= STRETCH_BYTES or len(task.job.files) == MOST_FILES:
             self._hand_in(task)
         return step
 

@@ -27,6 +27,7 @@ from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.lines import json_lines, max_bytes
 from pipeline.ingest.formats.registry import with_extra
 from pipeline.ingest.guard import Found, Guard, Outcome, refused
+from pipeline.ingest.parser_process import ParserProcess
 from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.workers.jobs import files_of, result_message
 from pipeline.ingest.workers.messages import Message, packed, received
@@ -65,13 +66,14 @@ def serve(make_chunker: MakeChunker) -> None:
         return
     answer(Message({"ready": list(chunker.fingerprint.fields)}))
     settings = IngestSettings.model_validate(first.head["settings"])
-    work = _Work(settings, chunker, DocumentKeys.of(first.body), answer)
-    while True:
-        job = orders.get()
-        try:
-            answer(work.do(job))
-        except PipelineError as error:
-            answer(_failed(error))
+    with ParserProcess(settings) as parser:
+        work = _Work(settings, chunker, DocumentKeys.of(first.body), parser, answer)
+        while True:
+            job = orders.get()
+            try:
+                answer(work.do(job))
+            except PipelineError as error:
+                answer(_failed(error))
 
 
 def _check_version(head: dict[str, Any]) -> None:
@@ -95,11 +97,12 @@ class _Work:
         settings: IngestSettings,
         chunker: DocumentChunker,
         live: DocumentKeys,
+        parser: ParserProcess,
         answer: Callable[[Message], None],
     ) -> None:
         self._settings, self._chunker, self._live, self._answer = settings, chunker, live, answer
-        seconds = settings.document_seconds
-        self._reading, self._parsing, self._cutting = Guard(seconds), Guard(seconds, kills=True), Guard(seconds)
+        self._parser = parser
+        self._reading, self._cutting = Guard(settings.document_seconds), Guard(settings.document_seconds)
 
     def do(self, job: Message) -> Message:
         """The result of a job."""
@@ -107,14 +110,27 @@ class _Work:
         chunks: list[Chunk] = []
         unseen: list[int] = []
         for place, file in enumerate(files_of(job.head)):
-            read = self._announced(job, place, self._read(job, file))
-            guard = self._parsing if job.head["kind"] == "files" and file.suffix in FOREIGN else self._reading
-            with guard:
-                outcomes = guard.outcomes(file.label, read)
+            with self._reading:
+                outcomes = self._outcomes(job, place, file)
                 places.append([self._entry(outcome, file, chunks) for outcome in outcomes])
             if job.head["kind"] == "files" and not file.path.exists():
                 unseen.append(place)
         return result_message(places, [chunks_to_table(chunks)] if chunks else [], unseen)
+
+    def _outcomes(self, job: Message, place: int, file: SourceFile) -> Iterator[Outcome]:
+        if job.head["kind"] == "files" and file.suffix in FOREIGN:
+            return Guard(None).outcomes(file.label, self._parsed(job, place, file))  # the parser keeps to the limit
+        return self._reading.outcomes(file.label, self._announced(job, place, self._read(job, file)))
+
+    def _parsed(self, job: Message, place: int, file: SourceFile) -> Iterator[Found]:
+        """The documents of a file of a foreign format, which is begun and killed as one."""
+        reason = next((reason for at, _, reason in job.head["killed"] if at == place), None)
+        if job.head["careful"]:
+            self._answer(Message({"begins": [place, 0]}))
+        if reason is not None:
+            yield refused(0, UnreadableError(reason))
+        else:
+            yield from self._parser.read(file)
 
     def _read(self, job: Message, file: SourceFile) -> Iterator[Found]:
         head = job.head
