@@ -236,6 +236,11 @@ def test_a_report_tells_the_slowest_and_those_without_hits(folder: Path) -> None
     stub.build(stub.stub_config(folder, query={"log": True}))
     assert load(folder / "index").queries == found
     assert "found nothing" in section(found)
+    (folder / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    shown = run(folder, "report", options=stub.options()).stdout
+    assert "asked: 4 queries, 2 different" in shown
+    assert "found nothing" in shown
+    assert "nowhere" in shown
 
 
 def test_the_frequent_queries_come_first(tmp_path: Path) -> None:
