@@ -6,7 +6,8 @@
     │   ├── RejectedDocumentsError  documents were rejected and the build is strict
     │   └── DeletionGuardError      more documents are missing than `max_delete_ratio` allows to delete
     ├── EncoderError                an encoder cannot be loaded or gave an unusable answer
-    │   └── MissingDependencyError  an optional package is not installed; says how to install it
+    │   ├── MissingDependencyError  an optional package is not installed; says how to install it
+    │   └── NoMultivectorsError     multi-vectors are asked of one that gives none
     ├── IndexStoreError             something about an index folder
     │   ├── IndexNotFoundError      no index, or no complete generation, at that path
     │   ├── CorruptIndexError       a file is missing, truncated, altered or inconsistent
@@ -55,6 +56,10 @@ class EncoderError(PipelineError):
 
 class MissingDependencyError(EncoderError):
     """An optional package is needed and not installed."""
+
+
+class NoMultivectorsError(EncoderError):
+    """A search is to be reranked by multi-vectors, and the encoder gives none."""
 
 
 class IndexStoreError(PipelineError):

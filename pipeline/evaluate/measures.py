@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.qrels import Qrels
-from pipeline.query.files.batch import Run
+from pipeline.query.files.batch import LARGEST_GRADE, Run
 
 DEFAULT_MEASURES = ("nDCG@10", "R@100", "MRR@10")
 
@@ -61,11 +61,14 @@ def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -
     """Values of each measure for each judged query; a query without hits gets 0.
 
     The order of the run counts, not its scores: ties are not broken anew.
-    Raises `EvaluationError` for a measure that is not known, or that no installed provider computes.
+    Grades below zero count as 0. Raises `EvaluationError` for a measure that is not known, or that no installed
+    provider computes, and for a grade beyond `LARGEST_GRADE`.
     """
     import ir_measures
 
     parsed = _parse(names)
+    if any(grade > LARGEST_GRADE for grades in qrels.values() for grade in grades.values()):
+        raise EvaluationError(f"a grade is at most {LARGEST_GRADE:,}")
     # Ids become numbers: a provider may take no other query ids, or no blanks.
     queries = {query_id: str(number) for number, query_id in enumerate(qrels, 1)}
     documents = {doc_id: "" for grades in qrels.values() for doc_id in grades}
@@ -76,8 +79,8 @@ def per_query(qrels: Qrels, run: Run, names: Sequence[str] = DEFAULT_MEASURES) -
         for query_id, number in queries.items()
         if query_id in run
     }
-    judged = {
-        number: {documents[doc_id]: grade for doc_id, grade in qrels[query_id].items()}
+    judged = {  # a provider writes outside its memory for grades below zero, which count as 0 anyway
+        number: {documents[doc_id]: max(grade, 0) for doc_id, grade in qrels[query_id].items()}
         for query_id, number in queries.items()
     }
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in names}

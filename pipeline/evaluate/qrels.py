@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import EvaluationError
-from pipeline.query.files.batch import read_lines
+from pipeline.query.files.batch import LARGEST_GRADE, read_lines
 
 Qrels = Mapping[str, Mapping[str, int]]
 
@@ -14,7 +14,8 @@ Qrels = Mapping[str, Mapping[str, int]]
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     """Judgements: BEIR's `query-id<TAB>corpus-id<TAB>score` with a header, or TREC's `query-id 0 doc-id score`.
 
-    Raises `EvaluationError` naming a line that is neither, or that judges a document anew with another grade.
+    Raises `EvaluationError` naming a line that is neither, whose grade is beyond `LARGEST_GRADE`, or that judges a
+    document anew with another one.
     """
     qrels: dict[str, dict[str, int]] = {}
     for number, line in enumerate(read_lines(path, EvaluationError), 1):
@@ -31,6 +32,8 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
             raise EvaluationError(
                 f"{path}:{number}: expected `query-id<TAB>corpus-id<TAB>score` or `query-id 0 doc-id score`"
             ) from None
+        if abs(grade) > LARGEST_GRADE:
+            raise EvaluationError(f"{path}:{number}: a grade is at most {LARGEST_GRADE:,}")
         before = qrels.setdefault(query_id, {}).setdefault(doc_id, grade)
         if before != grade:
             raise EvaluationError(

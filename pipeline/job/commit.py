@@ -156,12 +156,14 @@ def followed(config: Config, encoder: Encoder, staged: StagedIngest) -> Manifest
 
 def _logged(config: Config) -> QueryLogSummary | None:
     """What the log of queries tells, `None` where there is none."""
-    if not config.query.log:
+    folder = log_folder(config.index_path)
+    if not config.query.log or not folder.exists():
         return None
     try:
-        return summary(log_folder(config.index_path))
-    except QueryError:
-        return None  # nobody has asked yet
+        return summary(folder)
+    except QueryError as error:
+        log.warning("the report tells nothing of what was asked: %s", error)
+        return None
 
 
 def _distrust_collapsed(index: Path) -> None:

@@ -17,6 +17,8 @@ def passages_of(path: Path, config: Config, chunker: DocumentChunker | None = No
 
     Raises `SourceError` if the file, or one document of it, cannot be read.
     """
+    if not path.is_file():
+        raise SourceError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; name one file")
     cutting = Injected.passed(None, chunker).chunker(config)
     rejections: list[Rejection] = []
     alone = config.model_copy(update={"sources": [SourceSettings(path=str(path.resolve()))]})

@@ -17,7 +17,7 @@ from pipeline import names
 from pipeline.arguments import shown, whole_number
 from pipeline.config import EncoderSettings, FusionSettings, RerankSettings, checked_settings
 from pipeline.config.search import RERANKER_WORDS
-from pipeline.errors import EncoderError, QueryError
+from pipeline.errors import EncoderError, NoMultivectorsError, QueryError
 from pipeline.forking import Lock, PerProcess
 from pipeline.index.manifest import Manifest
 from pipeline.index.multivector.search import late_interaction
@@ -206,7 +206,7 @@ def _with_multivectors(
         if "multivectors" not in str(error):
             raise
     name = "passed as an object" if settings is None else settings.model
-    raise EncoderError(
+    raise NoMultivectorsError(
         f"query.rerank.model=multivectors: the encoder of this index ({name}) gives none; "
         "rerank with a cross-encoder such as BAAI/bge-reranker-v2-m3, or index with BAAI/bge-m3"
     ) from None

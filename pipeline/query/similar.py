@@ -50,8 +50,11 @@ class Examples:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             values = getattr(self, name)
-            if isinstance(values, str) or not all(isinstance(value, str) and value.strip() for value in values):
-                raise QueryError(f"{name}={shown(values)}: give a list of {'ids' if 'doc' in name else 'texts'}")
+            kind = "id" if "doc" in name else "text"
+            if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+                raise QueryError(f"{name}={shown(values)}: give a list of {kind}s")
+            if not all(value.strip() for value in values):
+                raise QueryError(f"{name}={shown(values)}: {'an' if kind == 'id' else 'a'} {kind} is empty")
             object.__setattr__(self, name, tuple(dict.fromkeys(values)))
         if not self.documents and not self.texts:
             raise QueryError("give at least one document or text that hits should be like")

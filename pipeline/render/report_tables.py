@@ -14,11 +14,13 @@ from pipeline.job.report.failure import Failure
 from pipeline.job.report.known_items import before
 from pipeline.job.report.record import BuildRecord
 from pipeline.job.stopwatch import StageTime
+from pipeline.query.log.reader import QueryLogSummary
 from pipeline.render.build_lines import recall_lines
 from pipeline.wording import counted, printable
 
 _REJECTIONS = 5
 _TROUBLES = 5
+_QUERIES = 5
 
 
 def record_tables(console: Console, record: BuildRecord) -> None:
@@ -67,6 +69,8 @@ def record_tables(console: Console, record: BuildRecord) -> None:
             style = "red" if item.collapsed else None
             known.add_row(item.name, f"{item.queries:,}", f"{item.now:.3f}", before(item), style=style)
         console.print(known)
+    if record.queries is not None:
+        _asked(console, record.queries)
     for rejection in record.rejections[:_REJECTIONS]:
         console.print(f"  rejected {escape(printable(f'{rejection.source}: {rejection.reason}'))}")
     if record.rejected > _REJECTIONS:
@@ -91,6 +95,20 @@ def failure_tables(console: Console, failure: Failure) -> None:
     if failure.stages:
         console.print(_stages(failure.stages))
     console.print("nothing was published; `pipeline report N` tells of generation N")
+
+
+def _asked(console: Console, found: QueryLogSummary) -> None:
+    torn = f"; {counted(found.torn, 'line')} left out" if found.torn else ""
+    console.print(f"asked: {counted(found.asked, 'query')}, {found.distinct:,} different{torn}")
+    slowest = Table("the slowest", "took")
+    for text, milliseconds in found.slowest[:_QUERIES]:
+        slowest.add_row(escape(printable(text)), f"{milliseconds:,.1f} ms")
+    empty = Table("found nothing", "times")
+    for text, count in found.without_hits[:_QUERIES]:
+        empty.add_row(escape(printable(text)), f"{count:,}")
+    for table in (slowest, empty):
+        if table.rows:
+            console.print(table)
 
 
 def _stages(stages: Sequence[StageTime]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from pipeline.errors import (
     EncoderError,
     IndexStoreError,
+    NoMultivectorsError,
     PipelineError,
     QueryError,
     ServiceError,
@@ -23,6 +25,7 @@ from pipeline.serve.schemas.base import ErrorAnswer, ProblemAnswer, WrongValue
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 20
+_FORM = re.compile(r"str|constrained-str|[\w-]+\[.*\]|[A-Z]\w*(?:Settings|Filter)")
 _LONGEST = 600
 
 log = logging.getLogger(__name__)
@@ -63,11 +66,19 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 def wrong_values(error: ValidationError, name: str = "") -> Problem:
     """422 for a body or a query string that is not what it should be. What was given is not repeated."""
     found = [
-        WrongValue(field=".".join([name, *map(str, one["loc"])]).strip("."), message=one["msg"])
+        WrongValue(field=_field(name, one["loc"], one["type"]), message=one["msg"])
         for one in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_ERRORS]
     ]
     first = f"{found[0].field}: {found[0].message}" if found else "malformed"
     return Problem(422, first if len(found) == 1 else f"{first}; and {len(found) - 1} more", found)
+
+
+def _field(name: str, place: Sequence[int | str], kind: str) -> str:
+    """Where in a request something is wrong, without pydantic's names for the forms that a value may have."""
+    *parents, last = [*place] or ["body"]
+    known = [*parents] if kind == "extra_forbidden" else [*parents, last]
+    kept = [str(one) for one in known if not (isinstance(one, str) and _FORM.fullmatch(one))]
+    return ".".join([*([name] if name else []), *kept, *([str(last)] if kind == "extra_forbidden" else [])])
 
 
 def as_problem(error: Exception, folders: Mapping[str, Path], request_id: str) -> Problem:
@@ -76,6 +87,8 @@ def as_problem(error: Exception, folders: Mapping[str, Path], request_id: str) -
         return error
     if isinstance(error, QueryError):
         return Problem(422, without_folders(str(error), folders))
+    if isinstance(error, NoMultivectorsError):
+        return Problem(422, "rerank: the encoder of this index gives no multi-vectors; ask for another reranker")
     if isinstance(error, EncoderError):
         log.error("request %s: %s", request_id, error)
         return Problem(503, "the model could not be used; the service's log says why")

@@ -382,4 +382,8 @@ def test_similar(built: Path, tmp_path: Path) -> None:
     refused(built, "similar", "nope", code=1, says="'nope': the index has no such document")
     (tmp_path / "empty.txt").touch()
     refused(built, "similar", "--file", str(tmp_path / "empty.txt"), code=1, says="empty; give a file")
+    refused(built, "similar", "--file", str(tmp_path), code=1, says="a folder; name one file")
+    refused(
+        built, "similar", "--file", str(tmp_path / "no.txt"), code=1, says=r"no\.txt: no such file; name one file"
+    )
     assert run(built, "similar").exit_code == 2

@@ -119,4 +119,4 @@ def test_there_must_be_a_generation_before(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
     told = run(tmp_path, "diff", options=stub.options())
     assert told.exit_code == 1
-    assert "no generation is left before 1" in told.stderr
+    assert "no generation is left before 1; `pipeline build` makes a new one" in " ".join(told.stderr.split())

@@ -163,3 +163,33 @@ def test_counts_are_summed_and_the_rest_averaged() -> None:
 def test_a_measure_that_cannot_be_computed_is_named(name: str) -> None:
     with pytest.raises(EvaluationError, match=re.escape(name)):
         per_query({"q": {"a": 1}}, {"q": [("a", 1.0)]}, [name])
+
+
+@pytest.mark.parametrize("grade", [-1, -5, -100_000])
+def test_a_grade_below_zero_counts_as_none(grade: int) -> None:
+    names = ["nDCG@10", "R@100", "AP", "RR@10"]
+    run = {"q": [("a", 2.0), ("b", 1.0)], "only": [("a", 1.0)]}
+    kept = per_query({"q": {"a": 0, "b": 1}, "only": {"a": 0}}, run, names)
+    assert per_query({"q": {"a": grade, "b": 1}, "only": {"a": grade}}, run, names) == kept
+
+
+def test_a_provider_is_given_no_grade_below_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def calculated(measures: object, qrels: object, run: object) -> list[object]:
+        given.append(qrels)
+        return []
+
+    monkeypatch.setattr(ir_measures, "iter_calc", calculated)
+    per_query({"q": {"a": -5, "b": 2}}, {"q": [("a", 1.0)]}, ["nDCG@10"])
+    assert given == [{"1": {"1": 0, "2": 2}}]
+
+
+@pytest.mark.parametrize("grade", [2**31, 2**62, 10**400])
+def test_a_grade_beyond_all_reason_is_refused(tmp_path: Path, grade: int) -> None:
+    with pytest.raises(EvaluationError, match="at most 1,000,000"):
+        per_query({"q": {"a": grade}}, {"q": [("a", 1.0)]})
+    path = tmp_path / "qrels.tsv"
+    path.write_text(f"q\ta\t1\nq\tb\t{grade}\n")
+    with pytest.raises(EvaluationError, match=r"qrels\.tsv:2: a grade is at most|qrels\.tsv:2: expected"):
+        read_qrels(path)

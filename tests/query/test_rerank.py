@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from pipeline.cli import cli
 from pipeline.config import FusionSettings, RerankSettings, parse_config
-from pipeline.errors import ConfigError, EncoderError, QueryError
+from pipeline.errors import ConfigError, NoMultivectorsError, QueryError
 from pipeline.job import build as builder
 from pipeline.query.files.batch import trec_lines
 from pipeline.query.fusion.methods import LegColumn, fuse
@@ -210,7 +210,7 @@ def test_any_passages_are_scored_as_hits_are(index: Index, cross_encoder: str) -
 
 def test_rerankers_that_cannot_be_had(index: Index, tmp_path: Path) -> None:
     with pytest.raises(
-        EncoderError, match=r"encoder of this index \(embedded\) gives none; rerank with a cross-en"
+        NoMultivectorsError, match=r"encoder of this index \(embedded\) gives none; rerank with a cross-en"
     ):
         index.search("a", rerank="multivectors")
     with pytest.raises(ConfigError, match=r"query\.rerank\.model='nonsense': there is no folder"):

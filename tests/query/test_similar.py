@@ -149,7 +149,7 @@ def test_a_filter_narrows(index: Index) -> None:
     [
         (lambda: Examples(), "at least one"),
         (lambda: Examples(unlike_texts=("a",)), "at least one"),
-        (lambda: Examples(texts=(" ",)), "list of texts"),
+        (lambda: Examples(texts=(" ",)), "a text is empty"),
         (lambda: Examples(documents="en/bm25.md"), "list of ids"),  # type: ignore[arg-type]
         (lambda: Examples(texts=(1,)), "list of texts"),  # type: ignore[arg-type]
         (lambda: Examples(documents=("en/gone.txt",)), "no such document"),

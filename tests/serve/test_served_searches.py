@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from pipeline.query.searcher import Index
-from pipeline.records import Hit
-from tests.support.live import Live
+from pipeline.records import Encoded, Hit
+from tests.faults import stub
+from tests.support.live import Live, serving
 
 QUERY = "a document about apples"
 BOOST = "saturation(year, 10, 1)"
@@ -111,6 +114,9 @@ def test_a_link_asks_for_the_same(live: Live) -> None:
     now = {"now": "2026-01-01T00:00:00Z"}
     by_link = live.get("/v1/search", params={"q": "plums", "boost": BOOST, **asked, **now})
     assert by_link == live.post("/v1/search", {"query": "plums", "boosts": [BOOST], **asked, **now})
+    for nothing in ("none", ""):
+        by_link = live.get("/v1/search", params={"q": "plums", "boost": nothing, **asked})
+        assert by_link == live.post("/v1/search", {"query": "plums", "boosts": [], **asked})
 
 
 def test_an_explanation_adds_up_and_says_why(live: Live) -> None:
@@ -198,6 +204,46 @@ def test_sources_are_named_as_in_the_configuration(live: Live) -> None:
 )
 def test_what_makes_no_sense_is_refused_in_words(live: Live, body: dict[str, Any], says: str) -> None:
     assert says in live.refused("POST", "/v1/search", 422, json=body)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"query": 5}, "query"),
+        ({"query": ["x", 5]}, "query.1"),
+        ({"query": "x", "fusion": 7}, "fusion"),
+        ({"query": "x", "fusion": {"method": "rrf", "rrf_k": -1}}, "fusion.rrf_k"),
+        ({"query": "x", "fusion": {"method": "auto", "weights": {"dense": -1}}}, "fusion"),
+        ({"query": "x", "str": 3}, "str"),
+    ],
+)
+def test_fields_have_the_names_that_were_sent(live: Live, body: dict[str, Any], field: str) -> None:
+    problem = live.refused("POST", "/v1/search", 422, json=body)
+    named = {one["field"] for one in problem["errors"]}
+    assert field in named
+    assert all(one.partition(".")[0] in body for one in named)
+
+
+def test_a_broken_body_is_called_one(live: Live) -> None:
+    problem = live.refused("POST", "/v1/search", 422, content="{", headers={"Content-Type": "application/json"})
+    assert problem["detail"].startswith("body: Invalid JSON")
+
+
+def test_multivectors_that_an_encoder_does_not_give_are_the_clients_mistake(tmp_path: Path) -> None:
+    class Plain(stub.HashedEncoder):
+        gives_multivectors = False
+
+        def encode_documents(self, texts: Sequence[str]) -> Encoded:
+            return dataclasses.replace(super().encode_documents(texts), multivectors=None)
+
+        encode_queries = encode_documents
+
+    stub.write_texts(tmp_path, 0)
+    plain = stub.encoder(Plain())
+    stub.build(stub.stub_config(tmp_path), encoder=plain)
+    with stub.open_index(tmp_path / "index", encoder=plain) as index, serving({"plain": index}) as running:
+        problem = running.refused("POST", "/v1/search", 422, json={"query": "plums", "rerank": "multivectors"})
+    assert "gives no multi-vectors" in problem["detail"]
 
 
 def test_an_unknown_index_is_not_there(live: Live) -> None:

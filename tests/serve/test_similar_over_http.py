@@ -66,7 +66,8 @@ def test_a_link_is_boosted_and_explained_as_a_body_is(live: Live) -> None:
     [
         ({}, 422, "at least one document or text"),
         ({"unlike_texts": ["x"]}, 422, "at least one document or text"),
-        ({"texts": [" "]}, 422, "give a list of texts"),
+        ({"texts": [" "]}, 422, "a text is empty"),
+        ({"doc_ids": [" "]}, 404, "no document ' '"),
         ({"texts": [""]}, 422, "texts.0"),
         ({"texts": "plums"}, 422, "texts"),
         ({"text": ["plums"]}, 422, "text"),

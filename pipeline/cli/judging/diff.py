@@ -92,6 +92,7 @@ def _newest_before(later: Index) -> int:
     earlier = [number for number in manifests.generations(later.path) if number < live]
     if not earlier:
         raise IndexNotFoundError(
-            f"{later.path}: no generation is left before {live}; a higher `retain` keeps more of those to come"
+            f"{later.path}: no generation is left before {live}; `pipeline build` makes a new one, "
+            "a higher `retain` keeps more"
         )
     return earlier[-1]

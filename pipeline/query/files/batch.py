@@ -15,6 +15,9 @@ from pipeline.errors import PipelineError, QueryError
 Run = Mapping[str, Sequence[tuple[str, float]]]
 """For each query id, `(doc_id, score)` best first; every document at most once."""
 
+LARGEST_GRADE = 1_000_000
+"""Of a judgement: measures make tables as long as the largest grade."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

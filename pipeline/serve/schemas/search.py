@@ -20,7 +20,14 @@ BOOSTS = (
     "What multiplies scores, such as `recency(updated, 30d)`, `saturation(stars, 100)` or `1.2 if lang = 'ko'`; "
     "`[]`: nothing. Else what is configured."
 )
+BOOST = "One boost, instead of those that are configured; `none`: nothing."
 _RERANK = "`none`, `multivectors`, or the cross-encoder that the service is configured with, by its name."
+
+
+def linked_boosts(boost: str | None) -> list[str]:
+    """The boosts of a link that names one, or `none`."""
+    written = (boost or "").strip()
+    return [] if written in ("", "none") else [written]
 
 
 class SearchBody(Body):
@@ -75,7 +82,7 @@ class SearchParameters(Parameters):
     collapse: bool = False
     context: int = Field(default=0, ge=0)
     explain: bool = False
-    boost: str | None = Field(default=None, description="One boost, instead of those that are configured.")
+    boost: str | None = Field(default=None, description=BOOST)
     now: AwareDatetime | None = None
     highlights: bool = False
     merge: bool = False
@@ -92,7 +99,7 @@ class SearchParameters(Parameters):
         if "facets" in given:
             given["facets"] = [name for name in self.facets.split(",") if name]
         if "boost" in given:
-            given["boosts"] = [boost] if (boost := given.pop("boost").strip()) else []
+            given["boosts"] = linked_boosts(given.pop("boost"))
         return SearchBody(**{"query" if name == "q" else name: value for name, value in given.items()})
 
 

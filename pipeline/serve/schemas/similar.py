@@ -10,7 +10,16 @@ from pipeline.config import FusionSettings
 from pipeline.config.serve import OnShardFailure
 from pipeline.names import Mode
 from pipeline.serve.schemas.base import Body, Parameters, PartialAnswer
-from pipeline.serve.schemas.search import BOOSTS, FILTER, INDEX, SHARDS, HitAnswer, QueryText
+from pipeline.serve.schemas.search import (
+    BOOST,
+    BOOSTS,
+    FILTER,
+    INDEX,
+    SHARDS,
+    HitAnswer,
+    QueryText,
+    linked_boosts,
+)
 
 DocId = Annotated[str, Field(min_length=1)]
 
@@ -48,7 +57,7 @@ class SimilarParameters(Parameters):
     collapse: bool = Field(default=True, description="Only the best chunk of each document.")
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = False
-    boost: str | None = Field(default=None, description="One boost, instead of those that are configured.")
+    boost: str | None = Field(default=None, description=BOOST)
     now: AwareDatetime | None = None
     on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
@@ -57,7 +66,7 @@ class SimilarParameters(Parameters):
         given = self.model_dump(exclude_unset=True)
         given["doc_ids"] = [given.pop("doc_id")]
         if "boost" in given:
-            given["boosts"] = [boost] if (boost := (given.pop("boost") or "").strip()) else []
+            given["boosts"] = linked_boosts(given.pop("boost"))
         return SimilarBody(**given)
 
 

@@ -176,6 +176,55 @@ def test_clicks_and_ratings_are_judgements(tmp_path: Path) -> None:
         logged_judgements(path)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"query": "figs", "ratings": {"a": Infinity}}',
+        '{"query": "figs", "ratings": {"a": 2.7}}',
+        '{"query": "figs", "ratings": {"a": true}}',
+        '{"query": "figs", "ratings": {"a": 99999999999}}',
+        '{"query": "figs", "ratings": {"a": "high"}}',
+        '{"query": "figs", "clicks": 7}',
+        '{"query": "figs", "hits": 1e999, "clicks": ["a"]}',
+        '{"query": "figs", "ms": NaN, "clicks": ["a"]}',
+        '{"query": " ", "clicks": ["a"]}',
+        "[" * 100_000,
+    ],
+)
+def test_what_makes_no_sense_is_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    path = tmp_path / NAME
+    path.write_text(f'{line}\n{{"query": "plums", "clicks": ["a"], "ratings": {{"b": "2", "c": 1.0}}}}\n')
+    queries, qrels = logged_judgements(path)
+    assert qrels == {text_hash("plums"): {"a": 1, "b": 2, "c": 1}}
+    assert "1 line left out" in caplog.text
+    caplog.clear()
+    assert logged_queries(path) == queries
+    assert "1 line left out" in caplog.text
+    assert summary(tmp_path).torn == 1
+
+
+def test_a_log_that_is_not_ours_to_read_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(folder) as index:
+        index.search("plums", 1)
+    real = Path.open
+
+    def refused(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self.name == NAME:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(QueryError, match="cannot be read: Permission denied"):
+        logged_queries(log_folder(folder / "index"))
+    stub.write_texts(folder, 1)
+    assert stub.build(stub.stub_config(folder, query={"log": True})).published
+    assert "cannot be read: Permission denied" in caplog.text
+
+
 def test_a_report_tells_the_slowest_and_those_without_hits(folder: Path) -> None:
     with opened(folder) as index:
         for text in ("plums", "plums", "nowhere", "nowhere"):
@@ -187,6 +236,11 @@ def test_a_report_tells_the_slowest_and_those_without_hits(folder: Path) -> None
     stub.build(stub.stub_config(folder, query={"log": True}))
     assert load(folder / "index").queries == found
     assert "found nothing" in section(found)
+    (folder / "config.yaml").write_text("index: index\nsources: [{path: documents}]\n")
+    shown = run(folder, "report", options=stub.options()).stdout
+    assert "asked: 4 queries, 2 different" in shown
+    assert "found nothing" in shown
+    assert "nowhere" in shown
 
 
 def test_the_frequent_queries_come_first(tmp_path: Path) -> None:
