@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -43,20 +44,19 @@ def derive(folder: Path) -> pa.RecordBatch:
 
 def words_of(found: Iterable[str]) -> pa.RecordBatch:
     """Make a batch of `SCHEMA` of case-folded words: those of letters alone, by length, then by themselves."""
-    kept = sorted(
-        (len(letters), word, letters)
-        for word, letters in ((word, decomposed(word)) for word in found)
-        if SHORTEST <= len(letters) <= LONGEST and unicodedata.normalize("NFC", word).isalpha()
-    )
+    by_length: dict[int, list[str]] = defaultdict(list)
+    for word in found:
+        if (word if word.isascii() else unicodedata.normalize("NFC", word)).isalpha():
+            by_length[len(decomposed(word))].append(word)
+    kept = {length: sorted(by_length[length]) for length in range(SHORTEST, LONGEST + 1)}
     marks: list[Signatures] = [np.zeros(0, np.uint64)]
-    for _, group in groupby(kept, lambda one: one[0]):
-        same_length = [letters for _, _, letters in group]
-        starts = range(0, len(same_length), _BLOCK_WORDS)
-        marks += [signatures(letters_of(same_length[start : start + _BLOCK_WORDS])) for start in starts]
+    for words in kept.values():
+        blocks = (words[start : start + _BLOCK_WORDS] for start in range(0, len(words), _BLOCK_WORDS))
+        marks += [signatures(letters_of(list(map(decomposed, block)))) for block in blocks]
     return pa.RecordBatch.from_arrays(
         [
-            pa.array([word for _, word, _ in kept], pa.large_string()),
-            pa.array([length for length, _, _ in kept], pa.uint8()),
+            pa.array(list(chain.from_iterable(kept.values())), pa.large_string()),
+            pa.array(np.repeat(np.array(list(kept), np.uint8), list(map(len, kept.values())))),
             pa.array(np.concatenate(marks)),
         ],
         schema=SCHEMA,
