@@ -8,8 +8,8 @@ Usage: python bench/cluster.py efficiency [--chunks 4000] [--shard 100] [--cost 
 
 `efficiency`: the encode stage with one worker and with two, its start included; 1 would be half the time. The
 cost is slept, so what is missing is the price of all but the model: starting, giving out, storing, checking.
-`reading`: the same of the ingest stage, with one worker that reads and with two; the cost of a chunk is slept where
-it is cut. Below 6 MB (12,000 chunks) a build reads by itself.
+`reading`: the same of the ingest stage, with one worker that reads and with two; the cost is slept for chunks whose
+tokens are counted once more as they are cut, the rest is real. Below 6 MB (12,000 chunks) a build reads by itself.
 `kills`: workers, nodes and drivers are killed in turn, in the middle of their shards, and builds are begun again
 until all kills are done; every index is compared with that of one machine, file by file. `kills --reading`: in the
 middle of reading, by parts that are staged; of a worker, its actor or the program in it. `memory`: the peak of the

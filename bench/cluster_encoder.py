@@ -1,7 +1,7 @@
 """An encoder kind for bench/cluster.py, which its workers import: made-up vectors at a fixed cost a text.
 
-`SECONDS_A_TEXT` in the environment is what a text costs to encode, `READING_SECONDS` what a chunk costs to cut; the
-time is slept, so that workers on one machine do not take it from each other.
+`SECONDS_A_TEXT` in the environment is what a text costs to encode, `READING_SECONDS` what a chunk costs whose
+tokens are counted; the time is slept, so that workers on one machine do not take it from each other.
 """
 
 from __future__ import annotations
