@@ -13,6 +13,8 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config.search import Settings
 
 PATH, COMMAND, PYTHON, SQL, GIT, URLS = KINDS = ("path", "command", "python", "sql", "git", "urls")
+Code = Literal["auto", "none", "python", "javascript", "typescript", "java", "go", "rust", "c", "cpp"]
+"""What `code` of a source may be."""
 ONE_FILE = frozenset({COMMAND, PYTHON, SQL})
 """Kinds whose records come as one file, which messages call by the name of the source."""
 
@@ -74,7 +76,7 @@ class SourceSettings(Settings):
     title_field: str | None = None
     vector_field: str | None = None
     table: bool = False
-    code: Literal["auto", "none", "python", "javascript", "typescript", "java", "go", "rust", "c", "cpp"] = "auto"
+    code: Code = "auto"
     timeout_seconds: float | None = Field(default=None, gt=0)
     dsn_env: str | None = Field(default=None, pattern=_ENVIRONMENT)
     updated_field: str | None = None

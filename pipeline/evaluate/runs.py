@@ -17,6 +17,7 @@ from pipeline.config import (
     RerankSettings,
     SourceSettings,
 )
+from pipeline.config.sources import Code
 from pipeline.errors import EvaluationError
 from pipeline.evaluate.measures import DEFAULT_MEASURES, check_measures, per_query, summarize
 from pipeline.evaluate.qrels import Qrels
@@ -197,18 +198,34 @@ def _missing_documents(index: Index, qrels: Qrels) -> tuple[str, ...]:
     return tuple(sorted(judged))
 
 
-def beir_config(folder: Path, index: Path, config: Config, chunked: bool = False) -> Config:
+def beir_config(
+    folder: Path, index: Path, config: Config, chunked: bool = False, code: Code | None = None
+) -> Config:
     """`config` turned to a BEIR folder as its only source and `index` as its index.
 
     BEIR's passages are the unit that is judged, so they are not cut again (the encoder truncates what is too long
-    for it) unless `chunked`. What guards a live index has no say here. Raises `EvaluationError`.
+    for it) unless `chunked`. `code`: what `sources[].code` is for them; `None`: what all sources of `config` have.
+    What guards a live index has no say here. Raises `EvaluationError`, also where the sources differ in `code`.
     """
     corpus = folder / "corpus.jsonl"
     if not corpus.is_file():
         raise EvaluationError(f"{corpus}: no such file; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/")
-    source = SourceSettings(path=str(corpus.resolve()), id_field="_id", text_field="text", title_field="title")
+    code = code or _common_code(config, corpus)
+    source = SourceSettings(
+        path=str(corpus.resolve()), code=code, id_field="_id", text_field="text", title_field="title"
+    )
     whole = {"max_tokens": WHOLE_PASSAGE_TOKENS, "overlap_tokens": 0}
     chunking = config.chunking if chunked else config.chunking.model_copy(update=whole)
     gate = GateSettings(max_reject_ratio=1, max_empty_vector_ratio=1, max_empty_lexical_ratio=1)
     changes = {"sources": [source], "index": str(index.resolve()), "chunking": chunking, "gate": gate}
     return config.model_copy(update=changes)
+
+
+def _common_code(config: Config, corpus: Path) -> Code:
+    found: list[Code] = sorted({source.code for source in config.sources})
+    if len(found) > 1:
+        raise EvaluationError(
+            f"{corpus}: the configured sources differ in `code` ({', '.join(found)}), so it is open how its "
+            f"passages are read; say which by `--code`, such as `--code {found[0]}`"
+        )
+    return found[0] if found else "auto"

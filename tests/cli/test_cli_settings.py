@@ -99,3 +99,54 @@ def test_the_gate_does_not_judge_a_throw_away_index(tmp_path: Path) -> None:
     result = run(tmp_path, "evaluate", "--beir", "beir", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["measures"]["lexical"]["nDCG@10"] == 1.0
+
+
+FUNCTION = "def total(values):\n    found = 0\n    return found + sum(values)"
+NO_CODE, JAVA = "sources: [{path: x, code: none}]\n", "sources: [{path: x, code: java}, {path: y, code: java}]\n"
+DIFFERENT = "sources: [{path: x, code: none}, {path: y, code: java}]\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "language"),
+    [
+        ("", (), "python"),
+        (NO_CODE, (), None),
+        (JAVA, (), "java"),
+        (NO_CODE, ("--code", "auto"), "python"),
+        (DIFFERENT, ("--code", "java"), "java"),
+    ],
+)
+def test_passages_of_beir_are_read_as_records_of_the_configured_sources(
+    tmp_path: Path, config: str, arguments: tuple[str, ...], language: str | None
+) -> None:
+    """The language stands in the fence, so that its name finds the one record of code."""
+    beir = write_beir(tmp_path / "beir")
+    with (beir / "corpus.jsonl").open("a") as corpus:
+        corpus.write("\n" + json.dumps({"_id": "code", "title": "", "text": FUNCTION}))
+    (beir / "queries.jsonl").write_text('{"_id": "p", "text": "python"}\n{"_id": "j", "text": "java"}\n')
+    (beir / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\np\tcode\t1\nj\tcode\t1\n")
+    (tmp_path / "config.yaml").write_text(config)
+    arguments = (
+        "evaluate",
+        "--beir",
+        "beir",
+        "--mode",
+        "lexical",
+        "--json",
+        "--per-query",
+        "found.tsv",
+        *arguments,
+    )
+    result = run(tmp_path, *arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["per_query"]["lexical"]["nDCG@10"]
+    assert found == {"p": float(language == "python"), "j": float(language == "java")}
+
+
+def test_sources_that_differ_in_code_leave_open_how_passages_of_beir_are_read(tmp_path: Path) -> None:
+    write_beir(tmp_path / "beir")
+    (tmp_path / "config.yaml").write_text(DIFFERENT)
+    for command in ("evaluate", "tune"):
+        refused(
+            tmp_path, command, "--beir", "beir", code=1, says=r"corpus\.jsonl: .*\(java, none\).* `--code java`"
+        )

@@ -28,6 +28,12 @@ from tests.support.command_line import refused, run
         (("evaluate", "--beir", "x", "--index", "y"), "--beir brings its own"),
         (("evaluate", "--beir", "x", "--queries", "y", "--qrels", "z"), "--beir brings its own"),
         (("evaluate", "--queries", "y", "--qrels", "z", "--chunk"), "--chunk is for --beir"),
+        (("evaluate", "--queries", "y", "--qrels", "z", "--code", "java"), "--code is for --beir"),
+        (
+            ("evaluate", "--beir", "x", "--code", "cobol"),
+            "--code cobol: not known; it is one of auto, none, python",
+        ),
+        (("evaluate", "--log", "x", "--code", "java"), "--code is for --beir"),
         (("tune", "--beir", "x", "--measure", "nDCGG@10"), "unknown measure 'nDCGG@10'"),
         (("tune", "--beir", "x", "--qrels", "y"), "--beir brings its own"),
         (("status", "--config", "a.yaml"), "a.yaml: no such file"),

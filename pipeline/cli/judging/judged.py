@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
@@ -16,6 +16,7 @@ from pipeline.errors import EvaluationError, QueryError
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
+    from pipeline.config.sources import Code
     from pipeline.query.files.batch import Query
     from pipeline.query.searcher import Index
 
@@ -30,6 +31,7 @@ class JudgedArguments:
     qrels_path: str | None
     index_path: str | None
     log_path: str | None = None
+    code: str | None = None
 
     @contextlib.contextmanager
     def open(self, options: Options) -> Iterator[tuple[Index, list[Query], dict[str, dict[str, int]]]]:
@@ -38,6 +40,7 @@ class JudgedArguments:
         from pipeline.query.files.batch import read_queries
 
         folder = Path(self.beir_path) if self.beir_path else None
+        code = self._known_code(folder)
         if self.log_path is not None:
             if folder is not None or self.queries_path or self.qrels_path:
                 raise click.UsageError("--log brings its own queries and judgements: leave the others out")
@@ -59,9 +62,25 @@ class JudgedArguments:
         with contextlib.ExitStack() as stack:
             if folder is not None:
                 temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pipeline-evaluate-")))
-                yield stack.enter_context(_beir_index(options, folder, temporary, self.chunked)), queries, qrels
+                yield (
+                    stack.enter_context(_beir_index(options, folder, temporary, self.chunked, code)),
+                    queries,
+                    qrels,
+                )
             else:
                 yield stack.enter_context(options.open_index(self.index_path, groups=ALL_GROUPS)), queries, qrels
+
+    def _known_code(self, folder: Path | None) -> Code | None:
+        from pipeline.config.sources import Code
+
+        if self.code is None:
+            return None
+        if folder is None:
+            raise click.UsageError("--code is for --beir: a built index has its texts as they were read")
+        for code in get_args(Code):
+            if code == self.code:
+                return cast("Code", code)
+        raise click.UsageError(f"--code {self.code}: not known; it is one of {', '.join(get_args(Code))}")
 
     @contextlib.contextmanager
     def _logged(
@@ -82,6 +101,11 @@ def judged_options(doing: str) -> Callable[[Callable[..., None]], Callable[..., 
             "--beir", "beir_path", metavar="DIR", help=f"{doing} on a BEIR folder, through a throw-away index."
         ),
         click.option("--chunk", "chunked", is_flag=True, help="Cut the passages of --beir as configured."),
+        click.option(
+            "--code",
+            metavar="LANGUAGE",
+            help="How the passages of --beir are read, as `code` of a source. Default: as the configured sources.",
+        ),
         click.option("--queries", "queries_path", metavar="FILE", help="Queries for the built index."),
         click.option("--qrels", "qrels_path", metavar="FILE", help="Judgements: BEIR TSV or TREC qrels."),
         click.option("--log", "log_path", metavar="PATH", help="A query log whose lines were clicked or rated."),
@@ -112,13 +136,15 @@ def check_names(names: Sequence[str], fusions: Sequence[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def _beir_index(options: Options, folder: Path, temporary: Path, chunked: bool) -> Iterator[Index]:
+def _beir_index(
+    options: Options, folder: Path, temporary: Path, chunked: bool, code: Code | None
+) -> Iterator[Index]:
     from pipeline.evaluate.runs import beir_config
     from pipeline.job.build import build
     from pipeline.query.access import ALL_GROUPS
     from pipeline.query.searcher import open_index
 
-    config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked)
+    config = beir_config(folder, temporary / "index", options.config_or_defaults(), chunked, code)
     chunker = options.chunker if chunked else None
     report = build(config, encoder=options.encoder, chunker=chunker, progress=options.progress())
     if report.rejections and not options.quiet:
