@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -106,6 +107,16 @@ def test_images_are_small_at_the_end_and_run_as_nobody_special() -> None:
         if not source.startswith("--from="):
             for path in source.split()[:-1]:
                 assert (ROOT / path).exists(), path
+
+
+def test_extras_that_the_build_image_installs_are_extras_of_the_distribution() -> None:
+    known = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
+    (installed,) = (line.removeprefix("EXTRAS=") for line in instruction("ARG") if line.startswith("EXTRAS="))
+    told = re.findall(r"EXTRAS=([\w,-]+)", (DEPLOY / "README.md").read_text("utf-8"))
+    assert told
+    for names in (installed, *told):
+        assert set(names.split(",")) <= known
+    assert any('"${wheel}[${EXTRAS}]"' in line for line in instruction("RUN"))
 
 
 def test_the_service_image_installs_what_any_bundled_index_needs() -> None:
