@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ os.environ["LANGSMITH_TRACING"] = "false"
 os.environ.pop("COLUMNS", None)  # tables are as wide as where nobody looks
 settings.register_profile("offline", deadline=None)
 settings.load_profile("offline")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT_LEVEL, OUR_LEVEL = logging.getLogger().level, logging.getLogger("pipeline").level
 
 
