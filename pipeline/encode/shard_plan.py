@@ -29,6 +29,8 @@ from pipeline.records import Fingerprint
 _FILE = "plan.json"
 _DISTRIBUTION = "hybrid-pipeline"
 _PACKAGE, _SETTINGS = "package", "config.yaml"
+_TRIES = 3
+"""Of one shard: another worker may clear away a damaged one just as this one has written it anew."""
 
 Fields = dict[str, dict[str, str]]
 """Names and values of everything that has to be the same, by part."""
@@ -183,18 +185,21 @@ def encode_planned(
 
     Raises `IndexStoreError` if somebody else took the index over meanwhile, `EncoderError`.
     """
-    place, prints = staging.shard_folder(index, shard.key), terms.prints
-    if staging.holds(place, prints):
-        return False
-    texts = read_texts(index, shard)
-    files.remove_folder(place)
-    try:
-        encode_shard(texts, place, encoder, settings)
-    except FileNotFoundError as error:
-        raise IndexStoreError(
-            f"{error.filename}: gone while shard {shard.key} was written: another process took the index over; "
-            "start the worker again if it is still to be encoded"
-        ) from None
+    place, prints, encoded = staging.shard_folder(index, shard.key), terms.prints, False
+    for _ in range(_TRIES):
+        was_there = place.exists()
+        if staging.holds(place, prints):
+            return encoded
+        texts = read_texts(index, shard)
+        if was_there:  # damaged; what has come since is another worker's, and may be sound
+            files.remove_folder(place)
+        try:
+            encoded = encode_shard(texts, place, encoder, settings) > 0 or encoded
+        except FileNotFoundError as error:
+            raise IndexStoreError(
+                f"{error.filename}: gone while shard {shard.key} was written: another process took the index over; "
+                "start the worker again if it is still to be encoded"
+            ) from None
     if not staging.holds(place, prints):
         raise IndexStoreError(f"{place}: holds something else than was written; start the worker again")
-    return True
+    return encoded

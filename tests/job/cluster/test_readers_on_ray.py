@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -173,11 +174,21 @@ def test_a_reader_that_does_not_fit_is_named_and_others_do_its_work(
     reason: str,
 ) -> None:
     told(monkeypatch, wrong)
-    ray = FakeRay()
+
+    def named() -> list[str]:
+        return [record.getMessage() for record in caplog.records if "cluster: reader" in record.getMessage()]
+
+    def once_the_other_is_named(heard: Any) -> Any:
+        deadline = time.monotonic() + 60
+        while isinstance(heard, bytes) and b'"ready"' in heard and not named() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return heard
+
+    ray = FakeRay(once_the_other_is_named)
     with caplog.at_level(logging.WARNING):
         found, rejections = read(tmp_path, ray, ["good"] * 8, count=2)
     assert (found, rejections, ray.started) == ([f"{number}.txt" for number in range(8)], [], 2)
-    (line,) = [record.getMessage() for record in caplog.records if "cluster: reader" in record.getMessage()]
+    (line,) = named()
     assert re.search(rf"reader 1 \(.+:\d+\): .*{reason}", line)
 
 
@@ -186,7 +197,9 @@ def test_one_with_another_chunker_is_named_too(tmp_path: Path, caplog: pytest.Lo
 
     def first_differs(heard: Any) -> Any:
         nonlocal said
-        said += isinstance(heard, bytes) and b'"ready"' in heard
+        if not isinstance(heard, bytes):
+            return heard
+        said += b'"ready"' in heard
         return heard.replace(b"stub", b"fake") if said == 1 else heard
 
     with caplog.at_level(logging.WARNING):

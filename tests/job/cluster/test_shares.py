@@ -106,6 +106,31 @@ def test_workers_with_the_same_share_at_the_same_time_do_no_harm(tmp_path: Path,
     assert content(config.index_path) == content(local)
 
 
+def test_what_another_worker_writes_just_after_a_look_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = staged(tmp_path)
+    planned = plan(config)
+    shard, original, written = planned.shards[0], staging.holds, []
+    place = staging.shard_folder(config.index_path, shard.key)
+
+    def encode() -> bool:
+        return shard_plan.encode_planned(config.index_path, planned.terms, shard, stub.encoder(), config.segments)
+
+    def looked(folder: Path, prints: Any) -> bool:
+        """The shard is not there; and then the other worker writes it."""
+        found = original(folder, prints)
+        if not written:
+            written.append(found)
+            assert encode()
+            written.append(place.stat().st_ino)
+        return found
+
+    monkeypatch.setattr(staging, "holds", looked)
+    assert not encode()
+    assert written == [False, place.stat().st_ino]
+
+
 def test_a_worker_takes_no_lock_and_a_commit_does(tmp_path: Path) -> None:
     config = staged(tmp_path)
     plan(config)
