@@ -60,3 +60,12 @@ def test_a_query_has_the_same_bits_in_every_batch(make: Callable[..., Transforme
             chosen = rng.choice(len(asked), size, replace=False).tolist()
             together = vectors(encoder, [asked[i] for i in chosen])
             np.testing.assert_array_equal(together, [alone[i] for i in chosen])
+
+
+@pytest.mark.parametrize("make", [english_encoder, e5_encoder])
+def test_a_query_has_the_same_bits_among_many_of_its_width(make: Callable[..., TransformerEncoder]) -> None:
+    encoder = make(precision="f32")
+    for text in texts()[::5]:
+        alone = vectors(encoder, [text])
+        for count in (5, 9, 16):
+            np.testing.assert_array_equal(vectors(encoder, [text] * count), np.repeat(alone, count, axis=0))

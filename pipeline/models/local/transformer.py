@@ -126,6 +126,8 @@ class TransformerSpec:
     """How a model is used.
 
     `max_tokens`: where a text is cut, special tokens counted. `dimension`: of the model, before `truncate_dim`.
+    `alike_tokens`: how many tokens, padding included, a batch may have in f32 for its texts to get the bits that
+    they have alone; none where any number does.
     """
 
     max_tokens: int
@@ -135,6 +137,7 @@ class TransformerSpec:
     dropped_ids: tuple[int, ...] = ()
     instructions: Instructions = NO_INSTRUCTIONS
     truncate_dim: int | None = None
+    alike_tokens: int | None = None
 
 
 class TransformerEncoder:
@@ -175,11 +178,20 @@ class TransformerEncoder:
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Encode queries, one batch at a time on all cores. What a query gets does not depend on the others."""
-        return self._encode(texts, self.spec.instructions.query, "latency", same_width)
+        return self._encode(texts, self.spec.instructions.query, "latency", self._alike)
+
+    def _alike(
+        self, ids: Sequence[TokenIds], budget_tokens: int, pad_id: int, longest: int
+    ) -> Iterator[TokenBatch]:
+        alike = self.spec.alike_tokens
+        if alike is not None and self.runtime.precision == "f32":
+            budget_tokens = min(budget_tokens, alike)
+        return same_width(ids, budget_tokens, pad_id, longest)
 
     @property
     def combines_queries(self) -> bool:
-        """Whether a query gets the same bits in a batch: OpenVINO's rows do not depend on their number."""
+        """Whether a query gets the same bits in a batch: OpenVINO's rows do not depend on their number up to
+        `alike_tokens`."""
         return self.runtime.name == "openvino"
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
