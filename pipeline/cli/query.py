@@ -49,7 +49,7 @@ BLOCK_QUERIES = 256
 @click.option("--collapse", is_flag=True, help="Only the best chunk of each document.")
 @click.option("--merge", is_flag=True, help="One hit for a section of which most chunks are found.")
 @click.option("--group", metavar="doc_id", help="K documents, each with its best chunks.")
-@click.option("--group-size", type=int, default=3, metavar="N", help="How many chunks of each --group. Default: 3.")
+@click.option("--group-size", type=int, metavar="N", help="How many chunks of each --group. Default: 3.")
 @click.option("--distinct", type=float, metavar="S", help="Leave out texts this similar (0 to 1) to a better hit.")
 @click.option("--context", type=int, default=0, metavar="N", help="Also show N chunks before and after each hit.")
 @click.option("--filter", "where", metavar="SQL", help="Condition on metadata, such as \"lang = 'ko'\".")

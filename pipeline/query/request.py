@@ -63,7 +63,7 @@ class SearchOptions(RankOptions, total=False):
     highlights: bool
     merge: bool
     group: str | None
-    group_size: int
+    group_size: int | None
 
 
 class Searchable(Protocol):
@@ -184,7 +184,7 @@ class SearchRequest:
             highlights=options.get("highlights", False),
             merge=options.get("merge", False),
             group=options.get("group"),
-            group_size=options.get("group_size", GROUP_SIZE),
+            group_size=_group_size(options.get("group_size"), options.get("group")),
             boosts=wanted_boosts(options.get("boosts"), settings.boosts),
             now=options.get("now"),
         )
@@ -316,6 +316,14 @@ def together(request: SearchRequest) -> tuple[bool, str | None]:
     if (merge or request.group is not None) and len(given) > 1:
         raise QueryError(f"{' and '.join(given[:2])} exclude each other: give one of them")
     return merge, request.group
+
+
+def _group_size(size: int | None, group: str | None) -> int:
+    if size is None:
+        return GROUP_SIZE
+    if group is None:
+        raise QueryError(f"group_size={shown(size)}: nothing is grouped; give group={GROUPED_BY!r} with it")
+    return size
 
 
 def _listed(values: Any) -> list[Any] | None:

@@ -197,6 +197,8 @@ def test_sources_are_named_as_in_the_configuration(live: Live) -> None:
         ({"query": "x", "facets": ["lan"]}, "lang"),
         ({"query": "x", "facets": ["lang"] * 21}, "facets: at most 20"),
         ({"query": "x", "facets": ["lang"], "facet_limit": 1001}, "facet_limit: at most 1,000"),
+        ({"query": "x", "facet_limit": 3}, "facet_limit: nothing is counted"),
+        ({"query": "x", "group_size": 3}, "group_size=3: nothing is grouped"),
         ({"query": "x", "kk": 3}, "kk"),
         ({"query": ["x"] * 65}, "at most 64 queries"),
         ({"query": "x" * 8193}, "8,193 characters"),

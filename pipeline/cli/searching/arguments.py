@@ -58,7 +58,7 @@ class SearchArguments:
     collapse: bool
     merge: bool
     group: str | None
-    group_size: int
+    group_size: int | None
     distinct: float | None
     context: int
     where: str | None

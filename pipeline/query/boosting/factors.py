@@ -88,7 +88,7 @@ def check_dates(table: ColumnTable, boosts: Sequence[Boost], dates: Sequence[tup
             column = table.column(boost.field)
             raise QueryError(
                 f"boost {boost.text!r}: no value of `{column.name if column else boost.field}` is a date; "
-                "recency reads 2024, 2024-05, ISO 8601 and seconds since 1970"
+                "recency reads 2024, 2024-05, ISO 8601 and seconds (or milliseconds) since 1970"
             )
 
 

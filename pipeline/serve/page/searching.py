@@ -47,7 +47,7 @@ def found(service: Service, fields: FacetFields, state: PageState, words: Words)
             highlights=True,
             suggest=True,
             facets=counted,
-            facet_limit=min(LISTED, limits.facet_values),
+            facet_limit=min(LISTED, limits.facet_values) if counted else None,
             on_shard_failure="error",
         )
     except ValidationError as error:

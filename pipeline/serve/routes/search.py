@@ -8,6 +8,7 @@ from functools import partial
 
 from pipeline.config import ServeLimits
 from pipeline.config.search import RERANKER_WORDS
+from pipeline.query.filter.facet_request import FACET_VALUES
 from pipeline.query.request import SearchRequest
 from pipeline.query.searcher import Index
 from pipeline.serve.endpoint import Call, Endpoint
@@ -109,7 +110,7 @@ def _near(index: Index, text: str) -> list[SuggestionAnswer]:
 
 def _counted(index: Index, body: SearchBody) -> list[FacetAnswer]:
     fields = list(dict.fromkeys(body.facets))
-    found = index.facets(fields, body.filter, body.facet_limit) if fields else []
+    found = index.facets(fields, body.filter, body.facet_limit or FACET_VALUES) if fields else []
     return [
         FacetAnswer(
             field=facet.field,
@@ -131,6 +132,8 @@ def _check(body: SearchBody, limits: ServeLimits) -> None:
     at_most("context", body.context, limits.context)
     at_most("facets", len(body.facets), limits.facets)
     at_most("facet_limit", body.facet_limit, limits.facet_values)
+    if body.facet_limit is not None and not body.facets:
+        raise Problem(422, "facet_limit: nothing is counted; name a field in facets")
 
 
 def _check_reranker(name: str | None, index: Index) -> None:

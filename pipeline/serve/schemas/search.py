@@ -54,11 +54,11 @@ class SearchBody(Body):
     )
     merge: bool = Field(default=False, description="One hit for a section of which most chunks are found.")
     group: Literal["doc_id"] | None = Field(default=None, description="`k` documents with their best chunks.")
-    group_size: int = Field(default=3, ge=1, description="How many chunks of each document.")
+    group_size: int | None = Field(default=None, ge=1, description="How many chunks of each document; else 3.")
     highlights: bool = Field(default=False, description="Show where the query's words stand.")
     suggest: bool = Field(default=False, description="Say which words the index does not hold, and near ones.")
     facets: list[str] = Field(default=[], description=_FACETS)
-    facet_limit: int = Field(default=10, ge=1, description="How many values of each of these fields to list.")
+    facet_limit: int | None = Field(default=None, ge=1, description="How many values of a field to list; else 10.")
     on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
     @property
@@ -87,10 +87,10 @@ class SearchParameters(Parameters):
     highlights: bool = False
     merge: bool = False
     group: Literal["doc_id"] | None = None
-    group_size: int = Field(default=3, ge=1)
+    group_size: int | None = Field(default=None, ge=1)
     suggest: bool = False
     facets: str = Field(default="", description="Fields to count, with commas between them.")
-    facet_limit: int = Field(default=10, ge=1)
+    facet_limit: int | None = Field(default=None, ge=1)
     on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
     def as_body(self) -> SearchBody:

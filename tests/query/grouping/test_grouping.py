@@ -146,6 +146,7 @@ def test_the_first_documents_do_not_depend_on_how_many_are_asked_for(index: Inde
     [
         ({"group": "lang"}, "group='lang': hits are grouped by doc_id"),
         ({"group": "doc_id", "group_size": 0}, "group_size=0"),
+        ({"group_size": 2}, "group_size=2: nothing is grouped; give group='doc_id'"),
         ({"group": "doc_id", "collapse": True}, "group and collapse exclude each other"),
         ({"merge": True, "group": "doc_id"}, "merge and group exclude each other"),
         ({"merge": True, "distinct": 0.5}, "merge and distinct exclude each other"),
