@@ -263,7 +263,7 @@ def test_what_readers_did_and_what_was_lost_is_counted(tmp_path: Path, monkeypat
     assert sum(share.jobs for share in reading.shares) == 5
     assert all(share.seconds > 0 for share in reading.shares)
     assert reading.loss_count == len(reading.losses) == 3
-    refused, *died = reading.losses
+    refused, *died = sorted(reading.losses, key=lambda loss: loss.file)
     assert (refused.file, "version: 99.9" in refused.reason) == ("", True)
     assert [(loss.file, loss.reason) for loss in died] == [
         ("4.txt", "the process that parsed it ended with exit code 3")
