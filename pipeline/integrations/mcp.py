@@ -6,12 +6,11 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import Field
+from pydantic import ValidationError
 
-from pipeline.config.boosts import MOST as MOST_BOOSTS
-from pipeline.config.boosts import SHAPES
 from pipeline.errors import PipelineError, QueryError, ShardsFailedError
 from pipeline.integrations.agent_answers import (
     TEMPLATE,
@@ -23,19 +22,42 @@ from pipeline.integrations.agent_answers import (
     index_result,
     search_result,
 )
+from pipeline.integrations.agent_arguments import (
+    Boosts,
+    DocumentId,
+    Filter,
+    First,
+    Hits,
+    Legs,
+    LikeDocuments,
+    LikeTexts,
+    Name,
+    Neighbours,
+    OnePerDocument,
+    Passages,
+    Query,
+    UnlikeDocuments,
+    UnlikeTexts,
+    unknown_argument,
+    wrong_arguments,
+)
 from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.lending import Answering, Lender
-from pipeline.names import Mode
 from pipeline.query.searcher import Index
 from pipeline.query.shards.sharded import ShardedIndex
 from pipeline.query.showing.document import joined_text
 from pipeline.query.similar import Examples
 
 with needs_extra("mcp"):
-    from mcp.server.mcpserver import MCPServer, ResourceSecurity
-    from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
+    from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
+    from mcp.server.mcpserver.exceptions import (
+        ResourceError,
+        ResourceNotFoundError,
+        ToolError,
+        UnexpectedToolError,
+    )
     from mcp.server.transport_security import TransportSecuritySettings
-    from mcp_types import ToolAnnotations
+    from mcp_types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -46,31 +68,7 @@ of the collection; `read_document` shows what stands around a hit, `similar` fin
 lists the indexes and the fields that filters may use. Cite the source and the headings of what you use.
 """
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
-MOST_HITS, MOST_PASSAGES, MOST_NEIGHBOURS, LONGEST_TEXT = 50, 100, 5, 8192
 _FAILED = "the index could not be searched; the server's log says why"
-
-Query = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, description="A question or words.")]
-Hits = Annotated[int, Field(ge=1, le=MOST_HITS, description="How many passages.")]
-Name = Annotated[str | None, Field(description="An index by name, as index_info lists them; null: the first.")]
-Legs = Annotated[
-    Mode | None, Field(description="dense: by meaning, lexical: by words, hybrid: both. null: as configured.")
-]
-Filter = Annotated[
-    str | None,
-    Field(description="An SQL condition on fields that index_info lists, as in: lang = 'ko' and year >= 2024"),
-]
-Neighbours = Annotated[
-    int, Field(ge=0, le=MOST_NEIGHBOURS, description="Passages to show before and after each hit.")
-]
-Boosts = Annotated[
-    list[str] | None,
-    Field(
-        max_length=MOST_BOOSTS,
-        description=f"What multiplies scores by a field's value, such as {SHAPES}. null: as configured.",
-    ),
-]
-Texts = Annotated[list[Query] | None, Field(max_length=20)]
-Documents = Annotated[list[str] | None, Field(max_length=20)]
 
 R = TypeVar("R", bound=PartialResult)
 
@@ -83,10 +81,11 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
     An index that something else moves on to new generations is passed as what lends it. The indexes stay the
     caller's to close.
     """
-    server: MCPServer = MCPServer(
+    server = _Server(
         "hybrid-pipeline",
         title="Document search",
         instructions=INSTRUCTIONS,
+        version=version("hybrid-pipeline"),
         log_level="WARNING",
         # The id of a document is looked up among those of the index; it is no path.
         resource_security=ResourceSecurity(exempt_params={"doc_id"}),
@@ -99,7 +98,7 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
         k: Hits = 8,
         mode: Legs = None,
         filter: Filter = None,  # noqa: A002 - the word of every other door
-        one_per_document: Annotated[bool, Field(description="Only the best passage of each document.")] = False,
+        one_per_document: OnePerDocument = False,
         context: Neighbours = 0,
         boosts: Boosts = None,
         index: Name = None,
@@ -116,9 +115,9 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
 
     @server.tool(title="Read a document", annotations=READS)
     def read_document(
-        doc_id: Annotated[str, Field(description="The id of a document, as hits have it.")],
-        first: Annotated[int, Field(ge=0, description="The passage to begin with, from 0.")] = 0,
-        passages: Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="How many passages.")] = 20,
+        doc_id: DocumentId,
+        first: First = 0,
+        passages: Passages = 20,
         index: Name = None,
     ) -> DocumentResult:
         """Read a document, passage by passage in its order."""
@@ -133,19 +132,19 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
 
     @server.tool(title="Find similar documents", annotations=READS)
     def similar(
-        doc_ids: Documents = None,
-        texts: Texts = None,
-        unlike_doc_ids: Documents = None,
-        unlike_texts: Texts = None,
+        doc_ids: LikeDocuments = None,
+        texts: LikeTexts = None,
+        unlike_doc_ids: UnlikeDocuments = None,
+        unlike_texts: UnlikeTexts = None,
         k: Hits = 8,
         mode: Legs = None,
         filter: Filter = None,  # noqa: A002
-        one_per_document: Annotated[bool, Field(description="Only the best passage of each document.")] = True,
+        one_per_document: OnePerDocument = True,
         context: Neighbours = 0,
         boosts: Boosts = None,
         index: Name = None,
     ) -> SearchResult:
-        """Find documents that are like the given documents and texts, and unlike others. Give at least one."""
+        """Find documents like the given documents and texts, and unlike others. Give at least one to be like."""
 
         def work(name: str, opened: Index) -> SearchResult:
             examples = Examples(
@@ -200,6 +199,30 @@ def http_app(server: MCPServer, hosts: Sequence[str] | None = None, most_bytes: 
     return server.streamable_http_app(
         stateless_http=True, json_response=True, max_request_body_size=most_bytes, transport_security=security
     )
+
+
+class _Server(MCPServer[Any]):
+    """Refuses an argument that a tool does not have: the SDK's own leaves it out without a word."""
+
+    async def list_tools(self) -> list[Tool]:
+        return [
+            tool.model_copy(update={"input_schema": {**tool.input_schema, "additionalProperties": False}})
+            for tool in await super().list_tools()
+        ]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        known = {tool.name: list(tool.input_schema["properties"]) for tool in await self.list_tools()}
+        if name in known and (wrong := unknown_argument(arguments, known[name])):
+            raise ToolError(f"Error executing tool {name}: {wrong}")
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(error, UnexpectedToolError) or not isinstance(cause, ValidationError):
+                raise
+            raise ToolError(f"Error executing tool {name}: {wrong_arguments(cause)}") from cause
 
 
 class _Lenders:

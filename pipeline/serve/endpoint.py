@@ -68,6 +68,11 @@ class Endpoint:
         """Unique, for the OpenAPI document."""
         return self.handle.__name__
 
+    @property
+    def fields(self) -> frozenset[str]:
+        """What a request may have in its body and in its query string."""
+        return frozenset(self.parameters.model_fields).union(self.body.model_fields if self.body else ())
+
 
 async def respond(endpoint: Endpoint, service: Service, request: Request, request_id: str) -> Response:
     """The answer to a request, or the problem that stands in its way."""
@@ -88,7 +93,7 @@ async def respond(endpoint: Endpoint, service: Service, request: Request, reques
         content = work() if endpoint.quick else await service.workers.run(work)
         response = Response(content, media_type="application/json")
     except Exception as error:
-        response = as_problem(error, service.folders, request_id).response(request_id)
+        response = as_problem(error, service.folders, request_id, endpoint.fields).response(request_id)
     seconds = time.perf_counter() - started
     service.metrics.requests.labels(endpoint.path, request.method, str(response.status_code)).inc()
     service.metrics.seconds.labels(endpoint.path).observe(seconds)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import http
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.responses import Response
 
 from pipeline.errors import (
@@ -25,7 +26,8 @@ from pipeline.serve.schemas.base import ErrorAnswer, ProblemAnswer, WrongValue
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 20
-_FORM = re.compile(r"str|constrained-str|[\w-]+\[.*\]|[A-Z]\w*(?:Settings|Filter)")
+_FORM = re.compile(r"str|bool|float|constrained-\w+|[\w-]+\[.*\]|[A-Z]\w*(?:Settings|Filter|Document)")
+_SUBJECT = re.compile(r"(\w+)(?:: |=| ['\"])")
 _LONGEST = 600
 
 log = logging.getLogger(__name__)
@@ -65,30 +67,55 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 def wrong_values(error: ValidationError, name: str = "") -> Problem:
     """422 for a body or a query string that is not what it should be. What was given is not repeated."""
+    told = error.errors(include_url=False, include_context=False, include_input=False)
     found = [
-        WrongValue(field=_field(name, one["loc"], one["type"]), message=one["msg"])
-        for one in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_ERRORS]
+        WrongValue(field=_field(name, one["loc"], one["type"]), message=one["msg"].removeprefix("Value error, "))
+        for one in _without_other_forms(told)[:_MOST_ERRORS]
     ]
     first = f"{found[0].field}: {found[0].message}" if found else "malformed"
     return Problem(422, first if len(found) == 1 else f"{first}; and {len(found) - 1} more", found)
+
+
+def _without_other_forms(found: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """What is wrong, without the forms of a value that were not meant: of a list with an empty text, that this text
+    is empty, and not that a list is no text. All forms, where a value has none of them."""
+
+    def has_another_form(one: ErrorDetails) -> bool:
+        return one["type"].endswith("_type") and _is_form(one["loc"][-1])
+
+    meant = {
+        one["loc"][:length]
+        for one in found
+        if one["loc"] and not has_another_form(one)
+        for length in range(len(one["loc"]))
+    }
+    return [one for one in found if not one["loc"] or not has_another_form(one) or one["loc"][:-1] not in meant]
+
+
+def _is_form(part: int | str) -> bool:
+    return isinstance(part, str) and _FORM.fullmatch(part) is not None
 
 
 def _field(name: str, place: Sequence[int | str], kind: str) -> str:
     """Where in a request something is wrong, without pydantic's names for the forms that a value may have."""
     *parents, last = [*place] or ["body"]
     known = [*parents] if kind == "extra_forbidden" else [*parents, last]
-    kept = [str(one) for one in known if not (isinstance(one, str) and _FORM.fullmatch(one))]
+    kept = [str(one) for one in known if not _is_form(one)]
     return ".".join([*([name] if name else []), *kept, *([str(last)] if kind == "extra_forbidden" else [])])
 
 
-def as_problem(error: Exception, folders: Mapping[str, Path], request_id: str) -> Problem:
-    """What is told of an error. `folders`: of the indexes, by name; one that a message names becomes the name."""
+def as_problem(
+    error: Exception, folders: Mapping[str, Path], request_id: str, fields: Collection[str] = ()
+) -> Problem:
+    """What is told of an error. `folders`: of the indexes, by name; one that a message names becomes the name.
+    `fields`: what the request may have, for a message that begins with one of them to be told as wrong there."""
     if isinstance(error, Problem):
-        return error
+        return error if error.errors else _about_a_field(error, fields)
     if isinstance(error, QueryError):
-        return Problem(422, without_folders(str(error), folders))
+        return _about_a_field(Problem(422, without_folders(str(error), folders)), fields)
     if isinstance(error, NoMultivectorsError):
-        return Problem(422, "rerank: the encoder of this index gives no multi-vectors; ask for another reranker")
+        told = "rerank: the encoder of this index gives no multi-vectors; ask for another reranker"
+        return _about_a_field(Problem(422, told), fields)
     if isinstance(error, EncoderError):
         log.error("request %s: %s", request_id, error)
         return Problem(503, "the model could not be used; the service's log says why")
@@ -107,6 +134,21 @@ def as_problem(error: Exception, folders: Mapping[str, Path], request_id: str) -
     else:
         log.error("request %s failed", request_id, exc_info=error)
     return Problem(500, "something went wrong; the service's log says what")
+
+
+def _about_a_field(problem: Problem, fields: Collection[str]) -> Problem:
+    """The problem with the field that its words begin with, as in `filter: …`, `group_size=2: …` or `boost '…`."""
+    subject = _SUBJECT.match(problem.detail)
+    if subject is None:
+        return problem
+    name = subject[1]
+    for field in (name, f"{name}s", name.removesuffix("s")):
+        if field in fields:
+            message = problem.detail[subject.end() :] if subject[0].endswith(": ") else problem.detail
+            return Problem(
+                problem.status, problem.detail, [WrongValue(field=field, message=message)], problem.headers
+            )
+    return problem
 
 
 def without_folders(message: str, folders: Mapping[str, Path]) -> str:

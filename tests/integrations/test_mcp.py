@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from mcp.shared.exceptions import MCPError
 
 from pipeline.errors import EncoderError
 from pipeline.integrations.agent_answers import uri
-from pipeline.integrations.mcp import MOST_HITS, http_app, mcp_server
+from pipeline.integrations.agent_arguments import MOST_HITS
+from pipeline.integrations.mcp import http_app, mcp_server
 from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
 from pipeline.query.similar import Examples
@@ -70,7 +72,11 @@ async def test_what_is_offered(index: Index) -> None:
             assert tool.annotations is not None
             assert tool.annotations.read_only_hint is True
             assert tool.annotations.destructive_hint is False
+            assert tool.input_schema["additionalProperties"] is False
+            for name, argument in tool.input_schema["properties"].items():
+                assert argument["description"], f"{tool.name}: {name}"
         assert tools["search"].input_schema["required"] == ["query"]
+        assert found.server_info.version == version("hybrid-pipeline")
         templates = (await found.list_resource_templates()).resource_templates
         assert [one.uri_template for one in templates] == ["document://{index}/{+doc_id}"]
 
@@ -181,6 +187,10 @@ async def test_indexes_and_their_fields(index: Index, long: Index) -> None:
         ("search", {"query": QUERY, "k": MOST_HITS + 1}, "less than or equal to 50"),
         ("search", {"query": QUERY, "mode": "fuzzy"}, "hybrid"),
         ("search", {"query": "x" * 9000}, "8192"),
+        ("search", {"query": QUERY, "top_k": 3}, "there is no argument 'top_k'; known: query, k, mode, filter, "),
+        ("search", {"query": QUERY, "filters": "true"}, "no argument 'filters'; did you mean 'filter'? known: "),
+        ("read_document", {"doc_id": "en/bm25.md", "start": 3}, "known: doc_id, first, passages, index"),
+        ("search", {"k": "many", "context": 9}, "query: Field required; k: Input should be a valid integer"),
         ("read_document", {"doc_id": "nowhere"}, "index handbook has no document 'nowhere'"),
         ("similar", {}, "give at least one document or text"),
         ("similar", {"doc_ids": ["nowhere"]}, "nowhere"),
@@ -194,6 +204,7 @@ async def test_what_cannot_be_answered_says_why(
     async with client(index) as found:
         told = await refusal(found, tool, **arguments)
     assert words in told
+    assert "pydantic" not in told
     assert str(index.path) not in told
 
 
