@@ -32,6 +32,9 @@ def markdown(page: str, base: str = "") -> str:
         f'<div class="page-footer">Imprint</div><p class="cookies">Yes</p><section>{ARTICLE}</section>',
         f"<header>The shop</header>{ARTICLE}<script>alert('x < y')</script><style>p</style><noscript>No</noscript>",
         ARTICLE.replace("</h2>", '<a class="headerlink" href="#care">¶</a></h2>') + "<p hidden>secret</p>",
+        f"<div class=navheader><table><tr><td>Prev</table><hr></div>{ARTICLE}<div class=navfooter>Home</div>",
+        f"<p>Next: <a rel=next href=a>Spades</a>, Up: <a rel=up href=b>Tools</a></p>{ARTICLE}",
+        ARTICLE.replace("Rakes", 'Rakes<a href=x.py><span class="viewcode-link">[source]</span></a>'),
         f'<div role=main>{ARTICLE}</div><div style="display: none">secret</div><form><button>Go</button></form>',
     ],
 )
@@ -78,6 +81,13 @@ def test_all_of_a_page_if_asked_for(read: Read, tmp_path: Path) -> None:
         ("<blockquote><p>a<p>b</blockquote>", "> a\n>\n> b"),
         ("<dl><dt>rake<dd>gathers</dl>", "**rake**\n\ngathers"),
         ("<p>a <b> bold </b><i>x</i> <code>f()</code> <s></s>", "a **bold** *x* `f()`"),
+        (
+            "<dl><dt><b>on</b><span class=classifier>str, <b>**more</b></span><dd>x</dl>",
+            "**on : str, **more**\n\nx",
+        ),
+        ("<dl><dt>a <span class=classifier-delimiter>:</span> <span class=classifier>b</span></dl>", "**a : b**"),
+        ('<h2>Rakes<span><a href="#rakes">#</a></span></h2>', "## Rakes"),
+        ('<h2><a href="#rakes">§</a>Rakes</h2><p>Part <a href="#2">2</a> of C#', "## Rakes\n\nPart 2 of C#"),
         ("<p># no heading<p>&gt; no quote", "\\# no heading\n\n\\> no quote"),
         ("<h2>Of <em>rakes</em>\n and <a href=x>more</a></h2>", "## Of rakes and more"),
         ("<p>a<img alt='a rake' src=x>b<ruby>漢<rp>(<rt>kan</ruby>", "a a rake b漢"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,35 @@ def test_html_alone_and_odd_charsets_are_read(read: Read, tmp_path: Path) -> Non
     docs, rejections = read()
     assert rejections == []
     assert [doc.text for doc in docs] == ["Hello **you**", "갈퀴", "갈퀴를 빌립니다"]
+
+
+def test_headers_are_read_in_whatever_programs_write_them(read: Read, tmp_path: Path) -> None:
+    word, name = base64.b64encode("펲시 똠양".encode("cp949")), "홍, 길동".encode("cp949")
+    raw = "견적서 보냅니다".encode("cp949")
+    halves = base64.b64encode(name[:1]), base64.b64encode(name[1:])
+    (tmp_path / "src/a.eml").write_bytes(
+        b"Subject: Re: =?euc-kr?B?%s?=\nFrom: =?ks_c_5601-1987?b?%s?=\n =?ks_c_5601-1987?b?%s?= <a@b.c>\n"
+        % (word, *halves)
+        + b"To: =?ks_c_5601-1987?Q?%s?= <d@e.f>, \xed\x99\x8d <g@h.i>\n\nwords"
+        % b"".join(b"=%02X" % c for c in name)
+    )
+    (tmp_path / "src/b.eml").write_bytes(
+        b"Subject: %s\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n" % raw
+        + b"--x\nContent-Type: text/plain; charset=euc-kr\n\n%s\n" % "펲시".encode("cp949")
+        + b'--x\nContent-Disposition: attachment; filename="%s.txt"\n\nwords\n--x--\n' % raw
+    )
+    (tmp_path / "src/c.eml").write_bytes(b"Subject: =?x-none?B?/w==?= =?idna?Q?=FF?= =?utf-8?Q?a?= b\n\nwords")
+    docs, rejections = read()
+    a, b, attached, c = docs
+    assert rejections == []
+    assert a.metadata["title"] == "Re: 펲시 똠양"
+    assert (a.metadata["from"], a.metadata["to"]) == ("홍, 길동 <a@b.c>", ["홍, 길동 <d@e.f>", "홍 <g@h.i>"])
+    assert (b.metadata["title"], b.text, attached.doc_id) == (
+        "견적서 보냅니다",
+        "펲시",
+        "b.eml!견적서 보냅니다.txt",
+    )
+    assert c.metadata["title"] == "\ufffd\ufffda b"
 
 
 def test_a_mailbox_gives_its_messages_and_costs_only_broken_ones(read: Read, tmp_path: Path) -> None:

@@ -11,6 +11,15 @@ _NAMED = re.compile(
 )
 
 
+_WIDER = {
+    **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "ks_c_5601-1989", "ksc5601"), "cp949"),
+    **dict.fromkeys(("gb2312", "gbk"), "gb18030"),
+    **dict.fromkeys(("shift_jis", "sjis", "x-sjis"), "cp932"),
+    **dict.fromkeys(("iso-8859-1", "latin1"), "cp1252"),
+}
+"""What is meant by a name: browsers and mailers write the characters that vendors added, under the old one."""
+
+
 def declared_encoding(data: bytes) -> list[str]:
     """The codec that the head of a page names, as a list; empty if it names none that Python has."""
     match = _NAMED.search(data[:HEAD_BYTES])
@@ -23,7 +32,7 @@ def declared_encoding(data: bytes) -> list[str]:
 def codec_named(name: str) -> str | None:
     """The codec that the web calls by this name; `None` if Python has none."""
     try:
-        found = codecs.lookup({"euc-kr": "cp949", "ks_c_5601-1987": "cp949"}.get(name.lower(), name))
+        found = codecs.lookup(_WIDER.get(name.lower(), name))
     except (LookupError, ValueError):
         return None
     return found.name if getattr(found, "_is_text_encoding", True) else None

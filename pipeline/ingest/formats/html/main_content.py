@@ -16,7 +16,7 @@ AROUND = frozenset({"nav", "aside", "footer", "menu"})
 _ROLES = frozenset({"navigation", "banner", "contentinfo", "complementary", "search", "menu", "menubar", "dialog"})
 _NAMES = re.compile(
     r"(?:site|page|main|top|global|primary|secondary|left|right|doc|docs|wiki|sphinx|bd|mw)?[-_]?"
-    r"(?:nav|navbar|navigation|navigator|sidebar|sidenav|menu|breadcrumbs?|footer|toc|tableofcontents|toctree|"
+    r"(?:nav|navheader|navfooter|navbar|navigation|navigator|sidebar|sidenav|menu|breadcrumbs?|footer|toc|tableofcontents|toctree|"
     r"cookies?|banner|skip|skiplink|share|sharing|social|pagination|pager|advert|advertisement|ads|newsletter|"
     r"subscribe|related|editsection|headerlink)(?:[-_]?(?:wrapper|container|bar|inner|box|list|"
     r"links?|content|consent|notice|to-?content|inner|left|right|panel|area|main))?"
@@ -26,6 +26,8 @@ FEWEST = 0.2
 """Main content with less than this share of the page's text is not believed, …"""
 ENOUGH = 400
 """… unless it has so many characters."""
+_TURNS = frozenset({"next", "prev", "previous", "up", "index", "contents", "start", "home", "first", "last"})
+"""What links to other pages of a book say they are, in `rel`."""
 _LINKS, _LINK_SHARE = 6, 0.8
 """A list or table of so many links, which are so much of its text, is a menu, outside of `main` and `article`."""
 
@@ -80,8 +82,8 @@ def _is_around(node: Node, inside: bool) -> bool:
     if node.tag == "header" and not inside:
         return not any(below.tag == "h1" for below in node.elements())
     if node.tag not in _PARTS:
-        return False
-    return any(_NAMES.fullmatch(word) for word in node.words()) or _is_menu(node, inside)
+        return node.tag == "span" and "viewcode-link" in node.words()
+    return any(_NAMES.fullmatch(word) for word in node.words()) or _is_menu(node, inside) or _turns_pages(node)
 
 
 def _is_menu(node: Node, inside: bool) -> bool:
@@ -89,6 +91,14 @@ def _is_menu(node: Node, inside: bool) -> bool:
         return False
     links = [below for below in node.elements() if below.tag == "a"]
     return len(links) >= _LINKS and sum(map(_length, links)) >= _LINK_SHARE * _length(node)
+
+
+def _turns_pages(node: Node) -> bool:
+    """Whether a paragraph is there to leaf through a book: `Next: …, Up: …`."""
+    links = [below for below in node.elements() if below.tag == "a"] if node.tag == "p" else []
+    if len(links) < 2 or not all(_TURNS & {*link.attributes.get("rel", "").lower().split()} for link in links):
+        return False
+    return sum(map(_length, links)) >= _length(node) / 2
 
 
 def _length(node: Node) -> int:

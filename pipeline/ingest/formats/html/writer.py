@@ -20,6 +20,8 @@ _CODE = frozenset({"code", "kbd", "samp", "tt"})
 _MARKS = {"b": "**", "strong": "**", "em": "*", "i": "*", "del": "~~", "s": "~~"}
 _SPACE = re.compile(r"[ \t\n\r\f\v]+")
 _LANGUAGE = re.compile(r"(?:lang(?:uage)?|highlight|brush|source)[-:_ ]+([A-Za-z0-9+#.]+)")
+_ANCHORS = frozenset("#¶§🔗")
+"""What a heading shows as a link to itself."""
 MOST_ACROSS = 200
 MOST_REPEATED = 200
 """A cell over several rows is repeated in them if its text is no longer."""
@@ -92,11 +94,9 @@ class Writer:
     def _definitions(self, node: Node) -> list[str]:
         found: list[str] = []
         for child in node.children:
-            blocks = self._blocks(Node("", {}, [child]))
-            if isinstance(child, Node) and child.tag == "dt" and len(blocks) == 1 and "\n" not in blocks[0]:
-                found.append(f"**{blocks[0].strip('*')}**")
-            else:
-                found += blocks
+            is_term = isinstance(child, Node) and child.tag == "dt"
+            blocks = self._blocks(Node("", {}, [_not_bold(child) if is_term else child]))
+            found += [f"**{blocks[0]}**"] if is_term and len(blocks) == 1 and "\n" not in blocks[0] else blocks
         return found
 
     def _table(self, node: Node) -> list[str]:
@@ -131,9 +131,11 @@ class Writer:
             return "\0"
         if node.tag == "img":
             return f" {node.attributes.get('alt', '')} " if node.attributes.get("alt", "").strip() else ""
-        if node.tag == "wbr" or node.tag in ("rp", "rt"):
+        if node.tag in ("wbr", "rp", "rt") or _is_anchor(node) or "classifier-delimiter" in node.words():
             return ""
         inner = "".join(self._inline(child, marks) for child in node.children)
+        if node.tag == "span" and "classifier" in node.words():
+            return f" : {inner}"  # the type of a parameter; the colon is drawn by a style
         core = inner.strip()
         if not core or not marks or "\0" in core:
             return inner
@@ -169,6 +171,19 @@ class Writer:
 
 def _holds_blocks(node: Node) -> bool:
     return any(below.tag not in _INLINE for below in node.elements())
+
+
+def _is_anchor(node: Node) -> bool:
+    """Whether it is a link within the page that readers see as a sign beside a heading."""
+    return node.tag == "a" and node.attributes.get("href", "")[:1] == "#" and node.text().strip() in _ANCHORS
+
+
+def _not_bold(node: Node | str) -> Node | str:
+    """A copy without bold type: what is bold as a whole has no bold parts."""
+    if isinstance(node, str):
+        return node
+    tag = "span" if node.tag in ("b", "strong") else node.tag
+    return Node(tag, node.attributes, [_not_bold(child) for child in node.children])
 
 
 def _own(table: Node, tag: str) -> list[Node]:

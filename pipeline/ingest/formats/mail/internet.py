@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import email
-import email.policy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from email.errors import MessageError
-from email.header import decode_header, make_header
 from email.message import Message as Parsed
 from email.utils import getaddresses, parsedate_to_datetime
 
 from pipeline.ingest.formats.decoding import UnreadableError, choose_encoding
+from pipeline.ingest.formats.html.declared import codec_named
+from pipeline.ingest.formats.mail.headers import Raw, header_text
 from pipeline.ingest.formats.mail.message import Attachment, Message, ids_in
 
 MOST_PARTS = 1000
@@ -22,14 +20,16 @@ _HEADERS = ("from", "to", "subject", "date", "message-id", "received", "return-p
 
 def parse_message(data: bytes) -> Message:
     """The message of these bytes. Raises `UnreadableError` if they are none."""
-    parsed = email.message_from_bytes(data, policy=email.policy.compat32)
+    parsed = email.message_from_bytes(data, policy=Raw())
     if not any(parsed.get(name) for name in _HEADERS):
         raise UnreadableError("no e-mail: none of the headers that every message has")
     bodies: dict[str, list[str]] = {"plain": [], "html": []}
     attachments: list[Attachment] = []
-    for part in _parts(parsed):
+    parts = list(_parts(parsed))
+    codecs = _codecs(parts)
+    for part in parts:
         kind = part.get_content_type()
-        name = _decoded(part.get_filename() or "")
+        name = header_text(part.get_filename() or "", codecs)
         if kind in ("text/plain", "text/html") and not name and part.get_content_disposition() != "attachment":
             bodies[kind[5:]].append(_text(part))
         elif kind == "message/rfc822":
@@ -37,10 +37,10 @@ def parse_message(data: bytes) -> Message:
         elif name or part.get_content_disposition() == "attachment":
             attachments.append(Attachment(name, _bytes(part)))
     return Message(
-        subject=_header(parsed, "subject"),
-        sender=_header(parsed, "from"),
-        to=_addresses(parsed, "to"),
-        cc=_addresses(parsed, "cc"),
+        subject=_header(parsed, "subject", codecs),
+        sender=_header(parsed, "from", codecs),
+        to=_addresses(parsed, "to", codecs),
+        cc=_addresses(parsed, "cc", codecs),
         sent=_date(parsed),
         message_id=next(iter(ids_in(_header(parsed, "message-id"))), ""),
         in_reply_to=next(iter(ids_in(_header(parsed, "in-reply-to"))), ""),
@@ -84,11 +84,10 @@ def _bytes(part: Parsed) -> bytes:
 def _text(part: Parsed) -> str:
     """In the charset that it names, else in what its bytes look like."""
     data = _bytes(part)
-    name = {"ks_c_5601-1987": "cp949", "euc-kr": "cp949"}.get(str(part.get_content_charset()).lower())
-    for charset in (name or part.get_content_charset(), "utf-8"):
+    for codec in (codec_named(part.get_content_charset() or "utf-8"), "utf-8"):
         try:
-            return data.decode(charset or "utf-8")
-        except (UnicodeError, LookupError, ValueError):
+            return data.decode(codec or "utf-8")
+        except (UnicodeError, ValueError):
             continue
     try:
         return data.decode(choose_encoding(data), "replace")
@@ -96,20 +95,20 @@ def _text(part: Parsed) -> str:
         return data.decode("latin-1")
 
 
-def _header(message: Parsed, name: str) -> str:
-    return _decoded(message.get(name) or "")
+def _codecs(parts: list[Parsed]) -> list[str]:
+    """What the parts are in, other than UTF-8, which is tried before."""
+    found = [codec_named(part.get_content_charset() or "") for part in parts]
+    return [codec for codec in dict.fromkeys(found) if codec and codec not in ("utf-8", "ascii")]
 
 
-def _decoded(value: object) -> str:
-    """A header with its encoded words decoded; raw bytes in it are taken for UTF-8."""
-    text = str(value)
-    with contextlib.suppress(MessageError, ValueError, LookupError):
-        text = str(make_header(decode_header(text)))
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _header(message: Parsed, name: str, codecs: Sequence[str] = ()) -> str:
+    return header_text(message.get(name) or "", codecs)
 
 
-def _addresses(message: Parsed, name: str) -> list[str]:
-    found = getaddresses([_decoded(value) for value in message.get_all(name, [])][:100])
+def _addresses(message: Parsed, name: str, codecs: Sequence[str]) -> list[str]:
+    """Parsed before they are decoded: a name may hold a comma."""
+    pairs = getaddresses([str(value) for value in message.get_all(name, [])][:100])
+    found = [(header_text(person, codecs), header_text(address, codecs)) for person, address in pairs]
     return [f"{person} <{address}>" if person else address for person, address in found if person or address]
 
 
