@@ -86,31 +86,38 @@ class RayProgram:
         self.answers.close()
 
     def _carry(self, writing: int) -> None:
-        try:
-            with os.fdopen(writing, "wb", buffering=0) as pipe:
-                self.place = str(self._said("place", self._start_seconds))
-                while self._code is None:
-                    said = self._said("hear", _SILENT_SECONDS)
-                    if isinstance(said, int):
-                        self._code = said
-                    elif not isinstance(said, bytes):
-                        raise TypeError(f"its worker said {type(said).__name__}")
-                    view = memoryview(said if isinstance(said, bytes) else b"")
-                    while view:
-                        view = view[pipe.write(view) :]
-        except self._ray.exceptions.GetTimeoutError:
-            seconds = _SILENT_SECONDS if self.place else self._start_seconds
-            self._reason = f"its worker was silent for {seconds:g} s"
-            if not self.place:
-                self.has_no_room = True
-                self._reason = (
-                    f"no worker was there for {seconds:g} s (cluster.start_seconds; is there a CPU for one?)"
-                )
-        except (self._ray.exceptions.RayError, TypeError) as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            self._reason = f"its worker or the machine died ({type(error).__name__}: {(lines or [''])[-1][:200]})"
-        except (OSError, ValueError):
-            return  # nobody listens any more
+        # The end of the pipe is what the build hears: why it ends has to be known by then.
+        with contextlib.suppress(OSError, ValueError), os.fdopen(writing, "wb", buffering=0) as pipe:
+            try:
+                self._listen(pipe)
+            except self._ray.exceptions.GetTimeoutError:
+                self._note_silence()
+            except (self._ray.exceptions.RayError, TypeError) as error:
+                lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+                last = (lines or [""])[-1][:200]
+                self._reason = f"its worker or the machine died ({type(error).__name__}: {last})"
+
+    def _listen(self, pipe: IO[bytes]) -> None:
+        """Carry what the process says, until it ends. Raises `OSError` or `ValueError` if nobody listens."""
+        self.place = str(self._said("place", self._start_seconds))
+        while self._code is None:
+            said = self._said("hear", _SILENT_SECONDS)
+            if isinstance(said, int):
+                self._code = said
+            elif not isinstance(said, bytes):
+                raise TypeError(f"its worker said {type(said).__name__}")
+            view = memoryview(said if isinstance(said, bytes) else b"")
+            while view:
+                view = view[pipe.write(view) :]
+
+    def _note_silence(self) -> None:
+        if self.place:
+            self._reason = f"its worker was silent for {_SILENT_SECONDS:g} s"
+            return
+        self.has_no_room = True
+        self._reason = (
+            f"no worker was there for {self._start_seconds:g} s (cluster.start_seconds; is there a CPU for one?)"
+        )
 
     def _said(self, method: str, seconds: float) -> Any:
         call = getattr(self._actor, method).options(concurrency_group=_ANSWERS)

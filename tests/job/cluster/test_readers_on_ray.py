@@ -123,6 +123,29 @@ def test_a_place_that_is_lost_costs_no_document(tmp_path: Path) -> None:
     assert (found, rejections, ray.started) == ([f"{number}.txt" for number in range(6)], [], 3)
 
 
+def test_why_a_place_is_lost_is_known_when_its_end_is_heard(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class SlowlyToldError(LostError):
+        def __str__(self) -> str:
+            time.sleep(0.5)
+            return "the node died"
+
+    heard = 0
+
+    def loses(said: Any) -> Any:
+        nonlocal heard
+        heard += 1
+        if heard == 2:
+            raise SlowlyToldError
+        return said
+
+    with caplog.at_level(logging.WARNING):
+        found, _ = read(tmp_path, FakeRay(loses), ["good"])
+    assert found == ["0.txt"]
+    assert "its worker or the machine died (SlowlyToldError: the node died)" in caplog.text
+
+
 def test_an_answer_that_is_none_is_refused_and_ends_the_build_in_the_end(tmp_path: Path) -> None:
     def lies(said: Any) -> Any:
         return said.replace(b'"places"', b'"plaque"') if isinstance(said, bytes) else said
