@@ -26,8 +26,10 @@ _GROUP_ROWS = 256
 _CACHED_GROUPS = 64
 
 
-def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, group_rows: int = _GROUP_ROWS) -> int:
-    """Write tables of one schema as one Parquet file; returns the number of rows."""
+def write_table(
+    path: Path | pa.NativeFile, tables: Iterable[pa.Table], schema: pa.Schema, group_rows: int = _GROUP_ROWS
+) -> int:
+    """Write tables of one schema as one Parquet file, or into a stream; returns the number of rows."""
     import pyarrow.parquet as pq  # where it is needed: a cold query does without it
 
     rows = 0

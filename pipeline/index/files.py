@@ -285,6 +285,12 @@ def replace_file(fresh: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
+def move_file(path: Path, destination: Path) -> None:
+    """Move a file on the same disk into a folder that is being made (`new_folder`), which syncs it in the end."""
+    with _naming(destination):
+        path.rename(destination)
+
+
 def remove_folder(path: Path) -> None:
     """Remove a folder so that it never stands half-removed under its own name."""
     doomed = _temporary(path)

@@ -63,7 +63,7 @@ class SourceContents:
 
 
 class DocumentKeys:
-    """Which documents are live, by 128 bits over each one's id, content hash and file. Memory: 16 bytes each."""
+    """Which documents are known, by 128 bits over each one's id, content hash and file. Memory: 16 bytes each."""
 
     def __init__(self, keys: npt.NDArray[np.uint64]) -> None:
         """`keys`: uint64 (n, 2), ascending in the first column."""
@@ -78,14 +78,27 @@ class DocumentKeys:
         """All of them, for another process."""
         return self._keys.tobytes()
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def has(self, doc_id: str, content_hash: str, source: str) -> bool:
-        """Whether this document is live as it is."""
+        """Whether this document is among them as it is."""
+        return self.place(doc_id, content_hash, source) is not None
+
+    def place(self, doc_id: str, content_hash: str, source: str) -> int | None:
+        """The row of this document's key, `None` if it is not among them."""
         if not len(self._keys):
-            return False
+            return None
         payload = _BETWEEN.join((content_hash, doc_id, source)).encode("utf-8", "surrogatepass")
         first, second = np.frombuffer(xxhash.xxh3_128_digest(payload), np.uint64)
-        low, high = (np.searchsorted(self._keys[:, 0], first, side) for side in ("left", "right"))
-        return bool((self._keys[low:high, 1] == second).any())
+        low, high = (int(np.searchsorted(self._keys[:, 0], first, side)) for side in ("left", "right"))
+        found = np.flatnonzero(self._keys[low:high, 1] == second)
+        return low + int(found[0]) if len(found) else None
+
+    def with_others(self, others: DocumentKeys) -> DocumentKeys:
+        """Those of both."""
+        keys = np.concatenate([self._keys, others._keys])
+        return DocumentKeys(keys[np.argsort(keys[:, 0], kind="stable")])
 
 
 class LiveDocuments(Mapping[str, LiveDocument]):
@@ -148,10 +161,17 @@ class LiveDocuments(Mapping[str, LiveDocument]):
             return DocumentKeys(np.zeros((0, 2), np.uint64))
         is_first = _joined(self._chunks["ordinal"].chunks) == 0
         documents = self._chunks.filter(mask_array(is_first))
-        keys = np.frombuffer(_digests(documents, ("doc_hash", "doc_id", "source"), _BETWEEN), np.uint64).reshape(
-            -1, 2
-        )
+        keys = keys_of(documents)
         return DocumentKeys(keys[np.argsort(keys[:, 0], kind="stable")])
+
+
+def keys_of(documents: pa.Table) -> npt.NDArray[np.uint64]:
+    """The key of each document, as `DocumentKeys` has them: uint64 (n, 2), in the order of the table's rows.
+
+    `documents`: the columns `doc_id`, `doc_hash` and `source`, a row a document.
+    """
+    digests = _digests(documents, ("doc_hash", "doc_id", "source"), _BETWEEN)
+    return np.frombuffer(digests, np.uint64).reshape(-1, 2)
 
 
 def _chunk_documents(segment: Segment) -> pa.Table:

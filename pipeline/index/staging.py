@@ -3,6 +3,7 @@
     staging/ingest/part-00000.parquet …   chunks still to encode, in order
     staging/ingest/part-00000.given.parquet …   their vectors, where the sources give them
     staging/ingest/ingest.json            what the parts hold; the folder appears under its name only when complete
+    staging/cut/                          parts of an ingest that is not complete (cut/parts.py)
     staging/ingest/plan.json              the shards that other machines are to encode (encode/shard_plan.py)
     staging/texts/<key>.parquet           the texts of a part that are to be encoded, if not all of them are
     staging/shards/<key>/                 texts encoded: text-hashes.npy, dense.npy, lexical.parquet,

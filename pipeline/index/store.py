@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.errors import CorruptIndexError, IndexNotFoundError, IndexStoreError
 from pipeline.index import candidate, files, locks
 from pipeline.index import manifest as manifests
+from pipeline.index.cut.parts import cut_folder
 from pipeline.index.live import LiveDocuments
 from pipeline.index.manifest import MODELS, Manifest, Publisher, SegmentEntry, model_folder
 from pipeline.index.segment import SEGMENTS, Segment, write_deletes
@@ -34,7 +35,8 @@ def lock(index: Path) -> Iterator[None]:
     """
     with locks.writer_lock(index / _LOCK):
         beside = [index / name for name in _BESIDE]
-        for folder in (index, index / SEGMENTS, index / STAGING, index / STAGING / "shards", *beside):
+        staged = [index / STAGING, index / STAGING / "shards", cut_folder(index)]
+        for folder in (index, index / SEGMENTS, *staged, *beside):
             files.sweep_temporaries(folder)
         before = manifests.live_number(index)
         try:

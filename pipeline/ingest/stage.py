@@ -11,6 +11,8 @@ from pathlib import Path
 from pipeline.errors import IndexStoreError
 from pipeline.index import files, staging
 from pipeline.index.chunks import write_table
+from pipeline.index.cut.before import CutBefore
+from pipeline.index.cut.parts import PART_GROUP_ROWS, CutParts, forget, part_name
 from pipeline.index.given.staged import write_given
 from pipeline.index.live import LiveDocument, LiveDocuments
 from pipeline.index.manifest import FileEntry
@@ -29,12 +31,14 @@ REJECTS = "rejects"
 class IngestRun:
     """One pass over the sources, compared with what is live. Memory: one part, and the ids of all documents."""
 
-    def __init__(self, live: LiveDocuments, document_seconds: float | None = None) -> None:
+    def __init__(
+        self, live: LiveDocuments, document_seconds: float | None = None, cut_before: CutBefore | None = None
+    ) -> None:
         """`live`: the documents of the generation that the new one will follow; empty for a full build.
 
-        `document_seconds`: how long cutting one document may take.
+        `document_seconds`: how long cutting one document may take. `cut_before`: what need not be cut again.
         """
-        self._live = live
+        self._live, self._cut_before = live, cut_before
         self._guard = Guard(document_seconds)
         self._unread: set[str] = set()
         self._seen: set[str] = set()
@@ -64,7 +68,7 @@ class IngestRun:
                 yield document
 
     def _is_live(self, document: ReadDocument) -> bool:
-        if isinstance(document, CutDocument):
+        if isinstance(document, CutDocument) and (document.chunks is not None or not self._cut_before):
             return document.chunks is None
         old = self._live.get(document.doc_id)
         return old is not None and (old.content_hash, old.source) == (document.content_hash, document.source)
@@ -111,21 +115,26 @@ class IngestRun:
         total = 0
         replaced: list[str] = []
         with files.new_folder(staging.ingest_folder(index)) as folder:
+            kept = CutParts(index, chunker.fingerprint)
             parts: list[FileEntry] = []
             given: list[FileEntry] = []
-            for part in self._parts(documents, chunker, replaced, shard_chunks):
-                path = folder / f"part-{len(parts):05d}.parquet"
-                write_table(path, [part.table], CHUNK_SCHEMA, group_rows=4096)
+            for number, part in enumerate(self._parts(documents, chunker, replaced, shard_chunks)):
+                total += len(part.table)
+                if not part.given:
+                    kept.keep(number, part.table)
+                    continue
+                path = folder / part_name(number)
+                write_table(path, [part.table], CHUNK_SCHEMA, group_rows=PART_GROUP_ROWS)
                 parts.append(file_entry(path))
                 if (vectors := write_given(path, part.given)) is not None:
                     given.append(file_entry(vectors))
-                total += len(part.table)
+            parts += kept.move(folder)
             gone = self.gone()
             moved = self.moved(gone)
             staged = StagedIngest(
                 base_generation=base_generation,
                 full=full,
-                parts=tuple(parts),
+                parts=tuple(sorted(parts, key=lambda part: part.name)),
                 chunks=total,
                 chunker=dict(chunker.fingerprint.fields),
                 read=self.read,
@@ -142,6 +151,7 @@ class IngestRun:
                 given=tuple(given),
             )
             staging.save_ingest(folder, staged)
+        forget(index)
         return staged
 
     def _parts(
@@ -184,6 +194,10 @@ class IngestRun:
 
     def _pieces(self, document: ReadDocument, chunker: DocumentChunker, place: str) -> Sequence[Chunk] | ChunkRows:
         """Raises `UnreadableError` if it cannot be cut, here or where it was tried."""
+        if self._cut_before and not (isinstance(document, Document) and document.chunks):
+            rows = self._cut_before.rows(document.doc_id, document.content_hash, document.source)
+            if rows is not None:
+                return ChunkRows(*rows)
         if isinstance(document, Document):
             with self._guard:
                 return self._guard.run(lambda: place, lambda: list(chunker.chunk(document)))

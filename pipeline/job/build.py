@@ -24,6 +24,8 @@ from pipeline.errors import (
 )
 from pipeline.index import manifest as manifests
 from pipeline.index import staging, store
+from pipeline.index.cut.before import CutBefore
+from pipeline.index.live import DocumentKeys
 from pipeline.index.manifest import Manifest
 from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
@@ -282,7 +284,8 @@ def _stage(
         found = iter(giving(found, encoder.wanted, encoder.made_by))
     base = manifests.live_number(index)
     documents_live = store.live_documents(index, live)
-    run = IngestRun(documents_live, config.ingest.document_seconds)
+    cut_before = CutBefore(target, chunker.fingerprint)
+    run = IngestRun(documents_live, config.ingest.document_seconds, cut_before)
     known = Recorded.nothing() if full or options.rehash else load_ledger(index)
     ledger = Ledger(config.ingest, known, documents_live)
     with progress("ingest", None, "doc") as bar:
@@ -291,8 +294,11 @@ def _stage(
             run.unread(label, documents)
             bar.update(documents)
 
+        def cut_already() -> DocumentKeys:
+            return documents_live.document_keys().with_others(cut_before.keys)
+
         elsewhere = cluster.readers(config) if cluster else None
-        workers = None if injected.own_chunker else workers_of(config, chunker, documents_live, elsewhere)
+        workers = None if injected.own_chunker else workers_of(config, chunker, cut_already, elsewhere)
         documents = read_sources(found, config.ingest, run.reject, ledger, unread, workers)
         with contextlib.closing(documents):
             counted = _counted(documents, bar, workers.tally if workers else Tally())

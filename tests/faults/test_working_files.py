@@ -1,4 +1,4 @@
-"""Damage to files that no manifest names: shards, staged parts and their summary, the record of the sources."""
+"""Damage to files that no manifest names: shards, parts and summaries of an ingest, the record of the sources."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pytest
 from pipeline.config import Config
 from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
+from pipeline.index.cut.parts import cut_parts
 from pipeline.index.upkeep.verify import verify
 from pipeline.ingest import ledger
+from pipeline.records import Chunk, Document
 from tests.faults import processes, stub
 from tests.faults.counts import step
 from tests.faults.test_damage import damages
@@ -61,6 +63,28 @@ def test_a_damaged_shard_is_encoded_again(interrupted: Config, expected: list[st
         assert ending.finished, f"{what}: {ending}"
         assert verify(index, deep=True).problems == (), what
         assert stub.answers(index) == expected[1], what
+
+
+class Stops(stub.OneChunk):
+    """Is interrupted at a document."""
+
+    def chunk(self, document: Document) -> Iterator[Chunk]:
+        if document.doc_id == "020.txt":
+            raise KeyboardInterrupt
+        return super().chunk(document)
+
+
+def test_a_damaged_part_of_an_ingest_is_cut_again(base: Path, expected: list[stub.Answers]) -> None:
+    config = stub.stub_config(base)
+    stub.write_texts(base, 1)
+    with pytest.raises(KeyboardInterrupt):
+        stub.build(config, chunker=Stops())
+    first, *_ = cut_parts(config.index_path)
+    for what in damaged(config, first.path):
+        ending = processes.run(lambda: stub.build(config))
+        assert ending.finished, f"{what}: {ending}"
+        assert verify(config.index_path, deep=True).problems == (), what
+        assert stub.answers(config.index_path) == expected[1], what
 
 
 @pytest.mark.parametrize("name", ["part-00000.parquet", "ingest.json"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import ChunkingSettings, Config, EncoderSettings
-from pipeline.index.live import LiveDocuments
+from pipeline.index.live import DocumentKeys
 from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.workers.pool import Workers
@@ -23,13 +24,13 @@ AUTO_MOST = 8
 
 
 def workers_of(
-    config: Config, chunker: DocumentChunker, live: LiveDocuments, elsewhere: Elsewhere | None = None
+    config: Config, chunker: DocumentChunker, known: Callable[[], DocumentKeys], elsewhere: Elsewhere | None = None
 ) -> Workers | None:
     """The processes that a build may read and cut with; `None` if it does so itself.
 
     `chunker`: that which `config` names. An object of a program's own has no description that another process could
     make it from, and a kind of encoder that a program registered is known only where `cluster.imports` says it.
-    `elsewhere`: machines on which they run, if not on this one.
+    `known`: which documents they need not cut. `elsewhere`: machines on which they run, if not on this one.
     """
     wanted = config.ingest.processes
     if elsewhere is None:
@@ -49,7 +50,7 @@ def workers_of(
     }
     setup = WorkerSetup(__name__, facts, config.ingest)
     start = LocalProgram if elsewhere is None else elsewhere.start
-    return Workers(setup, count, chunker.fingerprint, lambda: live.document_keys().to_bytes(), start)
+    return Workers(setup, count, chunker.fingerprint, lambda: known().to_bytes(), start)
 
 
 def process_count(wanted: int | str) -> int:

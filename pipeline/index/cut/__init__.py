@@ -1,0 +1,1 @@
+"""What an ingest has cut, kept while it goes on."""
