@@ -145,15 +145,7 @@ class LiveDocuments(Mapping[str, LiveDocument]):
         if self._chunks is None:
             return {}
         is_first = _joined(self._chunks["ordinal"].chunks) == 0
-        documents, source = self._chunks.filter(mask_array(is_first)), self._source[is_first]
-        count = len(self._sources)
-        each = np.frombuffer(_digests(documents, ("doc_hash", "doc_id")), "<u2").reshape(-1, _LIMBS)
-        digests = _summed(each, source, count).view(f"V{_DIGEST_BYTES}")[:, 0].tolist()
-        counts = np.bincount(source, minlength=count).tolist()
-        return {
-            name: SourceContents(number, digest)
-            for name, number, digest in zip(self._sources, counts, digests, strict=True)
-        }
+        return contents_of(self._chunks.filter(mask_array(is_first)), self._sources, self._source[is_first])
 
     def document_keys(self) -> DocumentKeys:
         """What tells, in another process, whether a document is live as it is."""
@@ -163,6 +155,16 @@ class LiveDocuments(Mapping[str, LiveDocument]):
         documents = self._chunks.filter(mask_array(is_first))
         keys = keys_of(documents)
         return DocumentKeys(keys[np.argsort(keys[:, 0], kind="stable")])
+
+
+def contents_of(documents: pa.Table, sources: Sequence[str], codes: Codes) -> dict[str, SourceContents]:
+    """What each file has. `documents`: the columns `doc_id` and `doc_hash`; `codes`: which file each is of."""
+    each = np.frombuffer(_digests(documents, ("doc_hash", "doc_id")), "<u2").reshape(-1, _LIMBS)
+    digests = _summed(each, codes, len(sources)).view(f"V{_DIGEST_BYTES}")[:, 0].tolist()
+    counts = np.bincount(codes, minlength=len(sources)).tolist()
+    return {
+        name: SourceContents(number, digest) for name, number, digest in zip(sources, counts, digests, strict=True)
+    }
 
 
 def keys_of(documents: pa.Table) -> npt.NDArray[np.uint64]:

@@ -12,8 +12,10 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,7 @@ from pipeline.config import IngestSettings, SourceSettings
 from pipeline.index import files
 from pipeline.index.live import Contents, LiveDocuments
 from pipeline.ingest.formats.ocr.installed import ocr_identity
+from pipeline.ingest.guard import Outcome
 from pipeline.ingest.sources import SourceFile
 
 log = logging.getLogger(__name__)
@@ -77,12 +80,20 @@ class Recorded:
 
     @classmethod
     def of(cls, table: pa.Table) -> Recorded:
-        """Raises `ValueError` if it names a file twice."""
+        """Raises `ValueError` if it is no such table, or names a file twice."""
+        if not table.schema.equals(_SCHEMA):
+            raise ValueError("unexpected columns")
         labels, *columns = (column.to_pylist() for column in table.columns)
         rows = {label: i for i, label in enumerate(labels)}
         if len(rows) != len(labels):
             raise ValueError("names a file twice")
         return cls(table, rows, *columns)
+
+    def looks(self) -> Iterator[tuple[str, Look, bytes]]:
+        """Each file, what it looked like, and the digest of its documents."""
+        columns = (self.row, self.size, self.mtime_ns, self.ctime_ns, self.settings, self.contents)
+        for label, *look, digest in zip(*columns, strict=True):
+            yield label, Look(*look), digest
 
     def documents(self, live: LiveDocuments) -> list[int]:
         """How many documents each file has, where the live ones are those that it gave; 0 where they are not."""
@@ -93,6 +104,16 @@ class Recorded:
         return found
 
 
+class ReadBefore(Protocol):
+    """Files whose documents an ingest that did not end has cut, every one."""
+
+    def looked(self, label: str) -> Look | None:
+        """What a file looked like then, `None` if it is none of them."""
+
+    def outcomes(self, label: str) -> Iterator[Outcome]:
+        """Its documents, in order."""
+
+
 class Ledger:
     """What is known of the source files, and what a run over them finds. Memory: some hundred bytes a file."""
 
@@ -101,19 +122,33 @@ class Ledger:
         settings: IngestSettings,
         known: Recorded | None = None,
         live: LiveDocuments | None = None,
+        before: ReadBefore | None = None,
     ) -> None:
-        """`known`: what was recorded; with nothing, every file is read."""
+        """`known`: what was recorded; with nothing, every file is read, but for those of `before`."""
         known = known or Recorded.nothing()
-        self._settings, self._known, self._live = settings, known, live
+        self._settings, self._known, self._live, self._before = settings, known, live, before
         self._ocr = ocr_identity(settings)
         self._documents = known.documents(live) if live is not None and known.row else []
         self._digests: dict[int, tuple[SourceSettings, bytes]] = {}
         self._kept: dict[str, int] = {}
         self._claimed: set[str] = set()
         self._noted: dict[str, tuple[Look, bytes]] = {}
+        self._fresh: list[tuple[str, tuple[Look, bytes]]] = []
 
     def looks_unchanged(self, file: SourceFile) -> bool:
         """Whether a file need not be read, if no other file that comes before it gives one of its documents."""
+        return self._is_live(file) or self._cut_before(file) is not None
+
+    def cut_before(self, file: SourceFile, look: Look | None) -> Iterator[Outcome] | None:
+        """The documents of a file that an ingest before has cut, and that looks as it did; `None`: read it."""
+        if self._before is None or look is None or self._before.looked(file.label) != look:
+            return None
+        return self._before.outcomes(file.label)
+
+    def _cut_before(self, file: SourceFile) -> Iterator[Outcome] | None:
+        return self.cut_before(file, self.look(file)[0]) if self._before is not None else None
+
+    def _is_live(self, file: SourceFile) -> bool:
         known, row = self._known, self._known.row.get(file.label)
         if row is None or not self._documents or not self._documents[row]:
             return False
@@ -128,7 +163,7 @@ class Ledger:
 
     def unchanged(self, file: SourceFile) -> int | None:
         """How many documents a file has that need not be read, which is kept in the record; `None`: read it."""
-        if file.label in self._claimed or not self.looks_unchanged(file):
+        if file.label in self._claimed or not self._is_live(file):
             return None
         row = self._kept[file.label] = self._known.row[file.label]
         return self._documents[row]
@@ -158,15 +193,20 @@ class Ledger:
     def note(self, file: SourceFile, look: Look | None, at_ns: int, contents: Contents) -> None:
         """Note what a file gave that was read after `look`, unless it changed meanwhile or may yet unseen."""
         if look is not None and look.is_settled(at_ns) and self.look(file)[0] == look:
-            self._noted[file.label] = (look, contents.digest)
+            noted = self._noted[file.label] = (look, contents.digest)
+            self._fresh.append((file.label, noted))
+
+    def fresh(self) -> pa.Table:
+        """What was noted since this was asked last, as a table of files."""
+        fresh, self._fresh = self._fresh, []
+        return _table(fresh)
 
     def save(self, index: Path) -> None:
         """Write what was noted in this run, if it is anything new."""
         known = self._known.table
         if not self._noted and len(self._kept) == len(known):
             return
-        rows = [(label, *dataclasses.astuple(look), digest) for label, (look, digest) in self._noted.items()]
-        fresh = pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * 6, schema=_SCHEMA)
+        fresh = _table(self._noted.items())
         table = pa.concat_tables([known.take(pa.array(self._kept.values(), pa.int64())), fresh]).sort_by("file")
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
@@ -181,6 +221,11 @@ class Ledger:
             text = f"{READERS_VERSION}\n{source!r}\n{read_with!r}\n{self._ocr}{wanted}"
             known = self._digests[id(source)] = (source, _digest(text))  # which keeps its id from being another's
         return _digest(f"{known[1].hex()}\n{dict(file.extra)!r}") if file.extra else known[1]
+
+
+def _table(noted: Iterable[tuple[str, tuple[Look, bytes]]]) -> pa.Table:
+    rows = [(label, *dataclasses.astuple(look), digest) for label, (look, digest) in noted]
+    return pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * len(_SCHEMA), schema=_SCHEMA)
 
 
 def _digest(text: str) -> bytes:
@@ -203,8 +248,6 @@ def load_ledger(index: Path) -> Recorded:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
         table.validate(full=True)
-        if not table.schema.equals(_SCHEMA):
-            raise ValueError("unexpected columns")
         return Recorded.of(table)
     except (pa.ArrowException, OSError, ValueError) as error:
         log.warning("%s: cannot be used (%s); every source file is read", path, error)

@@ -47,6 +47,7 @@ def read_sources(
     """The documents of `files`, in order, one at a time in memory.
 
     A file that is unchanged by the `ledger` is not read: `unread` is called with its label, and how many it has.
+    Nor is one that it knows to be cut already: its documents are as if workers had cut them.
 
     `reject` is called for each file, line or row that gives no document: unreadable, empty, or with an id that an
     earlier document has.
@@ -71,7 +72,7 @@ def read_sources(
                     unread(file.label, known)
                     continue
                 look, looked_at = ledger.look(file)
-                outcomes = read_here(file)
+                outcomes = ledger.cut_before(file, look) or read_here(file)
             ids.next_file(file.label)
             contents, found, rejected = Contents(), False, False
             for outcome in outcomes:

@@ -22,6 +22,7 @@ from pipeline.index.staging import Changes, StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import ChunkRows, CutDocument, Guard, ReadDocument, one_line
+from pipeline.ingest.ledger import Ledger
 from pipeline.ingest.parts import Part, Parts
 from pipeline.records import Chunk, Document, Rejection
 
@@ -32,13 +33,18 @@ class IngestRun:
     """One pass over the sources, compared with what is live. Memory: one part, and the ids of all documents."""
 
     def __init__(
-        self, live: LiveDocuments, document_seconds: float | None = None, cut_before: CutBefore | None = None
+        self,
+        live: LiveDocuments,
+        document_seconds: float | None = None,
+        cut_before: CutBefore | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """`live`: the documents of the generation that the new one will follow; empty for a full build.
 
         `document_seconds`: how long cutting one document may take. `cut_before`: what need not be cut again.
+        `ledger`: what is noted there of files is kept with their chunks.
         """
-        self._live, self._cut_before = live, cut_before
+        self._live, self._cut_before, self._ledger = live, cut_before, ledger
         self._guard = Guard(document_seconds)
         self._unread: set[str] = set()
         self._seen: set[str] = set()
@@ -121,7 +127,7 @@ class IngestRun:
             for number, part in enumerate(self._parts(documents, chunker, replaced, shard_chunks)):
                 total += len(part.table)
                 if not part.given:
-                    kept.keep(number, part.table)
+                    kept.keep(number, part.table, self._ledger.fresh() if self._ledger else None)
                     continue
                 path = folder / part_name(number)
                 write_table(path, [part.table], CHUNK_SCHEMA, group_rows=PART_GROUP_ROWS)

@@ -33,6 +33,7 @@ from pipeline.ingest.fetching.kinds import fetch_sources, lend_mirrors
 from pipeline.ingest.given_sources import giving
 from pipeline.ingest.guard import ReadDocument
 from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
+from pipeline.ingest.read_before import FilesBefore
 from pipeline.ingest.readers import discover, read_sources
 from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
 from pipeline.ingest.workers.tally import Reading, Tally
@@ -285,9 +286,10 @@ def _stage(
     base = manifests.live_number(index)
     documents_live = store.live_documents(index, live)
     cut_before = CutBefore(target, chunker.fingerprint)
-    run = IngestRun(documents_live, config.ingest.document_seconds, cut_before)
-    known = Recorded.nothing() if full or options.rehash else load_ledger(index)
-    ledger = Ledger(config.ingest, known, documents_live)
+    recorded = Recorded.nothing() if options.rehash else load_ledger(index)
+    read_before = None if options.rehash else FilesBefore.of(cut_before, recorded)
+    ledger = Ledger(config.ingest, Recorded.nothing() if full else recorded, documents_live, read_before)
+    run = IngestRun(documents_live, config.ingest.document_seconds, cut_before, ledger)
     with progress("ingest", None, "doc") as bar:
 
         def unread(label: str, documents: int) -> None:

@@ -1,9 +1,10 @@
 """The parts of an ingest that goes on, each durable as soon as it is full.
 
-    staging/cut/<chunker>-0000-00000-<checksum>.parquet   by ingest, and by number in it
+    staging/cut/<chunker>-0000-00000-<checksum>.parquet         by ingest, and by number in it
+    staging/cut/<chunker>-0000-00000-<checksum>.files.parquet   what files looked like whose documents end in it
 
-They move into the staged ingest when it is complete. Until then they are what an interrupted one leaves to the next
-(`before.py`).
+Parts move into the staged ingest when it is complete. Until then they are what an interrupted one leaves to the
+next (`before.py`).
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.staging import STAGING
 from pipeline.records import Fingerprint
 
-_NAME = re.compile(r"([0-9a-f]+)-(\d{4,})-(\d{5,})-([0-9a-f]{32})\.parquet")
+_NAME = re.compile(r"([0-9a-f]+)-(\d{4,})-(\d{5,})-([0-9a-f]{32})(\.files)?\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
 class CutPart:
-    """A part as its name tells of it. `chunker`: the digest of its fingerprint."""
+    """A part as its name tells of it, or what it says of files. `chunker`: the digest of its fingerprint."""
 
     path: Path
     chunker: str
@@ -53,15 +54,20 @@ class CutParts:
         self._ingest = 1 + max((part.ingest for part in cut_parts(index)), default=-1)
         self._paths: dict[int, Path] = {}
 
-    def keep(self, number: int, table: pa.Table) -> None:
-        """Write a part of chunks durably."""
+    def keep(self, number: int, table: pa.Table, looks: pa.Table | None = None) -> None:
+        """Write a part of chunks durably. `looks`: of files whose last documents are in it or in one before it."""
+        if looks is not None and len(looks):
+            self._write(number, looks, looks.schema, ".files")
+        self._paths[number] = self._write(number, table, CHUNK_SCHEMA)
+
+    def _write(self, number: int, table: pa.Table, schema: pa.Schema, kind: str = "") -> Path:
         sink = pa.BufferOutputStream()
-        write_table(sink, [table], CHUNK_SCHEMA, group_rows=PART_GROUP_ROWS)
+        write_table(sink, [table], schema, group_rows=PART_GROUP_ROWS)
         data = sink.getvalue().to_pybytes()
         checksum = xxhash.xxh3_128_hexdigest(data)
-        name = f"{self._chunker}-{self._ingest:04d}-{number:05d}-{checksum}.parquet"
-        files.write_file(self._folder / name, data)
-        self._paths[number] = self._folder / name
+        path = self._folder / f"{self._chunker}-{self._ingest:04d}-{number:05d}-{checksum}{kind}.parquet"
+        files.write_file(path, data)
+        return path
 
     def move(self, folder: Path) -> list[FileEntry]:
         """Move all parts into a folder, by the names that a staged ingest gives them."""
@@ -83,13 +89,13 @@ def cut_folder(index: Path) -> Path:
     return index / STAGING / "cut"
 
 
-def cut_parts(index: Path) -> list[CutPart]:
-    """All parts that stand there, by ingest and number."""
+def cut_parts(index: Path, of_files: bool = False) -> list[CutPart]:
+    """All parts that stand there, by ingest and number; with `of_files`, what was kept of files with them."""
     names = (_NAME.fullmatch(path.name) for path in cut_folder(index).glob("*.parquet"))
     parts = (
         CutPart(cut_folder(index) / found[0], found[1], int(found[2]), int(found[3]), found[4])
         for found in names
-        if found is not None
+        if found is not None and bool(found[5]) == of_files
     )
     return sorted(parts, key=lambda part: (part.ingest, part.number))
 
