@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Unpack
 
@@ -15,28 +14,17 @@ from pipeline.config import Config, configured
 from pipeline.encode import stage as encoding
 from pipeline.encode.reuse import take_inventory
 from pipeline.errors import (
-    ConfigError,
     DeletionGuardError,
     GateRefusedError,
     IndexNotFoundError,
     IndexStoreError,
     RejectedDocumentsError,
 )
-from pipeline.index import manifest as manifests
-from pipeline.index import staging, store
-from pipeline.index.cut.before import CutBefore
-from pipeline.index.live import DocumentKeys
+from pipeline.index import staging
 from pipeline.index.manifest import Manifest
-from pipeline.index.staging import StagedIngest
 from pipeline.ingest.cutting.contract import DocumentChunker
-from pipeline.ingest.fetching.kinds import fetch_sources, lend_mirrors
-from pipeline.ingest.given_sources import giving
-from pipeline.ingest.guard import ReadDocument
-from pipeline.ingest.ledger import Ledger, Recorded, load_ledger
-from pipeline.ingest.read_before import FilesBefore
-from pipeline.ingest.readers import discover, read_sources
-from pipeline.ingest.stage import IngestRun, load_rejections, save_rejections
-from pipeline.ingest.workers.tally import Reading, Tally
+from pipeline.ingest.fetching.kinds import lend_mirrors
+from pipeline.ingest.stage import load_rejections, save_rejections
 from pipeline.job import commit
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
@@ -50,7 +38,7 @@ from pipeline.job.golden import Golden, load_golden
 from pipeline.job.injected import Injected
 from pipeline.job.options import BuildKeywords, BuildOptions, IngestKeywords, IngestOptions
 from pipeline.job.plan import BuildPlan
-from pipeline.job.prepare.reading_process import workers_of
+from pipeline.job.prepare.sources import followed, stage_sources
 from pipeline.job.prepare.staged import staged_build, writing
 from pipeline.job.report import failure
 from pipeline.job.report.page import write
@@ -58,9 +46,7 @@ from pipeline.job.report.record import load as load_record
 from pipeline.job.stopwatch import Stopwatch
 from pipeline.models.choose.encoder import chunk_tokenizer
 from pipeline.models.contract import Encoder
-from pipeline.models.precomputed import PrecomputedEncoder
-from pipeline.progress import Progress, ProgressFactory, remark, silent
-from pipeline.records import Rejection
+from pipeline.progress import ProgressFactory, silent
 from pipeline.remote import reports
 from pipeline.remote.place import RemoteIndex
 from pipeline.remote.pull import pull
@@ -68,12 +54,6 @@ from pipeline.remote.pull import pull
 log = logging.getLogger(__name__)
 
 __all__ = ["BuildReport", "IngestReport", "build", "encode", "encoding", "ingest", "plan", "publish"]
-
-MULTIVECTOR_SHARD_CHUNKS = 512
-"""A shard is encoded in memory: with a float32 vector a token, 512 chunks of 256 tokens of BGE-M3 take 0.5 GB."""
-
-ENDPOINT_SHARD_CHUNKS = 256
-"""What a failed build has to pay a server for again is at most a shard; the default requests fill it twice over."""
 
 Configured = Config | str | os.PathLike[str]
 """A configuration, or the path of its file."""
@@ -227,12 +207,12 @@ def plan(
     if (remote := RemoteIndex.configured(config)) is not None:
         with contextlib.suppress(IndexNotFoundError):
             pull(remote, progress=progress)
-    config, live = injected.following(config, wanted.full), _followed(config, wanted.full)
+    config, live = injected.following(config, wanted.full), followed(config, wanted.full)
     loaded = injected.encoder(config)
     with planning.temporary_index() as name:
         folder = Path(name)
         lend_mirrors(config, config.index_path, folder)
-        staged, rejections, _ = _stage(config, folder, loaded, injected, wanted, progress)
+        staged, rejections, _ = stage_sources(config, folder, loaded, injected, wanted, progress)
         config, loaded = injected.suited_to_texts(config, loaded, folder, staged)
         tokenizer = chunk_tokenizer(config.encoder, base=config.base)
         prints = list(encoding.fingerprints(loaded, config.segments).values())
@@ -250,7 +230,7 @@ def _ingest(
     cluster: Cluster | None = None,
 ) -> IngestReport:
     index = config.index_path
-    staged, rejections, reading = _stage(config, index, encoder, injected, options, progress, cluster)
+    staged, rejections, reading = stage_sources(config, index, encoder, injected, options, progress, cluster)
     path = save_rejections(index, staged.base_generation + 1, rejections)
     if rejections and options.strict:
         staging.discard_ingest(index)
@@ -263,72 +243,5 @@ def _ingest(
     return IngestReport(staged, rejections, path, reading)
 
 
-def _stage(
-    config: Config,
-    target: Path,
-    encoder: Encoder,
-    injected: Injected,
-    options: IngestOptions,
-    progress: ProgressFactory,
-    cluster: Cluster | None = None,
-) -> tuple[StagedIngest, tuple[Rejection, ...], Reading]:
-    """Compare the sources with the live generation and stage what is new below `target`."""
-    index, full = config.index_path, options.full
-    if not config.sources:
-        raise ConfigError("no sources are configured; add `sources: [{path: …}]` to config.yaml")
-    found = discover(config, fetch_sources(config, target, progress))
-    live = _followed(config, full)
-    chunker = injected.chunker(config, encoder, live.fingerprint("chunker") if live else None)
-    if live is not None:
-        commit.check_fingerprints(config, live, encoder, chunker.fingerprint)
-    if isinstance(encoder, PrecomputedEncoder):
-        found = iter(giving(found, encoder.wanted, encoder.made_by))
-    base = manifests.live_number(index)
-    documents_live = store.live_documents(index, live)
-    cut_before = CutBefore(target, chunker.fingerprint)
-    recorded = Recorded.nothing() if options.rehash else load_ledger(index)
-    read_before = None if options.rehash else FilesBefore.of(cut_before, recorded)
-    ledger = Ledger(config.ingest, Recorded.nothing() if full else recorded, documents_live, read_before)
-    run = IngestRun(documents_live, config.ingest.document_seconds, cut_before, ledger)
-    with progress("ingest", None, "doc") as bar:
-
-        def unread(label: str, documents: int) -> None:
-            run.unread(label, documents)
-            bar.update(documents)
-
-        def cut_already() -> DocumentKeys:
-            return documents_live.document_keys().with_others(cut_before.keys)
-
-        elsewhere = cluster.readers(config) if cluster else None
-        workers = None if injected.own_chunker else workers_of(config, chunker, cut_already, elsewhere)
-        documents = read_sources(found, config.ingest, run.reject, ledger, unread, workers)
-        with contextlib.closing(documents):
-            counted = _counted(documents, bar, workers.tally if workers else Tally())
-            staged = run.stage(target, counted, chunker, _shard_chunks(config, encoder), base, full)
-    ledger.save(target)
-    return staged, tuple(run.rejections), workers.tally.reading if workers else Reading()
-
-
-def _followed(config: Config, full: bool) -> Manifest | None:
-    """The live generation that a build takes over from, `None` for a full build or the first one."""
-    return None if full else store.live_manifest(config.index_path)
-
-
-def _counted(documents: Iterable[ReadDocument], bar: Progress, tally: Tally) -> Iterator[ReadDocument]:
-    told = ""
-    for document in documents:
-        yield document
-        bar.update()
-        if (line := str(tally)) != told:
-            remark(bar, told := line)
-
-
 def _golden(config: Config) -> Golden:
     return load_golden(config.gate, config.query, config.base)
-
-
-def _shard_chunks(config: Config, encoder: Encoder) -> int:
-    chunks = config.encode.shard_chunks
-    for endpoint in filter(None, (config.encoder.endpoint, config.encoder.lexical_endpoint)):
-        chunks = min(chunks, max(ENDPOINT_SHARD_CHUNKS, 2 * endpoint.batch_texts * endpoint.concurrency))
-    return min(chunks, MULTIVECTOR_SHARD_CHUNKS) if encoder.gives_multivectors else chunks

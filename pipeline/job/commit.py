@@ -20,6 +20,7 @@ from pipeline.index.manifest import Manifest, SegmentEntry
 from pipeline.index.segment import Segment
 from pipeline.index.staging import StagedIngest
 from pipeline.index.statistics import Circumstances
+from pipeline.ingest.memory import give_back_memory
 from pipeline.job import build_report
 from pipeline.job import plan as planning
 from pipeline.job.build_report import BuildReport, IngestReport
@@ -93,9 +94,11 @@ def encode_and_publish(
     spread = wishes.cluster and spread_over(wishes.cluster, config, encoder, staged.base_generation, watch)
     run = wishes.run or (spread.encode if spread else _runner(config))
     encoded = encoding.encode_staged(index, staged, encoder, config.segments, watch, run, live)
+    give_back_memory()
     new = encoding.write_segments(
         index, staged, encoded, encoder, config.segments, watch, live.chunks if live else 0
     )
+    give_back_memory()
     candidate.discard(index)  # it names deletions by the number that this build will use
     kept = _kept(index, staged, live) if live else []
     draft = Draft(config, encoder, staged, live, [*kept, *new], wishes.note)

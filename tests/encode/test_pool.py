@@ -22,6 +22,7 @@ from pipeline.encode.pool import Pool
 from pipeline.errors import ConfigError, EncoderError
 from pipeline.index import staging
 from pipeline.job import build as builder
+from pipeline.job.prepare import sources
 from pipeline.query.searcher import open_index
 from tests.support.collection import TEXTS, config_for, write_documents
 
@@ -218,4 +219,4 @@ def test_shards_are_small_when_each_token_has_a_vector(tmp_path: Path) -> None:
     for chunks, multivectors, expected in ((4096, False, 4096), (4096, True, 512), (100, True, 100)):
         config = config_for(tmp_path, encode={"shard_chunks": chunks})
         encoder = SimpleNamespace(gives_multivectors=multivectors)
-        assert builder._shard_chunks(config, encoder) == expected  # type: ignore[arg-type]
+        assert sources.shard_chunks(config, encoder) == expected  # type: ignore[arg-type]

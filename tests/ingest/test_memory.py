@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -29,3 +30,25 @@ def test_memory_beyond_the_limit_is_refused(limit: float | None, outcome: str) -
         [sys.executable, "-c", CODE.format(limit=limit)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == outcome
+
+
+FREED = """
+from pathlib import Path
+from pipeline.ingest.memory import give_back_memory
+
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+blocks = [bytearray(8000) for _ in range(20_000)]
+rare = blocks[::100]
+del blocks
+before = held()
+give_back_memory()
+print(before - held())
+"""
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="other C libraries keep what is free, or do not")
+def test_what_is_free_between_blocks_in_use_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 50_000_000

@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import EncoderError
 from pipeline.job import build as builder
 from pipeline.job.injected import Injected
+from pipeline.job.prepare import sources
 from tests.models.endpoint_server import DIMENSION, EndpointServer, Fault
 from tests.models.endpoint_server import running_fixture as running_fixture
 from tests.models.endpoint_server import server_fixture as server_fixture
@@ -32,11 +33,11 @@ def test_a_second_build_does_not_send_what_finished_shards_hold(server: Endpoint
     with pytest.raises(EncoderError, match="status 400"):
         builder.build(config)
     answered = set(server.answered)
-    assert builder.ENDPOINT_SHARD_CHUNKS < len(answered) < DOCUMENTS
+    assert sources.ENDPOINT_SHARD_CHUNKS < len(answered) < DOCUMENTS
     server.reset()
     builder.build(config)
     again = sent(server)
-    assert len(again) == len(set(again)) == DOCUMENTS - builder.ENDPOINT_SHARD_CHUNKS
+    assert len(again) == len(set(again)) == DOCUMENTS - sources.ENDPOINT_SHARD_CHUNKS
     assert len(set(again) | answered) == DOCUMENTS
 
 
@@ -44,4 +45,4 @@ def test_a_second_build_does_not_send_what_finished_shards_hold(server: Endpoint
 def test_a_shard_holds_enough_for_the_requests_in_flight(concurrency: int, chunks: int, tmp_path: Path) -> None:
     endpoint = {"protocol": "openai", "concurrency": concurrency}
     config = config_for(tmp_path, encoder={"model": "m", "endpoint": endpoint})
-    assert builder._shard_chunks(config, Injected().encoder(config)) == chunks
+    assert sources.shard_chunks(config, Injected().encoder(config)) == chunks
