@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from pipeline.job.cluster import on_ray
 from pipeline.job.cluster.on_ray import Room
 from pipeline.job.cluster.readers_on_ray import RayProgram
 from pipeline.job.report import record as records
+from pipeline.remote.objects import Objects
 from tests.job.cluster.fake_cluster import content
 from tests.support.collection import config_for
 
@@ -35,7 +37,25 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[Any]:
+def bucket() -> Iterator[str]:
+    """The address of a bucket of an S3 server, which the machines of the cluster know by their environment."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    urllib.request.urlopen(urllib.request.Request(f"{address}/shared", method="PUT")).close()
+    known = {"AWS_ACCESS_KEY_ID": "of-a-test", "AWS_SECRET_ACCESS_KEY": "of-a-test", "AWS_REGION": "us-east-1"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (known | {"AWS_ENDPOINT_URL": address}).items():
+            patch.setenv(name, value)
+        yield "s3://shared"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def ray(bucket: str) -> Iterator[Any]:
     """Two CPUs, without a dashboard, statistics, or anything from outside."""
     ray = pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -69,17 +89,21 @@ def test_a_build_on_ray_is_a_local_build(ray: Any, tmp_path: Path) -> None:
     assert content(there.index_path) == content(here.index_path)
 
 
-def test_a_build_on_ray_through_a_store_is_a_local_build(ray: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+def test_a_build_on_ray_through_a_store_is_a_local_build(ray: Any, bucket: str, tmp_path: Path, kind: str) -> None:
     here, there = texts(tmp_path / "here"), texts(tmp_path / "there")
     builder.build(here)
     remote = there.remote.model_copy(update={"cache_folder": str(tmp_path / "cache")})
-    there = there.model_copy(update={"index": f"file://{tmp_path}/store/handbook", "remote": remote})
+    store = f"file://{tmp_path}/store" if kind == "folder" else bucket
+    there = there.model_copy(update={"index": f"{store}/handbook", "remote": remote})
     report = builder.build(there, cluster="ray")
     assert (report.encoded_chunks, report.chunks) == (24, 24)
     assert content(there.index_path) == content(here.index_path)
     record = records.load(there.index_path)
     assert (sum(share.shards for share in record.workers), record.troubles) == (12, ())
-    assert not list((tmp_path / "store/handbook").glob("staging/**/*.json"))
+    keys = [stored.key for stored in Objects(f"{store}/handbook").list("")]
+    assert keys
+    assert not [key for key in keys if key.startswith("staging/")]
     record = records.load(there.index_path)
     assert sum(share.shards for share in record.workers) == 12
     assert len(record.workers) == 2
