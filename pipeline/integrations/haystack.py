@@ -40,8 +40,9 @@ class HybridTextRetriever:
     one of whose indexes `index` may name; with `api_key` and `headers`. `filters`: Haystack's form of `where`; of
     both, both hold. `groups`: of the reader, where the index has an access field; a call's are narrowed to these.
     `top_k` is what `Index.search` calls `k`, and the other arguments are those of `Index.search`.
-    `run` takes those that change most, for one call. The index is opened by `warm_up`, at the latest by the first
-    search, which raises what `open_index` and `Index.search` raise, and `ServiceError`.
+    `run` takes those that change most, for one call. Raises `QueryError` and `FilterError` for arguments that no
+    index could make sense of. The index is opened by `warm_up`, at the latest by the first search, which raises
+    what `open_index` and `Index.search` raise, and `ServiceError`.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class HybridTextRetriever:
             group=group,
             group_size=group_size,
             boosts=boosts,
-        )
+        ).checked()
         filter_condition(filters)
         self._source: Source | None = None
 

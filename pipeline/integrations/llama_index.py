@@ -70,8 +70,8 @@ class HybridRetriever(BaseRetriever):
     one of whose indexes `index` may name; with `api_key` and `headers`. `filters`: LlamaIndex's form of `where`; of
     both, both hold. `groups`: of the reader, where the index has an access field; a query's are narrowed to these.
     `callback_manager`, `verbose`: LlamaIndex's. The other arguments are those of `Index.search`; a
-    `HybridQuery` has them too, for one call. Raises what `open_index` raises; a search raises what `Index.search`
-    raises, and `ServiceError`.
+    `HybridQuery` has them too, for one call. Raises what `open_index` raises, `QueryError` for arguments that no
+    index could make sense of; a search raises what `Index.search` raises, and `ServiceError`.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class HybridRetriever(BaseRetriever):
     ) -> None:
         made_with = SearchParameters().changed(parameters)
         where = combined(made_with.where, metadata_condition(filters))
-        self._parameters = dataclasses.replace(made_with, where=where)
+        self._parameters = dataclasses.replace(made_with, where=where).checked()
         self._source = open_source(index, url, api_key, headers, made_with.groups)
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 

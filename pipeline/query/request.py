@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from numbers import Real
@@ -220,9 +220,9 @@ class SearchRequest:
         )
 
 
-def refuse_unknown(options: Mapping[str, object], known: type) -> None:
-    """Raise `TypeError` for a keyword argument that `known`, a `TypedDict`, does not have."""
-    names = known.__annotations__
+def refuse_unknown(options: Iterable[str], known: type | Collection[str]) -> None:
+    """Raise `TypeError` for a keyword argument that is not among `known`, names or a `TypedDict` of them."""
+    names = known.__annotations__ if isinstance(known, type) else known
     for name in options:
         if name not in names:
             raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(sorted(names))}")
