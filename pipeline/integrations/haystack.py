@@ -30,6 +30,7 @@ _LOGIC: Mapping[str, Logic] = {"AND": "and", "OR": "or", "NOT": "not"}
 _FIELDS = {"id": "chunk_id"}
 _NO_COLUMNS = frozenset({"content", "blob", "score", "embedding", "sparse_embedding"})
 _COMPARISONS = frozenset({"==", "!=", "in", "not in", *ORDERED})
+_EXAMPLE = "{'field': 'meta.lang', 'operator': '==', 'value': 'ko'}"
 
 
 @component
@@ -185,18 +186,22 @@ def filter_condition(filters: Mapping[str, Any] | None) -> str | None:
 
 def _condition(filters: Any) -> Condition:
     if not isinstance(filters, Mapping):
-        raise FilterError(f"filters: {filters!r} is no dictionary")
+        raise FilterError(f"filters: {filters!r} is no dictionary; write {_EXAMPLE}")
     if "field" in filters:
         return _comparison(filters)
     operator, parts = _part(filters, "operator"), _part(filters, "conditions")
-    if operator not in _LOGIC:
+    if not isinstance(operator, str) or operator not in _LOGIC:
         raise FilterError(f"unknown logical operator {operator!r}; known: {', '.join(_LOGIC)}")
+    if not isinstance(parts, list | tuple):
+        raise FilterError(f"filters: 'conditions' is a list of filters, not {parts!r}")
     return Combination(_LOGIC[operator], tuple(_condition(part) for part in parts))
 
 
 def _comparison(filters: Mapping[str, Any]) -> Comparison:
     field, operator, value = filters["field"], _part(filters, "operator"), _part(filters, "value")
-    if operator not in _COMPARISONS:
+    if not isinstance(field, str):
+        raise FilterError(f"filters: 'field' is a text such as 'meta.lang', not {field!r}")
+    if not isinstance(operator, str) or operator not in _COMPARISONS:
         raise FilterError(f"unknown operator {operator!r}; known: {', '.join(sorted(_COMPARISONS))}")
     name, *path = field.removeprefix("meta.").split(".")
     if not field.startswith("meta."):
@@ -210,7 +215,7 @@ def _comparison(filters: Mapping[str, Any]) -> Comparison:
 
 def _part(filters: Mapping[str, Any], key: str) -> Any:
     if key not in filters:
-        raise FilterError(f"{key!r} key missing in {dict(filters)}")
+        raise FilterError(f"{key!r} key missing in {dict(filters)}; write {_EXAMPLE}")
     return filters[key]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Unpack
 
+from pipeline.arguments import shown
 from pipeline.errors import QueryError
 from pipeline.integrations.conditions import Combination, Comparison, Condition, Logic, as_sql, combined
 from pipeline.integrations.extras import needs_extra
@@ -111,6 +112,11 @@ class HybridRetriever(BaseRetriever):
 
 def metadata_condition(filters: MetadataFilters | None) -> str | None:
     """LlamaIndex's filters as `where` takes them. Raises `QueryError`."""
+    if not isinstance(filters, MetadataFilters | None):
+        raise QueryError(
+            f"filters={shown(filters)}: give MetadataFilters(filters=[MetadataFilter(key='lang', value='ko')]), "
+            "or a condition as where="
+        )
     return None if filters is None or not filters.filters else as_sql(_condition(filters))
 
 
