@@ -149,7 +149,7 @@ class Searches(Closable):
         asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
         deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
         (ranked,) = self._ranker.rank(deeper, asked.queries)
-        words = words_of(self.snapshot, examples, self.encoder.describe_tokens) if request.explain else None
+        words = words_of(self.snapshot, examples, self.encoder.describe_queries) if request.explain else None
         return to_hits(self.snapshot, asked.others(ranked, request.k), words, request.context)
 
     @while_open

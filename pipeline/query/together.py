@@ -70,7 +70,7 @@ class Ranker:
         return [self._hits(request, *pair) for pair in zip(tokens, ranked, strict=True)]
 
     def _hits(self, request: SearchRequest, tokens: Mapping[int, str], ranked: Ranked) -> list[Hit]:
-        words = QueryWords(tokens, self._encoder.describe_tokens) if request.highlights else None
+        words = QueryWords(tokens, self._encoder.describe_queries) if request.highlights else None
         return to_hits(self._snapshot, ranked, tokens if request.explain else None, request.context, words)
 
 
