@@ -57,7 +57,8 @@ class Examples:
                 raise QueryError(f"{name}={shown(values)}: {'an' if kind == 'id' else 'a'} {kind} is empty")
             object.__setattr__(self, name, tuple(dict.fromkeys(values)))
         if not self.documents and not self.texts:
-            raise QueryError("give at least one document or text that hits should be like")
+            told = "give at least one document or text that hits should be like"
+            raise QueryError(told, fields=("documents", "texts"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,15 @@ def test_what_makes_no_sense_is_refused_in_words(live: Live, body: dict[str, Any
         ({"query": "x", "facet_limit": 3}, "facet_limit"),
         ({"query": "x", "group_size": 3}, "group_size"),
         ({"query": "x", "rerank": "/etc/passwd"}, "rerank"),
+        ({"query": " "}, "query"),
+        ({"query": ["x", " "]}, "query.1"),
+        ({"query": "x", "fusion": "rff"}, "fusion"),
+        ({"query": "x", "fusion": {"method": "weighted", "weights": {"dense": 0, "lexical": 0}}}, "fusion"),
+        ({"query": "x", "merge": True, "collapse": True}, "merge"),
+        ({"query": "x", "merge": True, "collapse": True}, "collapse"),
+        ({"query": "x", "group": "doc_id", "distinct": 0.5}, "distinct"),
+        ({"query": "x", "group": "doc_id", "k": 500, "group_size": 500}, "group_size"),
+        ({"query": "x", "group": "doc_id", "k": 500, "group_size": 500}, "k"),
     ],
 )
 def test_fields_have_the_names_that_were_sent(live: Live, body: dict[str, Any], field: str) -> None:
@@ -255,10 +264,37 @@ def test_of_a_value_with_several_forms_the_one_that_was_meant_is_told(
 
 
 def test_a_link_names_its_own_parameter(live: Live) -> None:
-    for link, field in (("boost=nonsense", "boost"), ("filter=year+%3E", "filter"), ("k=3&k=4", "k")):
-        problem = live.refused("GET", f"/v1/search?q=x&{link}", 422)
+    for link, field in (
+        ("q=x&boost=nonsense", "boost"),
+        ("q=x&filter=year+%3E", "filter"),
+        ("q=x&k=3&k=4", "k"),
+        ("q=+", "q"),
+        ("q=x&fusion=rff", "fusion"),
+    ):
+        problem = live.refused("GET", f"/v1/search?{link}", 422)
         assert [one["field"] for one in problem["errors"]] == [field]
         assert problem["error"]["param"] == field
+
+
+def test_an_index_that_there_is_not_is_told_as_the_field_that_names_it(live: Live) -> None:
+    for method, path, options in (
+        ("POST", "/v1/search", {"json": {"query": "x", "index": "third"}}),
+        ("GET", "/v1/search?q=x&index=third", {}),
+        ("GET", "/v1/documents/ko/1?index=third", {}),
+        ("POST", "/v1/similar", {"json": {"texts": ["x"], "index": "third"}}),
+    ):
+        problem = live.refused(method, path, 404, **options)
+        assert [one["field"] for one in problem["errors"]] == ["index"]
+    assert live.refused("GET", "/v1/indexes/third", 404)["errors"] == [], "its address names it, no field does"
+
+
+def test_a_fault_that_several_forms_share_is_told_once(live: Live) -> None:
+    problem = live.refused(
+        "POST", "/v1/vector_stores/first/search", 422, json={"query": "x", "filters": {"lang": "ko"}}
+    )
+    told = [(one["field"], one["message"]) for one in problem["errors"]]
+    assert len(told) == len(set(told))
+    assert ("filters.lang", "Extra inputs are not permitted") in told
 
 
 def test_a_broken_body_is_called_one(live: Live) -> None:
