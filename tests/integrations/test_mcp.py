@@ -17,10 +17,11 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from pipeline.errors import EncoderError
-from pipeline.integrations.agent_answers import uri
-from pipeline.integrations.agent_arguments import MOST_HITS
+from pipeline.integrations.agents.answers import uri
+from pipeline.integrations.agents.arguments import CONDITIONS, MOST_HITS
 from pipeline.integrations.mcp import http_app, mcp_server
 from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
@@ -193,6 +194,7 @@ async def test_indexes_and_their_fields(index: Index, long: Index) -> None:
         ("search", {"k": "many", "context": 9}, "query: Field required; k: Input should be a valid integer"),
         ("read_document", {"doc_id": "nowhere"}, "index handbook has no document 'nowhere'"),
         ("similar", {}, "give at least one document or text"),
+        ("similar", {"doc_ids": [""]}, "doc_ids.0: String should have at least 1 character"),
         ("similar", {"doc_ids": ["nowhere"]}, "nowhere"),
         ("similar", {"texts": ["x"], "boosts": ["7 if"]}, "'7 if' is no boost; write recency("),
         ("search", {"query": QUERY, "boosts": ["recency(no, 3d)"]}, "unknown field 'no'"),
@@ -206,6 +208,67 @@ async def test_what_cannot_be_answered_says_why(
     assert words in told
     assert "pydantic" not in told
     assert str(index.path) not in told
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("search", {"query": QUERY, "filter": "lang:ko"}, "filter: at character 5, `:`: not expected here"),
+        (
+            "search",
+            {"query": QUERY, "filter": "json(lang) = 'ko'"},
+            "a condition may not use the function json; write",
+        ),
+        ("search", {"query": QUERY, "filter": {"lang": "ko"}}, "filter: Input should be a valid string; write"),
+        ("similar", {"texts": ["x"], "filter": "lagn = 'ko'"}, "did you mean 'lang'"),
+        ("search", {"query": QUERY, "boosts": ["2 if lagn = 'ko'"]}, "did you mean 'lang'"),
+    ],
+)
+async def test_a_wrong_filter_is_told_with_conditions_that_are_right(
+    index: Index, tool: str, arguments: dict[str, Any], words: str
+) -> None:
+    """An agent cannot read a page of documentation."""
+    async with client(index) as found:
+        told = await refusal(found, tool, **arguments)
+        (offered,) = [one for one in (await found.list_tools()).tools if one.name == "search"]
+    assert words in told
+    assert told.endswith(f"; write conditions as in: {'; '.join(CONDITIONS)}")
+    assert "docs/" not in told
+    assert all(one in offered.input_schema["properties"]["filter"]["description"] for one in CONDITIONS)
+
+
+def test_the_conditions_that_are_shown_are_right(tmp_path: Path) -> None:
+    rows = [
+        {"_id": "a", "text": "x", "lang": "ko", "year": 2024, "tags": ["ops", "x"], "title": "The Runbook"},
+        {"_id": "b", "text": "y", "lang": "en", "year": 2019, "tags": ["y"], "title": "Other"},
+    ]
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "all.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    config = config_for(tmp_path)
+    builder.build(config)
+    with open_index(config.index_path) as opened:
+        for condition in CONDITIONS:
+            assert [hit.doc_id for hit in opened.search("x", mode="dense", where=condition)] == ["a"], condition
+
+
+async def test_a_prompt_that_there_is_not_is_the_callers_mistake(
+    index: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client(index) as found:
+        for arguments in (None, {"a": "b"}):
+            with pytest.raises(MCPError) as refused:
+                await found.get_prompt("summary", arguments)
+            assert refused.value.code == INVALID_PARAMS
+            assert refused.value.message == "there is no prompt 'summary'; there are: none"
+        assert not (await found.list_prompts()).prompts
+    assert caplog.records == []
+
+
+async def test_a_document_of_an_index_that_there_is_not_is_the_callers_mistake(index: Index) -> None:
+    async with client(index) as found:
+        with pytest.raises(MCPError, match="there is no index 'other'; there are: handbook") as refused:
+            await found.read_resource("document://other/en/bm25.md")
+    assert refused.value.code == INVALID_PARAMS
 
 
 async def test_what_is_wrong_with_the_server_is_told_in_its_log_alone(
