@@ -17,7 +17,7 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR
 
 from pipeline.errors import EncoderError
 from pipeline.integrations.agents.answers import uri
@@ -368,6 +368,39 @@ def test_standard_output_carries_the_protocol_alone(configured: Path) -> None:
     assert answers.keys() == {1, 2, 3, 4}
     assert answers[2]["result"]["structuredContent"]["hits"]
     assert answers[3]["result"]["isError"] is True
+
+
+UNREADABLE: list[tuple[str, int | str | None, int]] = [
+    ('{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": {"half": "\\ud83d"}}', 7, PARSE_ERROR),
+    ('{"jsonrpc": "2.0", "id": 7, ', None, PARSE_ERROR),
+    ('{"jsonrpc": "2.0", "id": "seven", "method": 5}', "seven", INVALID_REQUEST),
+    ('{"jsonrpc": "2.0", "id": true, "method": 5}', None, INVALID_REQUEST),
+    ('{"jsonrpc": "2.0", "id": "\\ud83d", "method": "ping"}', None, PARSE_ERROR),
+    ("[1]", None, INVALID_REQUEST),
+    ("[" * 5000, None, PARSE_ERROR),
+]
+"""A line, the id that its answer has, and the code."""
+
+
+def test_lines_that_cannot_be_read_are_answered(configured: Path) -> None:
+    """Half a character can be written in JSON; who sent it would wait for ever. Blank lines say nothing."""
+    asked = [*(line for line, _, _ in UNREADABLE), "", '{"jsonrpc": "2.0", "id": 8, "method": "ping"}']
+    with subprocess.Popen(
+        command(configured), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write("\n".join(asked) + "\n")
+        process.stdin.flush()
+        found = [json.loads(process.stdout.readline()) for _ in range(len(UNREADABLE) + 1)]
+        process.stdin.close()
+        assert (process.stdout.read(), process.stderr.read(), process.wait(30)) == ("", "", 0)
+    *refusals, ping = found
+    expected = [(answered, code) for _, answered, code in UNREADABLE]
+    assert [(one["id"], one["error"]["code"]) for one in refusals] == expected
+    assert all(one["error"]["message"] for one in refusals)
+    assert (ping["id"], "result" in ping) == (8, True)
 
 
 def test_an_index_that_is_not_there_is_one_line(tmp_path: Path) -> None:

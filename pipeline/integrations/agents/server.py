@@ -7,18 +7,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.integrations.agents.arguments import unknown_argument, wrong_arguments
+from pipeline.integrations.agents.pipes import Readable
 from pipeline.integrations.extras import needs_extra
 
 with needs_extra("mcp"):
     from mcp.server.mcpserver import Context, MCPServer
     from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+    from mcp.server.stdio import stdio_server
     from mcp.shared.exceptions import MCPError
     from mcp_types import INVALID_PARAMS, CallToolResult, GetPromptResult, InputRequiredResult, Tool
 
 
 class ToolServer(MCPServer[Any]):
-    """Answers what the SDK's own would not: it leaves out an argument that a tool does not have without a word, and
-    a prompt that there is not is a traceback in its log."""
+    """Answers what the SDK's own would not: it leaves out an argument that a tool does not have without a word, a
+    prompt that there is not is a traceback in its log, and a line that it cannot read has no answer at all."""
 
     async def list_tools(self) -> list[Tool]:
         return [
@@ -47,3 +49,9 @@ class ToolServer(MCPServer[Any]):
         if name not in known:
             raise MCPError(INVALID_PARAMS, f"there is no prompt {name!r}; there are: {', '.join(known) or 'none'}")
         return await super().get_prompt(name, arguments, context)
+
+    async def run_stdio_async(self) -> None:
+        server = self._lowlevel_server
+        async with stdio_server() as (messages, answers):
+            readable: Any = Readable(messages, answers)
+            await server.run(readable, answers, server.create_initialization_options())
