@@ -11,6 +11,7 @@ of them, which add up to the score. Why `auto` is what it is: docs/adr/0003-fusi
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -182,12 +183,15 @@ def fuse(
     Weights are divided by their sum, except for `rrf`. `auto` takes the calibrated weights for queries in `script`
     (`scripts.dominant_script` of the query) and multiplies them by the ones given; where these legs were not
     calibrated it is `theoretical`, which needs to know nothing about the collection.
-    Raises `QueryError` for an unknown method, a negative weight, or weights that are all zero.
+    Raises `QueryError` for an unknown method, a negative weight, weights that are all zero or too large.
     """
     names = [leg.name for leg in legs]
     chosen = np.array([weights.get(name, 1.0) for name in names], dtype=np.float64)
     if (chosen < 0).any() or not np.isfinite(chosen).all():
         told = f"fusion weights must be zero or more: {dict(zip(names, chosen.tolist(), strict=True))}"
+        raise QueryError(told, fields=("fusion",))
+    if math.isinf(sum(chosen.tolist())):
+        told = f"fusion weights of {', '.join(names)} are too large to be added up"
         raise QueryError(told, fields=("fusion",))
     if chosen.sum() == 0:
         told = f"fusion weights of {', '.join(names)} are all zero: nothing would be ranked"
