@@ -297,6 +297,19 @@ def test_a_fault_that_several_forms_share_is_told_once(live: Live) -> None:
     assert ("filters.lang", "Extra inputs are not permitted") in told
 
 
+@pytest.mark.parametrize("now", [2026, 1.5, True, "2026", "1767225600", "-3", "today", "", {}])
+def test_a_moment_is_written_out(live: Live, now: object) -> None:
+    """A number would be seconds since 1970, and 2026 be half an hour after."""
+    for path, body in (("/v1/search", {"query": "x"}), ("/v1/similar", {"texts": ["x"]})):
+        problem = live.refused("POST", path, 422, json={**body, "now": now})
+        assert problem["detail"] == "now: write the moment out with its time zone, as in 2026-01-31T12:00:00Z"
+        assert [one["field"] for one in problem["errors"]] == ["now"]
+    if isinstance(now, str | int):
+        live.refused("GET", f"/v1/search?q=x&now={now}", 422)
+    for right in ("2026-01-31T12:00:00Z", "2026-01-31 12:00:00+09:00"):
+        assert live.post("/v1/search", {"query": "x", "now": right})["results"]
+
+
 def test_a_broken_body_is_called_one(live: Live) -> None:
     problem = live.refused("POST", "/v1/search", 422, content="{", headers={"Content-Type": "application/json"})
     assert problem["detail"].startswith("body: Invalid JSON")
