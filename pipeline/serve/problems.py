@@ -29,7 +29,7 @@ _MOST_ERRORS = 20
 _FORM = re.compile(r"str|bool|float|constrained-\w+|[\w-]+\[.*\]|[A-Z]\w*(?:Settings|Filter|Document)")
 _SUBJECT = re.compile(r"(\w+)(?:: |=| ['\"])")
 _LONGEST = 600
-_ALSO = {"query": ("q",), "documents": ("doc_ids", "doc_id")}
+_ALSO = {"query": ("q",), "documents": ("doc_ids", "doc_id"), "doc_ids": ("doc_id",)}
 """What requests call arguments that have another name in the library."""
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def as_problem(
     """What is told of an error. `folders`: of the indexes, by name; one that a message names becomes the name.
     `fields`: what the request may have, for a message that begins with one of them to be told as wrong there."""
     if isinstance(error, Problem):
-        return error if error.errors else _about_a_field(error, fields)
+        return _as_named(error, fields) if error.errors else _about_a_field(error, fields)
     if isinstance(error, QueryError):
         told = without_folders(str(error), folders)
         wrong = [WrongValue(field=name, message=told) for one in error.fields if (name := _asked(one, fields))]
@@ -139,6 +139,12 @@ def as_problem(
     else:
         log.error("request %s failed", request_id, exc_info=error)
     return Problem(500, "something went wrong; the service's log says what")
+
+
+def _as_named(problem: Problem, fields: Collection[str]) -> Problem:
+    """The problem with the names that the request has for what is wrong."""
+    named = [one.model_copy(update={"field": _asked(one.field, fields) or one.field}) for one in problem.errors]
+    return Problem(problem.status, problem.detail, named, problem.headers)
 
 
 def _asked(argument: str, fields: Collection[str]) -> str | None:

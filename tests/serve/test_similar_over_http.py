@@ -98,6 +98,7 @@ def test_the_example_that_is_wrong_is_the_field_that_is_named(live: Live) -> Non
     body = {"doc_ids": ["it's"], "unlike_doc_ids": ["nowhere"]}
     assert named(live.refused("POST", "/v1/similar", 404, json=body)) == ["unlike_doc_ids.0"]
     assert named(live.refused("GET", "/v1/similar?doc_id=nowhere", 404)) == ["doc_id"]
+    assert named(live.refused("GET", f"/v1/similar?doc_id={'x' * 9000}", 422)) == ["doc_id"]
 
 
 def test_limits_of_the_service_count_and_are_described(index: Index) -> None:
