@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config.boosts import Boost
 from pipeline.config.search import Settings
-from pipeline.errors import QueryError
+from pipeline.errors import ConfigError, QueryError
 from pipeline.integrations.conditions import ORDERED, Combination, Comparison, Condition, Logic, as_sql, combined
 from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.metadata import hit_metadata
@@ -41,9 +41,9 @@ class HybridTextRetriever:
     one of whose indexes `index` may name; with `api_key` and `headers`. `filters`: Haystack's form of `where`; of
     both, both hold. `groups`: of the reader, where the index has an access field; a call's are narrowed to these.
     `top_k` is what `Index.search` calls `k`, and the other arguments are those of `Index.search`.
-    `run` takes those that change most, for one call. Raises `QueryError` and `FilterError` for arguments that no
-    index could make sense of. The index is opened by `warm_up`, at the latest by the first search, which raises
-    what `open_index` and `Index.search` raise, and `ServiceError`.
+    `run` takes those that change most, for one call. Raises `QueryError`, `FilterError` and `ConfigError` for
+    arguments that no index could make sense of. The index is opened by `warm_up`, at the latest by the first
+    search, which raises what `open_index` and `Index.search` raise, and `ServiceError`.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class HybridTextRetriever:
         group_size: int | None = None,
         boosts: Boosts = None,
     ) -> None:
+        if not isinstance(api_key, Secret | None):
+            raise ConfigError("api_key: give a Secret, such as Secret.from_env_var('HYBRID_PIPELINE_API_KEY')")
         self.index, self.url, self.api_key, self.headers = index, url, api_key, headers
         self.filters = filters
         self.parameters = SearchParameters(

@@ -57,7 +57,7 @@ class HybridRetriever(BaseRetriever):
     group: str | None = None
     group_size: int | None = None
     boosts: Boosts = None
-    now: datetime | None = None
+    now: datetime | None = Field(default=None, strict=True)
     _source: Source = PrivateAttr()
 
     @model_validator(mode="before")

@@ -179,6 +179,12 @@ def test_a_search_that_makes_no_sense(index: Index) -> None:
         HybridTextRetriever(index).run(QUERY, top_k=0)
 
 
+def test_a_key_is_a_secret() -> None:
+    with pytest.raises(ConfigError, match="api_key: give a Secret") as refused:
+        HybridTextRetriever(url="http://127.0.0.1:1", api_key="a-plain-key")  # type: ignore[arg-type]
+    assert "a-plain-key" not in str(refused.value)
+
+
 def test_a_pipeline_passes_documents_on(index: Index) -> None:
     pipeline = Pipeline()
     pipeline.add_component("retriever", HybridTextRetriever(index, top_k=2))

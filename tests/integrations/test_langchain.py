@@ -137,6 +137,8 @@ def test_what_makes_no_sense_is_refused(index: Index) -> None:
     with pytest.raises(ValidationError, match="unknown mode 'fuzzy'; known: hybrid, dense, lexical") as refused:
         HybridRetriever(url="http://127.0.0.1:1", api_key="a-secret-key", mode="fuzzy")
     assert "a-secret-key" not in str(refused.value)
+    with pytest.raises(ValidationError, match="now"):
+        HybridRetriever(index=index, now=2026)  # type: ignore[arg-type]
     retriever = HybridRetriever(index=index)
     with pytest.raises(TypeError, match="unexpected keyword argument 'top_k'; known: boosts, collapse, context"):
         retriever.invoke(QUERY, top_k=3)
@@ -166,6 +168,11 @@ def test_embeddings_are_the_encoders(index: Index) -> None:
     assert queries is not None
     np.testing.assert_array_equal(np.float32(embeddings.embed_query(texts[0])), queries[0])
     assert embeddings.embed_documents([]) == []
+    for wrong in ("abc", [1]):
+        with pytest.raises(QueryError, match=r"texts=.*: give a list of texts"):
+            embeddings.embed_documents(wrong)  # type: ignore[arg-type]
+    with pytest.raises(QueryError, match="text=None: give a query as str"):
+        embeddings.embed_query(None)  # type: ignore[arg-type]
 
 
 def test_a_chain_answers_from_what_was_found(index: Index) -> None:
