@@ -92,7 +92,7 @@ class HybridTextRetriever:
             group=group,
             group_size=group_size,
             boosts=boosts,
-        ).checked()
+        ).checked(by_service=url is not None)
         filter_condition(filters)
         self._source: Source | None = None
 

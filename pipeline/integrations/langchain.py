@@ -71,7 +71,7 @@ class HybridRetriever(BaseRetriever):
         """Open what the arguments name."""
         super().model_post_init(context)
         try:
-            self._parameters({}).checked()
+            self._parameters({}).checked(by_service=self.url is not None)
         except QueryError as error:
             raise ValueError(str(error)) from None  # of which pydantic makes its own
         key = None if self.api_key is None else self.api_key.get_secret_value()

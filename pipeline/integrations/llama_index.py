@@ -89,7 +89,7 @@ class HybridRetriever(BaseRetriever):
     ) -> None:
         made_with = SearchParameters().changed(parameters)
         where = combined(made_with.where, metadata_condition(filters))
-        self._parameters = dataclasses.replace(made_with, where=where).checked()
+        self._parameters = dataclasses.replace(made_with, where=where).checked(by_service=url is not None)
         self._source = open_source(index, url, api_key, headers, made_with.groups)
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 

@@ -67,9 +67,15 @@ class SearchParameters:
         refuse_unknown(options, CallOptions)
         return dataclasses.replace(self, **{name: value for name, value in options.items() if value is not None})
 
-    def checked(self) -> SearchParameters:
-        """These, of which some index may make sense. Raises `QueryError` in the words of a search that does not."""
-        SearchRequest.for_texts(_AnyIndex(), ("text",), **self.said())
+    def checked(self, by_service: bool = False) -> SearchParameters:
+        """These, of which some index may make sense. Raises `QueryError` in the words of a search that does not.
+
+        `by_service`: a service is asked, which may have added methods of fusion that this process does not know.
+        """
+        said = self.said()
+        if by_service and isinstance(self.fusion, str):
+            del said["fusion"]
+        SearchRequest.for_texts(_AnyIndex(), ("text",), **said)
         return self
 
     def said(self) -> dict[str, Any]:

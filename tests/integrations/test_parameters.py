@@ -76,6 +76,17 @@ def test_what_every_search_refuses_is_refused_before_there_is_an_index(given: di
             langchain.HybridRetriever(index="nowhere", **given)
 
 
+def test_a_service_may_have_methods_of_fusion_that_this_process_has_not() -> None:
+    from pipeline.integrations import haystack, langchain, llama_index
+
+    url = "http://127.0.0.1:9"
+    assert langchain.HybridRetriever(url=url, fusion="largest").fusion == "largest"
+    llama_index.HybridRetriever(url=url, fusion="largest")
+    haystack.HybridTextRetriever(url=url, fusion="largest")
+    with pytest.raises(QueryError, match="unknown mode"):
+        llama_index.HybridRetriever(url=url, fusion="largest", mode="fuzzy")
+
+
 @pytest.mark.parametrize(
     "given", [{}, {"k": 3, "mode": "dense", "fusion": "rrf", "group": "doc_id", "group_size": 2}]
 )
