@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import pipeline
 from pipeline.job import build as builder
 from tests.support.collection import config_for, write_documents
 
@@ -23,6 +24,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_documents(found / "documents", {name: (HANDBOOK / name).read_text("utf-8") for name in names})
     builder.build(config_for(found, index="indexes/handbook"))
     return found
+
+
+@pytest.mark.parametrize("page", ["python-api.md", "filters.md"])
+def test_what_a_page_does_with_an_open_index_can_be_done(
+    folder: Path, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the first block of the Python API, which builds and opens one."""
+    monkeypatch.chdir(folder)
+    text = (PAGE.parent / page).read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[1 if page == "python-api.md" else 0 :]
+    assert blocks
+    with pipeline.open_index("indexes/handbook") as index:
+        for block in blocks:
+            exec(compile(block, page, "exec"), {"pipeline": pipeline, "index": index})
 
 
 @pytest.mark.parametrize(
