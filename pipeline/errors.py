@@ -25,6 +25,8 @@
 Messages are one line and name the file, the cause and the cure.
 """
 
+from collections.abc import Sequence
+
 
 class PipelineError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -121,7 +123,12 @@ class GenerationGoneError(ShardsFailedError):
 
 
 class QueryError(PipelineError):
-    """A query or its options make no sense."""
+    """A query or its options make no sense. `fields`: which arguments are wrong, where the message does not begin
+    with one, such as `query.1` for the second query."""
+
+    def __init__(self, message: str, *, fields: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.fields = tuple(fields)
 
 
 class EvaluationError(PipelineError):

@@ -26,6 +26,19 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_documents_of_examples_are_in_the_handbook(page: Path) -> None:
+    """So that an example runs as it is written on the index that `make demo` builds."""
+    text = page.read_text("utf-8")
+    named = re.findall(r"\b(?:en|ko)/[\w-]+\.md", text)
+    named += [
+        name
+        for some in re.findall(r'"(?:clicks|documents)": \[(.*?)\]', text)
+        for name in re.findall(r'"(.*?)"', some)
+    ]
+    assert [name for name in named if not (ROOT / "data/handbook" / name).is_file()] == []
+
+
 @pytest.mark.parametrize("name", ["encoders.md", "endpoints.md", "tutorial.md"])
 def test_every_configuration_shown_holds(name: str) -> None:
     shown = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / name).read_text("utf-8"), re.DOTALL)

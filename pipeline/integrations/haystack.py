@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.config.boosts import Boost
 from pipeline.config.search import Settings
-from pipeline.errors import QueryError
+from pipeline.errors import ConfigError, QueryError
 from pipeline.integrations.conditions import ORDERED, Combination, Comparison, Condition, Logic, as_sql, combined
 from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.metadata import hit_metadata
@@ -30,6 +30,7 @@ _LOGIC: Mapping[str, Logic] = {"AND": "and", "OR": "or", "NOT": "not"}
 _FIELDS = {"id": "chunk_id"}
 _NO_COLUMNS = frozenset({"content", "blob", "score", "embedding", "sparse_embedding"})
 _COMPARISONS = frozenset({"==", "!=", "in", "not in", *ORDERED})
+_EXAMPLE = "{'field': 'meta.lang', 'operator': '==', 'value': 'ko'}"
 
 
 @component
@@ -40,7 +41,8 @@ class HybridTextRetriever:
     one of whose indexes `index` may name; with `api_key` and `headers`. `filters`: Haystack's form of `where`; of
     both, both hold. `groups`: of the reader, where the index has an access field; a call's are narrowed to these.
     `top_k` is what `Index.search` calls `k`, and the other arguments are those of `Index.search`.
-    `run` takes those that change most, for one call. The index is opened by `warm_up`, at the latest by the first
+    `run` takes those that change most, for one call. Raises `QueryError`, `FilterError` and `ConfigError` for
+    arguments that no index could make sense of. The index is opened by `warm_up`, at the latest by the first
     search, which raises what `open_index` and `Index.search` raise, and `ServiceError`.
     """
 
@@ -69,6 +71,8 @@ class HybridTextRetriever:
         group_size: int | None = None,
         boosts: Boosts = None,
     ) -> None:
+        if not isinstance(api_key, Secret | None):
+            raise ConfigError("api_key: give a Secret, such as Secret.from_env_var('HYBRID_PIPELINE_API_KEY')")
         self.index, self.url, self.api_key, self.headers = index, url, api_key, headers
         self.filters = filters
         self.parameters = SearchParameters(
@@ -88,7 +92,7 @@ class HybridTextRetriever:
             group=group,
             group_size=group_size,
             boosts=boosts,
-        )
+        ).checked(by_service=url is not None)
         filter_condition(filters)
         self._source: Source | None = None
 
@@ -184,18 +188,22 @@ def filter_condition(filters: Mapping[str, Any] | None) -> str | None:
 
 def _condition(filters: Any) -> Condition:
     if not isinstance(filters, Mapping):
-        raise FilterError(f"filters: {filters!r} is no dictionary")
+        raise FilterError(f"filters: {filters!r} is no dictionary; write {_EXAMPLE}")
     if "field" in filters:
         return _comparison(filters)
     operator, parts = _part(filters, "operator"), _part(filters, "conditions")
-    if operator not in _LOGIC:
+    if not isinstance(operator, str) or operator not in _LOGIC:
         raise FilterError(f"unknown logical operator {operator!r}; known: {', '.join(_LOGIC)}")
+    if not isinstance(parts, list | tuple):
+        raise FilterError(f"filters: 'conditions' is a list of filters, not {parts!r}")
     return Combination(_LOGIC[operator], tuple(_condition(part) for part in parts))
 
 
 def _comparison(filters: Mapping[str, Any]) -> Comparison:
     field, operator, value = filters["field"], _part(filters, "operator"), _part(filters, "value")
-    if operator not in _COMPARISONS:
+    if not isinstance(field, str):
+        raise FilterError(f"filters: 'field' is a text such as 'meta.lang', not {field!r}")
+    if not isinstance(operator, str) or operator not in _COMPARISONS:
         raise FilterError(f"unknown operator {operator!r}; known: {', '.join(sorted(_COMPARISONS))}")
     name, *path = field.removeprefix("meta.").split(".")
     if not field.startswith("meta."):
@@ -209,7 +217,7 @@ def _comparison(filters: Mapping[str, Any]) -> Comparison:
 
 def _part(filters: Mapping[str, Any], key: str) -> Any:
     if key not in filters:
-        raise FilterError(f"{key!r} key missing in {dict(filters)}")
+        raise FilterError(f"{key!r} key missing in {dict(filters)}; write {_EXAMPLE}")
     return filters[key]
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Unpack
 
-from pydantic import Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from pipeline.errors import QueryError
 from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.metadata import hit_metadata
 from pipeline.integrations.parameters import CallOptions, SearchParameters
 from pipeline.integrations.source import IndexOrPath, Source, index_source, open_source, search_async
 from pipeline.query.access import AllGroups
-from pipeline.query.request import Boosts, Fusion, Rerank
+from pipeline.query.request import Boosts, Fusion, Rerank, refuse_unknown
 from pipeline.records import Hit
 
 with needs_extra("langchain"):
@@ -29,8 +31,11 @@ class HybridRetriever(BaseRetriever):
     one of whose indexes `index` may name; with `api_key` and `headers`. `groups`: of the reader, where the index
     has an access field; a call's are narrowed to these. The other arguments are those of `Index.search`; `invoke`
     and `ainvoke` take them too, for one call: `retriever.invoke("…", k=3)`.
-    Raises what `open_index` raises; a search raises what `Index.search` raises, and `ServiceError`.
+    Raises what `open_index` raises, `TypeError` for an argument that there is not, `ValidationError` for arguments
+    that no index could make sense of; a search raises what `Index.search` raises, and `ServiceError`.
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     index: IndexOrPath | None = None
     url: str | None = None
@@ -52,12 +57,23 @@ class HybridRetriever(BaseRetriever):
     group: str | None = None
     group_size: int | None = None
     boosts: Boosts = None
-    now: datetime | None = None
+    now: datetime | None = Field(default=None, strict=True)
     _source: Source = PrivateAttr()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_are_known(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):  # else it is a retriever already, in a field of another model
+            refuse_unknown(given, cls.model_fields)
+        return given
 
     def model_post_init(self, context: Any, /) -> None:
         """Open what the arguments name."""
         super().model_post_init(context)
+        try:
+            self._parameters({}).checked(by_service=self.url is not None)
+        except QueryError as error:
+            raise ValueError(str(error)) from None  # of which pydantic makes its own
         key = None if self.api_key is None else self.api_key.get_secret_value()
         self._source = open_source(self.index, self.url, key, self.headers, self.groups)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Unpack
 
+from pipeline.arguments import shown
 from pipeline.errors import QueryError
 from pipeline.integrations.conditions import Combination, Comparison, Condition, Logic, as_sql, combined
 from pipeline.integrations.extras import needs_extra
@@ -70,8 +71,8 @@ class HybridRetriever(BaseRetriever):
     one of whose indexes `index` may name; with `api_key` and `headers`. `filters`: LlamaIndex's form of `where`; of
     both, both hold. `groups`: of the reader, where the index has an access field; a query's are narrowed to these.
     `callback_manager`, `verbose`: LlamaIndex's. The other arguments are those of `Index.search`; a
-    `HybridQuery` has them too, for one call. Raises what `open_index` raises; a search raises what `Index.search`
-    raises, and `ServiceError`.
+    `HybridQuery` has them too, for one call. Raises what `open_index` raises, `QueryError` for arguments that no
+    index could make sense of; a search raises what `Index.search` raises, and `ServiceError`.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class HybridRetriever(BaseRetriever):
     ) -> None:
         made_with = SearchParameters().changed(parameters)
         where = combined(made_with.where, metadata_condition(filters))
-        self._parameters = dataclasses.replace(made_with, where=where)
+        self._parameters = dataclasses.replace(made_with, where=where).checked(by_service=url is not None)
         self._source = open_source(index, url, api_key, headers, made_with.groups)
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
@@ -111,6 +112,11 @@ class HybridRetriever(BaseRetriever):
 
 def metadata_condition(filters: MetadataFilters | None) -> str | None:
     """LlamaIndex's filters as `where` takes them. Raises `QueryError`."""
+    if not isinstance(filters, MetadataFilters | None):
+        raise QueryError(
+            f"filters={shown(filters)}: give MetadataFilters(filters=[MetadataFilter(key='lang', value='ko')]), "
+            "or a condition as where="
+        )
     return None if filters is None or not filters.filters else as_sql(_condition(filters))
 
 

@@ -7,12 +7,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.errors import PipelineError, QueryError, ShardsFailedError
-from pipeline.integrations.agent_answers import (
+from pipeline.integrations.agents.answers import (
     TEMPLATE,
     DocumentResult,
     IndexesResult,
@@ -22,7 +20,7 @@ from pipeline.integrations.agent_answers import (
     index_result,
     search_result,
 )
-from pipeline.integrations.agent_arguments import (
+from pipeline.integrations.agents.arguments import (
     Boosts,
     DocumentId,
     Filter,
@@ -38,9 +36,9 @@ from pipeline.integrations.agent_arguments import (
     Query,
     UnlikeDocuments,
     UnlikeTexts,
-    unknown_argument,
-    wrong_arguments,
+    with_examples,
 )
+from pipeline.integrations.agents.server import ToolServer
 from pipeline.integrations.extras import needs_extra
 from pipeline.integrations.lending import Answering, Lender
 from pipeline.query.searcher import Index
@@ -49,15 +47,10 @@ from pipeline.query.showing.document import joined_text
 from pipeline.query.similar import Examples
 
 with needs_extra("mcp"):
-    from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
-    from mcp.server.mcpserver.exceptions import (
-        ResourceError,
-        ResourceNotFoundError,
-        ToolError,
-        UnexpectedToolError,
-    )
+    from mcp.server.mcpserver import MCPServer, ResourceSecurity
+    from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
     from mcp.server.transport_security import TransportSecuritySettings
-    from mcp_types import CallToolResult, InputRequiredResult, Tool, ToolAnnotations
+    from mcp_types import ToolAnnotations
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -81,7 +74,7 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
     An index that something else moves on to new generations is passed as what lends it. The indexes stay the
     caller's to close.
     """
-    server = _Server(
+    server = ToolServer(
         "hybrid-pipeline",
         title="Document search",
         instructions=INSTRUCTIONS,
@@ -172,6 +165,8 @@ def mcp_server(indexes: Mapping[str, Index | Lender]) -> MCPServer:
     @server.resource(TEMPLATE, name="document", title="A document", mime_type="text/plain")
     def document(index: str, doc_id: str) -> str:
         """The text of a document, of all its passages."""
+        if index not in lenders.names:
+            raise ResourceNotFoundError(_unknown_index(index, lenders.names))
         try:
             with lenders.lent(index) as (name, opened):
                 chunks = opened.document(doc_id)
@@ -201,30 +196,6 @@ def http_app(server: MCPServer, hosts: Sequence[str] | None = None, most_bytes: 
     )
 
 
-class _Server(MCPServer[Any]):
-    """Refuses an argument that a tool does not have: the SDK's own leaves it out without a word."""
-
-    async def list_tools(self) -> list[Tool]:
-        return [
-            tool.model_copy(update={"input_schema": {**tool.input_schema, "additionalProperties": False}})
-            for tool in await super().list_tools()
-        ]
-
-    async def call_tool(
-        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
-    ) -> CallToolResult | InputRequiredResult:
-        known = {tool.name: list(tool.input_schema["properties"]) for tool in await self.list_tools()}
-        if name in known and (wrong := unknown_argument(arguments, known[name])):
-            raise ToolError(f"Error executing tool {name}: {wrong}")
-        try:
-            return await super().call_tool(name, arguments, context)
-        except ToolError as error:
-            cause = error.__cause__
-            if isinstance(error, UnexpectedToolError) or not isinstance(cause, ValidationError):
-                raise
-            raise ToolError(f"Error executing tool {name}: {wrong_arguments(cause)}") from cause
-
-
 class _Lenders:
     """The indexes by name, and what a call is told when one cannot answer."""
 
@@ -244,7 +215,7 @@ class _Lenders:
             try:
                 return work(chosen, index)
             except QueryError as error:
-                raise ToolError(_without_folder(str(error), index, chosen)) from None
+                raise ToolError(_in_words(error, index, chosen)) from None
 
         try:
             answer, missing = found.answered(asked)
@@ -261,15 +232,19 @@ class _Lenders:
             try:
                 yield chosen, index
             except QueryError as error:
-                raise ToolError(_without_folder(str(error), index, chosen)) from None
+                raise ToolError(_in_words(error, index, chosen)) from None
             except PipelineError as error:
                 raise _told(chosen, error) from None
 
     def _chosen(self, name: str | None) -> str:
         chosen = self.names[0] if name is None else name
         if chosen not in self._indexes:
-            raise ToolError(f"there is no index {chosen!r}; there are: {', '.join(self.names)}")
+            raise ToolError(_unknown_index(chosen, self.names))
         return chosen
+
+
+def _unknown_index(name: str, known: Sequence[str]) -> str:
+    return f"there is no index {name!r}; there are: {', '.join(known)}"
 
 
 def _told(name: str, error: PipelineError) -> ToolError:
@@ -287,7 +262,9 @@ def _absent(name: str, index: Index, doc_id: str) -> str:
     return f"index {name} has no document {doc_id!r}; search finds ids"
 
 
-def _without_folder(message: str, index: Index, name: str) -> str:
+def _in_words(error: QueryError, index: Index, name: str) -> str:
+    """What an agent is told, which knows no folders and reads no pages of documentation."""
+    message = with_examples(str(error))
     for form in (index.path.resolve(), index.path.absolute(), index.path):
         message = message.replace(str(form), f"index {name}") if form.name else message
     return message

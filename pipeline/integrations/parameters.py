@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypedDict
 
+from pipeline import names
+from pipeline.config import QuerySettings
 from pipeline.query.access import WantedGroups
-from pipeline.query.request import Boosts, Fusion, Rerank, refuse_unknown
+from pipeline.query.request import Boosts, Fusion, Rerank, SearchRequest, refuse_unknown
 
 
 class CallOptions(TypedDict, total=False):
@@ -64,7 +67,26 @@ class SearchParameters:
         refuse_unknown(options, CallOptions)
         return dataclasses.replace(self, **{name: value for name, value in options.items() if value is not None})
 
+    def checked(self, by_service: bool = False) -> SearchParameters:
+        """These, of which some index may make sense. Raises `QueryError` in the words of a search that does not.
+
+        `by_service`: a service is asked, which may have added methods of fusion that this process does not know.
+        """
+        said = self.said()
+        if by_service and isinstance(self.fusion, str):
+            del said["fusion"]
+        SearchRequest.for_texts(_AnyIndex(), ("text",), **said)
+        return self
+
     def said(self) -> dict[str, Any]:
         """What a search is told: those that are not left to the configuration, without the groups."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None and name != "groups"}
+
+
+class _AnyIndex:
+    """What arguments are checked against before there is an index."""
+
+    path = Path()
+    legs = names.LEGS
+    settings = QuerySettings()

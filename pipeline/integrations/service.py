@@ -64,6 +64,8 @@ class ServiceSettings:
             right = False
         if not right:
             raise ConfigError("url: give the service's address, as in http://127.0.0.1:8000")
+        if self.headers is not None and not _are_headers(self.headers):
+            raise ConfigError("headers: give a mapping of names to values, both one line of text in ASCII")
         if self.index is not None and not isinstance(self.index, str):
             raise ConfigError(
                 f"index={shown(self.index)}: beside url=, give the name of one of the service's indexes"
@@ -249,6 +251,16 @@ def _record(kind: type[R], found: Mapping[str, Any]) -> R:
     """A record of the fields that it has; a later service may send more."""
     names = [one.name for one in dataclasses.fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: found[name] for name in names if name in found})
+
+
+def _are_headers(headers: object) -> bool:
+    return isinstance(headers, Mapping) and all(
+        isinstance(name, str)
+        and isinstance(value, str)
+        and re.fullmatch(r"[!-9;-~]+", name)
+        and re.fullmatch(r"[ -~\t]*", value)
+        for name, value in headers.items()
+    )
 
 
 def _is_readable_underway(url: str) -> bool:

@@ -39,11 +39,15 @@ class IndexSource:
         return index.search(query, **parameters.said())
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
-        """Passages as the index's encoder sees them."""
+        """Passages as the index's encoder sees them. Raises `QueryError`."""
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise QueryError(f"texts={shown(texts)}: give a list of texts")
         return _vectors(self._index, self._index.encoder.encode_documents(texts)) if texts else []
 
     def embed_query(self, text: str) -> list[float]:
-        """A query as the index's encoder sees it."""
+        """A query as the index's encoder sees it. Raises `QueryError`."""
+        if not isinstance(text, str):
+            raise QueryError(f"text={shown(text)}: give a query as str, not {type(text).__name__}")
         (vector,) = _vectors(self._index, self._index.encoder.encode_queries([text]))
         return vector
 

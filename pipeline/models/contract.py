@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pipeline import names
-from pipeline.records import Encoded, Fingerprint, Float32
+from pipeline.records import Encoded, Fingerprint, Float32, SparseRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,21 @@ def combines_queries(encoder: Encoder) -> bool:
     """Whether queries that are encoded together get the bits that each gets alone: the attribute
     `combines_queries`, which an encoder need not have."""
     return bool(getattr(encoder, "combines_queries", False))
+
+
+def described_queries(
+    encoder: Encoder, texts: Sequence[str], rows: SparseRows | None = None
+) -> Sequence[Mapping[int, str]]:
+    """What `describe_tokens` says of each text. `rows`: the texts' weights as queries, where they are known.
+
+    An encoder that has to encode a text to describe it may offer `describe_queries`, which takes the same and
+    encodes what is left to encode in one call.
+    """
+    at_once = getattr(encoder, "describe_queries", None)
+    if at_once is None:
+        return [encoder.describe_tokens(text) for text in texts]
+    found: Sequence[Mapping[int, str]] = at_once(texts, rows)
+    return found
 
 
 def leg_fingerprints(encoder: Encoder) -> dict[str, Fingerprint | None]:

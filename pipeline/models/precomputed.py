@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pipeline import names
 from pipeline.errors import EncoderError
 from pipeline.given import PRECOMPUTED, Wanted
-from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
-from pipeline.records import Encoded, Fingerprint
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries, described_queries
+from pipeline.records import Encoded, Fingerprint, SparseRows
 
 
 class PrecomputedEncoder:
@@ -111,3 +111,7 @@ class PrecomputedEncoder:
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """The query encoder's tokens."""
         return self.query_encoder.describe_tokens(text)
+
+    def describe_queries(self, texts: Sequence[str], rows: SparseRows | None = None) -> Sequence[Mapping[int, str]]:
+        """The query encoder's tokens of several texts."""
+        return described_queries(self.query_encoder, texts, rows)

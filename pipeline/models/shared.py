@@ -7,8 +7,8 @@ from functools import partial
 
 from pipeline.combining import Combiner, HandOn
 from pipeline.forking import Lock, PerProcess
-from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
-from pipeline.records import Encoded, Fingerprint
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries, described_queries
+from pipeline.records import Encoded, Fingerprint, SparseRows
 
 MOST_TOGETHER = 16
 """Queries that are encoded in one call for several callers; more would make the first wait for the last."""
@@ -88,6 +88,11 @@ class SharedEncoder:
         """The encoder's tokens, when it is this caller's turn."""
         with self._turn:
             return self._encoder.get().describe_tokens(text)
+
+    def describe_queries(self, texts: Sequence[str], rows: SparseRows | None = None) -> Sequence[Mapping[int, str]]:
+        """The encoder's tokens of several texts (`described_queries`), when it is this caller's turn."""
+        with self._turn:
+            return described_queries(self._encoder.get(), texts, rows)
 
 
 def _encoded_together(

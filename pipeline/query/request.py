@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from numbers import Real
@@ -220,9 +220,9 @@ class SearchRequest:
         )
 
 
-def refuse_unknown(options: Mapping[str, object], known: type) -> None:
-    """Raise `TypeError` for a keyword argument that `known`, a `TypedDict`, does not have."""
-    names = known.__annotations__
+def refuse_unknown(options: Iterable[str], known: type | Collection[str]) -> None:
+    """Raise `TypeError` for a keyword argument that is not among `known`, names or a `TypedDict` of them."""
+    names = known.__annotations__ if isinstance(known, type) else known
     for name in options:
         if name not in names:
             raise TypeError(f"unexpected keyword argument {name!r}; known: {', '.join(sorted(names))}")
@@ -246,10 +246,12 @@ def query_texts(texts: object) -> tuple[str, ...]:
 def wanted_legs(path: Path, legs: Sequence[str], texts: Sequence[str], mode: object) -> tuple[str, ...]:
     """The legs of `mode`, which the index at `path` has. Raises `QueryError`, also for a text that is empty."""
     if not isinstance(mode, str) or mode not in names.MODES:
-        raise QueryError(f"unknown mode {shown(mode)}; known: {', '.join(names.MODES)}")
+        raise QueryError(f"unknown mode {shown(mode)}; known: {', '.join(names.MODES)}", fields=("mode",))
     for number, text in enumerate(texts, 1):
         if not text.strip():
-            raise QueryError(f"{'the query' if len(texts) == 1 else f'query {number}'} is empty")
+            if len(texts) == 1:
+                raise QueryError("the query is empty", fields=("query",))
+            raise QueryError(f"query {number} is empty", fields=(f"query.{number - 1}",))
     return known_legs(path, legs, legs if mode == names.HYBRID else (mode,))
 
 
@@ -263,7 +265,8 @@ def known_legs(path: Path, legs: Sequence[str], wanted: object) -> tuple[str, ..
     for leg in found:
         if not isinstance(leg, str) or leg not in legs:
             name = leg if isinstance(leg, str) else shown(leg)
-            raise QueryError(f"{path}: this index has no {name} leg; it has: {', '.join(legs)}")
+            told = f"{path}: this index has no {name} leg; it has: {', '.join(legs)}"
+            raise QueryError(told, fields=("mode",))
     return tuple(dict.fromkeys(found)) or tuple(legs)
 
 
@@ -314,7 +317,7 @@ def together(request: SearchRequest) -> tuple[bool, str | None]:
     }
     given = [name for name, is_given in others.items() if is_given]
     if (merge or request.group is not None) and len(given) > 1:
-        raise QueryError(f"{' and '.join(given[:2])} exclude each other: give one of them")
+        raise QueryError(f"{' and '.join(given[:2])} exclude each other: give one of them", fields=given[:2])
     return merge, request.group
 
 

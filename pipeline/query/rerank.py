@@ -52,7 +52,8 @@ def choose_reranker(settings: RerankSettings, rerank: object, top: object) -> Re
         raise QueryError(f"rerank={shown(rerank)}: name a model too, such as 'model': 'multivectors'")
     if isinstance(rerank, str):
         if not rerank.strip():
-            raise QueryError("the reranker's name is empty; give none, multivectors, or a cross-encoder")
+            told = "the reranker's name is empty; give none, multivectors, or a cross-encoder"
+            raise QueryError(told, fields=("rerank",))
         if rerank != settings.model:
             kept = settings.model_dump(include={"top", "blend", "device", "precision"})
             settings = checked_settings(RerankSettings, {**kept, "model": rerank}, "rerank", QueryError)

@@ -127,7 +127,7 @@ class Searches(Closable):
         if request.texts and may_wait(self._ranker, request):
             hits = self._answer_together(Asked(request, with_hits=True)).hits
         else:
-            hits = self._ranker.hits(request, self._rank_alone(request))
+            hits = self._ranker.hits(request, *self._ranked_alone(request)) if request.texts else []
         if self._log is not None:
             self._log.add(request, hits, time.perf_counter() - started, self.manifest.generation)
         return hits
@@ -149,7 +149,7 @@ class Searches(Closable):
         asked = as_query(self.snapshot, legs, self.encoder.encode_documents, examples)
         deeper = dataclasses.replace(request, k=request.k + len(asked.chunks))
         (ranked,) = self._ranker.rank(deeper, asked.queries)
-        words = words_of(self.snapshot, examples, self.encoder.describe_tokens) if request.explain else None
+        words = words_of(self.snapshot, examples, self.encoder.describe_queries) if request.explain else None
         return to_hits(self.snapshot, asked.others(ranked, request.k), words, request.context)
 
     @while_open
@@ -239,7 +239,7 @@ class Searches(Closable):
         """
         self._check_encoded(queries)
         request = SearchRequest.for_legs(self, queries.texts, k, legs, **options)
-        return self._ranker.hits(request, self._ranker.rank(request, queries))
+        return self._ranker.hits(request, self._ranker.rank(request, queries), queries)
 
     @while_open
     def rank_request(self, request: SearchRequest, queries: EncodedQueries | None = None) -> list[Ranked]:
@@ -251,7 +251,7 @@ class Searches(Closable):
         if queries is None:
             if request.texts and may_wait(self._ranker, request):
                 return self._answer_together(Asked(request, with_hits=False)).ranked
-            return self._rank_alone(request)
+            return self._ranked_alone(request)[0] if request.texts else []
         self._check_encoded(queries)
         if queries.texts != request.texts:
             raise QueryError("queries: these are not the texts of the request")
@@ -275,9 +275,7 @@ class Searches(Closable):
         if self.encoder.own is None:
             check_encodable(self.path, self.manifest, request.legs)
 
-    def _rank_alone(self, request: SearchRequest) -> list[Ranked]:
-        if not request.texts:
-            return []
+    def _ranked_alone(self, request: SearchRequest) -> tuple[list[Ranked], EncodedQueries]:
         with self.snapshot.filtering(request.where):
             queries = self._ranker.encode(request.texts)
-        return self._ranker.rank(request, queries)
+        return self._ranker.rank(request, queries), queries

@@ -32,7 +32,7 @@ WORDS = 32
 """How many words ask: enough to say what a text is about, few enough to leave out what all texts share."""
 
 EncodeTexts = Callable[[Sequence[str]], Encoded]
-Describe = Callable[[str], Mapping[int, str]]
+Describe = Callable[[Sequence[str]], Sequence[Mapping[int, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ class Examples:
                 raise QueryError(f"{name}={shown(values)}: {'an' if kind == 'id' else 'a'} {kind} is empty")
             object.__setattr__(self, name, tuple(dict.fromkeys(values)))
         if not self.documents and not self.texts:
-            raise QueryError("give at least one document or text that hits should be like")
+            told = "give at least one document or text that hits should be like"
+            raise QueryError(told, fields=("documents", "texts"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def words_of(snapshot: Snapshot, examples: Examples, describe: Describe) -> Mapp
     """Return the words that the examples have, by their token ids, for an explanation."""
     stored = [snapshot.chunks_of(doc_id) for doc_id in examples.documents]
     texts = snapshot.encoded_texts(np.concatenate([np.zeros(0, np.int64), *stored]))
-    return {token: word for text in (*examples.texts, *texts) for token, word in describe(text).items()}
+    return {token: word for tokens in describe((*examples.texts, *texts)) for token, word in tokens.items()}
 
 
 def _row(encoded: Encoded, i: int) -> Encoded:

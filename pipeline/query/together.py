@@ -62,14 +62,15 @@ class Ranker:
         stage = FirstStage(legs, request.depth, request.fusion, self.calibration)
         return rank_in_stages(self._snapshot, request, queries, stage, self._second_look)
 
-    def hits(self, request: SearchRequest, ranked: Sequence[Ranked]) -> list[list[Hit]]:
-        """The hits of each text of a request, which it ranked."""
-        return [self._hits(request, *pair) for pair in zip(request.texts, ranked, strict=True)]
+    def hits(self, request: SearchRequest, ranked: Sequence[Ranked], queries: EncodedQueries) -> list[list[Hit]]:
+        """The hits of each text of a request, which it ranked. `queries`: those texts."""
+        tokens: Sequence[Mapping[int, str]] = [{} for _ in ranked]
+        if request.explain or request.highlights:
+            tokens = self._encoder.describe_queries(request.texts, queries.lexical)
+        return [self._hits(request, *pair) for pair in zip(tokens, ranked, strict=True)]
 
-    def _hits(self, request: SearchRequest, text: str, ranked: Ranked) -> list[Hit]:
-        describe = self._encoder.describe_tokens
-        tokens = describe(text) if request.explain or request.highlights else {}
-        words = QueryWords(tokens, describe) if request.highlights else None
+    def _hits(self, request: SearchRequest, tokens: Mapping[int, str], ranked: Ranked) -> list[Hit]:
+        words = QueryWords(tokens, self._encoder.describe_queries) if request.highlights else None
         return to_hits(self._snapshot, ranked, tokens if request.explain else None, request.context, words)
 
 
@@ -125,8 +126,10 @@ def _answered(ranker: Ranker, asked: Sequence[Asked], hand_on: HandOn) -> list[A
         hand_on()
         ranked = ranker.rank(requests[0], queries)
     ends = np.cumsum([len(request.texts) for request in requests]).tolist()
-    own = [ranked[end - len(request.texts) : end] for end, request in zip(ends, requests, strict=True)]
+    own = [slice(end - len(request.texts), end) for end, request in zip(ends, requests, strict=True)]
     return [
-        Answered(found, ranker.hits(each.request, found) if each.with_hits else [])
-        for each, found in zip(asked, own, strict=True)
+        Answered(
+            ranked[part], ranker.hits(each.request, ranked[part], queries.part(part)) if each.with_hits else []
+        )
+        for each, part in zip(asked, own, strict=True)
     ]

@@ -16,7 +16,8 @@ from rich.text import Text
 from pipeline import names
 from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
-from pipeline.query.showing.snippet import snippet
+from pipeline.query.showing.snippet import Snippet, snippets
+from pipeline.query.showing.words import QueryWords
 from pipeline.query.similar import Examples
 from pipeline.records import Facet, Hit, LegScore, Suggestion
 from pipeline.render.facet_tables import facet_records
@@ -96,7 +97,8 @@ def hits_table(
     if not hits:
         console.print("no hits: none of the query's words is in the index, or the filter leaves nothing")
         return
-    tokens = index.encoder.describe_tokens(query) if query else {}
+    words = QueryWords(index.encoder.describe_tokens(query) if query else {}, index.encoder.describe_queries)
+    parts = snippets([printable(hit.text) for hit in hits], words)
     cells = {leg: [_leg_cell(hit.legs.get(leg)) for hit in hits] for leg in hits[0].legs}
     fields = {name: [_plain(hit.metadata.get(name)) for hit in hits] for name in dict.fromkeys(show)}
     scores = [f"{hit.score:.4f}" for hit in hits]
@@ -122,7 +124,7 @@ def hits_table(
             scores[row],
             *(cells[leg][row] for leg in legs),
             *(fields[name][row] for name in widths),
-            _passage(hit, index, tokens),
+            _passage(hit, parts[row]),
         )
     console.print(table)
     missing = [*(leg for leg in cells if leg not in legs), *(name for name in fields if name not in widths)]
@@ -185,7 +187,7 @@ def _plain(value: object) -> str:
     return escape(printable(", ".join(map(str, value)) if isinstance(value, list) else str(value)))
 
 
-def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
+def _passage(hit: Hit, part: Snippet) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
     if place := _pages(hit):
         text.append(place, style="dim")
@@ -195,7 +197,6 @@ def _passage(hit: Hit, index: Index, tokens: Mapping[int, str]) -> Text:
     if hit.headings:
         text.append(printable(" › " + " › ".join(hit.headings)), style="dim")
     text.append("\n")
-    part = snippet(printable(hit.text), tokens, index.encoder.describe_tokens)
     body = Text(("…" if part.cut_before else "") + part.text + ("…" if part.cut_after else ""), style="default")
     shift = 1 if part.cut_before else 0
     if hit.before:

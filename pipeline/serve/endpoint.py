@@ -107,6 +107,8 @@ async def _body(endpoint: Endpoint, service: Service, request: Request) -> Body 
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem(415, "send JSON, with `Content-Type: application/json`")
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Problem(415, "send the JSON as it is: a body with a `Content-Encoding` is not read")
     data = await _read(request, service)
     try:
         return endpoint.body.model_validate_json(data)

@@ -29,6 +29,8 @@ _MOST_ERRORS = 20
 _FORM = re.compile(r"str|bool|float|constrained-\w+|[\w-]+\[.*\]|[A-Z]\w*(?:Settings|Filter|Document)")
 _SUBJECT = re.compile(r"(\w+)(?:: |=| ['\"])")
 _LONGEST = 600
+_ALSO = {"query": ("q",), "documents": ("doc_ids", "doc_id"), "doc_ids": ("doc_id",)}
+"""What requests call arguments that have another name in the library."""
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +70,11 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 def wrong_values(error: ValidationError, name: str = "") -> Problem:
     """422 for a body or a query string that is not what it should be. What was given is not repeated."""
     told = error.errors(include_url=False, include_context=False, include_input=False)
-    found = [
+    every = [
         WrongValue(field=_field(name, one["loc"], one["type"]), message=one["msg"].removeprefix("Value error, "))
-        for one in _without_other_forms(told)[:_MOST_ERRORS]
+        for one in _without_other_forms(told)
     ]
+    found = list(dict.fromkeys(every))[:_MOST_ERRORS]
     first = f"{found[0].field}: {found[0].message}" if found else "malformed"
     return Problem(422, first if len(found) == 1 else f"{first}; and {len(found) - 1} more", found)
 
@@ -110,9 +113,11 @@ def as_problem(
     """What is told of an error. `folders`: of the indexes, by name; one that a message names becomes the name.
     `fields`: what the request may have, for a message that begins with one of them to be told as wrong there."""
     if isinstance(error, Problem):
-        return error if error.errors else _about_a_field(error, fields)
+        return _as_named(error, fields) if error.errors else _about_a_field(error, fields)
     if isinstance(error, QueryError):
-        return _about_a_field(Problem(422, without_folders(str(error), folders)), fields)
+        told = without_folders(str(error), folders)
+        wrong = [WrongValue(field=name, message=told) for one in error.fields if (name := _asked(one, fields))]
+        return Problem(422, told, wrong) if wrong else _about_a_field(Problem(422, told), fields)
     if isinstance(error, NoMultivectorsError):
         told = "rerank: the encoder of this index gives no multi-vectors; ask for another reranker"
         return _about_a_field(Problem(422, told), fields)
@@ -134,6 +139,18 @@ def as_problem(
     else:
         log.error("request %s failed", request_id, exc_info=error)
     return Problem(500, "something went wrong; the service's log says what")
+
+
+def _as_named(problem: Problem, fields: Collection[str]) -> Problem:
+    """The problem with the names that the request has for what is wrong."""
+    named = [one.model_copy(update={"field": _asked(one.field, fields) or one.field}) for one in problem.errors]
+    return Problem(problem.status, problem.detail, named, problem.headers)
+
+
+def _asked(argument: str, fields: Collection[str]) -> str | None:
+    """What a request calls an argument of a search, if it has it."""
+    name, dot, place = argument.partition(".")
+    return next((f"{one}{dot}{place}" for one in (name, *_ALSO.get(name, ())) if one in fields), None)
 
 
 def _about_a_field(problem: Problem, fields: Collection[str]) -> Problem:

@@ -47,7 +47,7 @@ class Service:
         """The index of this name, the first without one. Raises `Problem`: 404."""
         found = next(iter(self.holders.values())) if name is None else self.holders.get(name)
         if found is None:
-            raise Problem(404, "there is no index of this name; /v1/indexes lists them")
+            raise Problem(404, "index: there is no index of this name; /v1/indexes lists them")
         return found
 
     def start(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import tempfile
 from collections.abc import Iterator
@@ -110,6 +111,12 @@ async def test_asynchronous_calls_and_a_service_find_the_same(index: Index, serv
         ({"field": "content", "operator": "==", "value": 1}, "filters are about metadata"),
         ({"operator": "XOR", "conditions": []}, "unknown logical operator 'XOR'"),
         ({"operator": "AND", "conditions": ["x"]}, "'x' is no dictionary"),
+        ({"operator": ["AND"], "conditions": []}, r"unknown logical operator \['AND'\]"),
+        ({"operator": "AND", "conditions": None}, "'conditions' is a list of filters, not None"),
+        ({"operator": "AND", "conditions": KOREAN}, "'conditions' is a list of filters, not {"),
+        ({"field": 3, "operator": "==", "value": 1}, "'field' is a text such as 'meta.lang', not 3"),
+        ({"field": "meta.x", "operator": ["=="], "value": 1}, r"unknown operator \['=='\]"),
+        ({"lang": "ko"}, "'operator' key missing in {'lang': 'ko'}; write {'field': 'meta.lang', 'operator': '=='"),
         ({"field": "meta.x", "operator": ">", "value": "tomorrow"}, "compares numbers and dates"),
     ],
 )
@@ -118,6 +125,14 @@ def test_filters_that_make_no_sense(filters: dict[str, Any], words: str, index: 
         filter_condition(filters)
     with pytest.raises(FilterError, match=words):
         HybridTextRetriever(index, filters=filters)
+
+
+def test_the_filter_that_errors_show_can_be_written(index: Index) -> None:
+    with pytest.raises(FilterError) as refused:
+        filter_condition({"lang": "ko"})
+    shown = ast.literal_eval(str(refused.value).split("; write ")[1])
+    found = HybridTextRetriever(index, filters=shown, mode="dense").run(QUERY)["documents"]
+    assert {one.meta["lang"] for one in found} == {"ko"}
 
 
 def test_names_of_fields(index: Index) -> None:
@@ -162,6 +177,12 @@ def test_nothing_is_opened_before_it_is_needed(tmp_path: Path) -> None:
 def test_a_search_that_makes_no_sense(index: Index) -> None:
     with pytest.raises(QueryError, match="k=0"):
         HybridTextRetriever(index).run(QUERY, top_k=0)
+
+
+def test_a_key_is_a_secret() -> None:
+    with pytest.raises(ConfigError, match="api_key: give a Secret") as refused:
+        HybridTextRetriever(url="http://127.0.0.1:1", api_key="a-plain-key")  # type: ignore[arg-type]
+    assert "a-plain-key" not in str(refused.value)
 
 
 def test_a_pipeline_passes_documents_on(index: Index) -> None:

@@ -10,8 +10,9 @@ from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests, RetrieversIntegrationTests
+from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import ConfigError, QueryError
 from pipeline.integrations.langchain import HybridEmbeddings, HybridRetriever
@@ -131,6 +132,13 @@ def test_a_path_will_do(index: Index) -> None:
 def test_what_makes_no_sense_is_refused(index: Index) -> None:
     with pytest.raises(ConfigError, match="give index="):
         HybridRetriever()
+    with pytest.raises(TypeError, match="unexpected keyword argument 'top_k'; known: api_key, boosts, collapse"):
+        HybridRetriever(index=index, top_k=3)  # type: ignore[call-arg]
+    with pytest.raises(ValidationError, match="unknown mode 'fuzzy'; known: hybrid, dense, lexical") as refused:
+        HybridRetriever(url="http://127.0.0.1:1", api_key="a-secret-key", mode="fuzzy")
+    assert "a-secret-key" not in str(refused.value)
+    with pytest.raises(ValidationError, match="now"):
+        HybridRetriever(index=index, now=2026)  # type: ignore[arg-type]
     retriever = HybridRetriever(index=index)
     with pytest.raises(TypeError, match="unexpected keyword argument 'top_k'; known: boosts, collapse, context"):
         retriever.invoke(QUERY, top_k=3)
@@ -138,6 +146,16 @@ def test_what_makes_no_sense_is_refused(index: Index) -> None:
         retriever.invoke(QUERY, k=0)
     with pytest.raises(QueryError, match="empty"):
         retriever.invoke(" ")
+
+
+def test_a_retriever_can_be_a_field_be_named_and_be_made_configurable(index: Index) -> None:
+    class Assistant(BaseModel):
+        retriever: HybridRetriever
+
+    retriever = HybridRetriever(index=index, k=1, name="handbook", tags=["docs"], metadata={"team": "search"})
+    assert Assistant(retriever=retriever).retriever is retriever
+    wider = retriever.configurable_fields(k=ConfigurableField(id="k"))
+    assert len(wider.invoke(QUERY, {"configurable": {"k": 3}})) == 3
 
 
 def test_embeddings_are_the_encoders(index: Index) -> None:
@@ -150,6 +168,11 @@ def test_embeddings_are_the_encoders(index: Index) -> None:
     assert queries is not None
     np.testing.assert_array_equal(np.float32(embeddings.embed_query(texts[0])), queries[0])
     assert embeddings.embed_documents([]) == []
+    for wrong in ("abc", [1]):
+        with pytest.raises(QueryError, match=r"texts=.*: give a list of texts"):
+            embeddings.embed_documents(wrong)  # type: ignore[arg-type]
+    with pytest.raises(QueryError, match="text=None: give a query as str"):
+        embeddings.embed_query(None)  # type: ignore[arg-type]
 
 
 def test_a_chain_answers_from_what_was_found(index: Index) -> None:

@@ -112,6 +112,17 @@ def test_what_makes_no_sense_is_refused(index: Index) -> None:
         HybridRetriever(index, k=0).retrieve(QUERY)
 
 
+@pytest.mark.parametrize("given", [{"lang": "ko"}, [KOREAN], "lang = 'ko'", KOREAN])
+def test_filters_of_another_kind_are_refused_with_what_to_write(index: Index, given: Any) -> None:
+    """A dictionary, as other frameworks take it, is not guessed at."""
+    with pytest.raises(
+        QueryError, match=r"filters=.*: give MetadataFilters\(filters=\[.*, or a condition as where="
+    ):
+        HybridRetriever(index, filters=given)
+    with pytest.raises(QueryError, match="give MetadataFilters"):
+        HybridRetriever(index).retrieve(HybridQuery(QUERY, filters=given))
+
+
 def test_a_query_engine_answers_from_what_was_found(index: Index) -> None:
     engine = RetrieverQueryEngine(
         HybridRetriever(index, k=2), response_synthesizer=get_response_synthesizer(llm=MockLLM())

@@ -1,13 +1,9 @@
-"""The MCP server, through the SDK's own client: in memory, over HTTP, and as a process that talks on its pipes."""
+"""The MCP server, through the SDK's own client: in memory and over HTTP."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +11,12 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp.client.stdio import StdioServerParameters
 from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS
 
 from pipeline.errors import EncoderError
-from pipeline.integrations.agent_answers import uri
-from pipeline.integrations.agent_arguments import MOST_HITS
+from pipeline.integrations.agents.answers import uri
+from pipeline.integrations.agents.arguments import CONDITIONS, MOST_HITS
 from pipeline.integrations.mcp import http_app, mcp_server
 from pipeline.job import build as builder
 from pipeline.query.searcher import Index, open_index
@@ -193,6 +189,7 @@ async def test_indexes_and_their_fields(index: Index, long: Index) -> None:
         ("search", {"k": "many", "context": 9}, "query: Field required; k: Input should be a valid integer"),
         ("read_document", {"doc_id": "nowhere"}, "index handbook has no document 'nowhere'"),
         ("similar", {}, "give at least one document or text"),
+        ("similar", {"doc_ids": [""]}, "doc_ids.0: String should have at least 1 character"),
         ("similar", {"doc_ids": ["nowhere"]}, "nowhere"),
         ("similar", {"texts": ["x"], "boosts": ["7 if"]}, "'7 if' is no boost; write recency("),
         ("search", {"query": QUERY, "boosts": ["recency(no, 3d)"]}, "unknown field 'no'"),
@@ -206,6 +203,67 @@ async def test_what_cannot_be_answered_says_why(
     assert words in told
     assert "pydantic" not in told
     assert str(index.path) not in told
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("search", {"query": QUERY, "filter": "lang:ko"}, "filter: at character 5, `:`: not expected here"),
+        (
+            "search",
+            {"query": QUERY, "filter": "json(lang) = 'ko'"},
+            "a condition may not use the function json; write",
+        ),
+        ("search", {"query": QUERY, "filter": {"lang": "ko"}}, "filter: Input should be a valid string; write"),
+        ("similar", {"texts": ["x"], "filter": "lagn = 'ko'"}, "did you mean 'lang'"),
+        ("search", {"query": QUERY, "boosts": ["2 if lagn = 'ko'"]}, "did you mean 'lang'"),
+    ],
+)
+async def test_a_wrong_filter_is_told_with_conditions_that_are_right(
+    index: Index, tool: str, arguments: dict[str, Any], words: str
+) -> None:
+    """An agent cannot read a page of documentation."""
+    async with client(index) as found:
+        told = await refusal(found, tool, **arguments)
+        (offered,) = [one for one in (await found.list_tools()).tools if one.name == "search"]
+    assert words in told
+    assert told.endswith(f"; write conditions as in: {'; '.join(CONDITIONS)}")
+    assert "docs/" not in told
+    assert all(one in offered.input_schema["properties"]["filter"]["description"] for one in CONDITIONS)
+
+
+def test_the_conditions_that_are_shown_are_right(tmp_path: Path) -> None:
+    rows = [
+        {"_id": "a", "text": "x", "lang": "ko", "year": 2024, "tags": ["ops", "x"], "title": "The Runbook"},
+        {"_id": "b", "text": "y", "lang": "en", "year": 2019, "tags": ["y"], "title": "Other"},
+    ]
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "all.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    config = config_for(tmp_path)
+    builder.build(config)
+    with open_index(config.index_path) as opened:
+        for condition in CONDITIONS:
+            assert [hit.doc_id for hit in opened.search("x", mode="dense", where=condition)] == ["a"], condition
+
+
+async def test_a_prompt_that_there_is_not_is_the_callers_mistake(
+    index: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with client(index) as found:
+        for arguments in (None, {"a": "b"}):
+            with pytest.raises(MCPError) as refused:
+                await found.get_prompt("summary", arguments)
+            assert refused.value.code == INVALID_PARAMS
+            assert refused.value.message == "there is no prompt 'summary'; there are: none"
+        assert not (await found.list_prompts()).prompts
+    assert caplog.records == []
+
+
+async def test_a_document_of_an_index_that_there_is_not_is_the_callers_mistake(index: Index) -> None:
+    async with client(index) as found:
+        with pytest.raises(MCPError, match="there is no index 'other'; there are: handbook") as refused:
+            await found.read_resource("document://other/en/bm25.md")
+    assert refused.value.code == INVALID_PARAMS
 
 
 async def test_what_is_wrong_with_the_server_is_told_in_its_log_alone(
@@ -241,104 +299,3 @@ async def test_over_http(index: Index) -> None:
             refused = await http.post("http://evil.example/mcp", json={})
     assert [one["chunk_id"] for one in answer["hits"]] == [hit.chunk_id for hit in index.search(QUERY, 2)]
     assert refused.status_code == 421
-
-
-@pytest.fixture(scope="module")
-def configured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("process")
-    write_documents(folder / "documents")
-    config = config_for(folder)
-    builder.build(config)
-    return folder / "index"
-
-
-def command(index: Path) -> list[str]:
-    return [sys.executable, "-m", "pipeline", "mcp", "--index", f"docs={index}"]
-
-
-async def test_as_a_process(configured: Path) -> None:
-    program, *arguments = command(configured)
-    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
-    parameters = StdioServerParameters(command=program, args=arguments, env=environment, cwd=configured.parent)
-    async with Client(parameters, read_timeout_seconds=120) as found:
-        answer = await call(found, "search", query=QUERY, k=1)
-        (content,) = (await found.read_resource(answer["hits"][0]["uri"])).contents
-    assert answer["index"] == "docs"
-    assert answer["hits"][0]["text"] in content.text
-
-
-def test_standard_output_carries_the_protocol_alone(configured: Path) -> None:
-    """Everything there is JSON-RPC, even though the log says something and a call fails."""
-
-    def message(number: int, method: str, **params: Any) -> str:
-        return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}) + "\n"
-
-    hello = {
-        "protocolVersion": "2025-06-18",
-        "capabilities": {},
-        "clientInfo": {"name": "a test", "version": "1"},
-    }
-    asked = (
-        message(1, "initialize", **hello)
-        + '{"jsonrpc": "2.0", "method": "notifications/initialized"}\n'
-        + message(2, "tools/call", name="search", arguments={"query": QUERY})
-        + message(3, "tools/call", name="search", arguments={"query": ""})
-        + message(4, "tools/list")
-    )
-    program, *arguments = command(configured)
-    verbose = [program, *arguments[:2], "--verbose", *arguments[2:]]
-    with subprocess.Popen(
-        verbose, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(asked)
-        process.stdin.flush()
-        answers: dict[int, Any] = {}
-        while len(answers) < 4:
-            one = json.loads(process.stdout.readline())
-            assert one["jsonrpc"] == "2.0"
-            answers[one["id"]] = one
-        process.stdin.close()
-        assert process.stdout.read() == ""
-        assert process.wait(30) == 0
-    assert answers.keys() == {1, 2, 3, 4}
-    assert answers[2]["result"]["structuredContent"]["hits"]
-    assert answers[3]["result"]["isError"] is True
-
-
-def test_an_index_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    done = subprocess.run(command(tmp_path / "nothing"), capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "no index" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-INSPECTOR = shutil.which("mcp-inspector")
-"""npm i node@22 @modelcontextprotocol/inspector in some folder, and its node_modules/.bin first on PATH."""
-
-
-@pytest.mark.skipif(INSPECTOR is None, reason="mcp-inspector is not on PATH")
-def test_the_inspector_finds_the_same(configured: Path) -> None:
-    def inspected(*arguments: str) -> Any:
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        done = subprocess.run(
-            [str(INSPECTOR), "--cli", *command(configured), *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    tools = inspected("--method", "tools/list")["tools"]
-    assert {tool["name"] for tool in tools} == {"search", "read_document", "similar", "index_info"}
-    assert all(tool["annotations"]["readOnlyHint"] is True for tool in tools)
-    asked = ("--tool-arg", f"query={QUERY}", "--tool-arg", "k=2")
-    answer = inspected("--method", "tools/call", "--tool-name", "search", *asked)["structuredContent"]
-    with open_index(configured) as index:
-        assert [one["chunk_id"] for one in answer["hits"]] == [hit.chunk_id for hit in index.search(QUERY, 2)]
-    (content,) = inspected("--method", "resources/read", "--uri", answer["hits"][0]["uri"])["contents"]
-    assert answer["hits"][0]["text"] in content["text"]

@@ -152,6 +152,16 @@ def test_a_key_that_is_none_is_refused() -> None:
         ServiceSource(ServiceSettings(url="http://127.0.0.1:9", api_key="two words"))
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [["a"], "a: b", {"a": 5}, {5: "a"}, {"a": "pass\nX-Other: 1"}, {"a b": "pass"}, {"a:": "pass"}, {"a": "암호"}],
+)
+def test_headers_that_cannot_be_sent_are_refused_and_not_quoted(headers: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^headers: give a mapping of names to values") as caught:
+        ServiceSettings(url="http://127.0.0.1:9", headers=headers)
+    assert "pass" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("url", "warned"), [("http://example.org", True), ("http://127.0.0.1:8000", False)])
 def test_a_key_in_clear_text_is_warned_of(url: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
     ServiceSource(ServiceSettings(url=url, api_key=KEY))

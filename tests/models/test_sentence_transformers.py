@@ -16,7 +16,9 @@ from pipeline.config import EncoderSettings
 from pipeline.errors import ConfigError, EncoderError
 from pipeline.models.choose.encoder import chunk_tokenizer, load_encoder
 from pipeline.models.choose.tokens_read import tokens_read
+from pipeline.models.contract import described_queries
 from pipeline.models.files.instructions import DEFAULT_TASK, Instructions, resolve_instructions
+from pipeline.models.local.sentence_transformers import SparseModelEncoder
 
 TEXTS = [*tiny.SENTENCES, "", "word " * 300]
 
@@ -155,6 +157,17 @@ def test_a_sparse_encoder_as_the_lexical_leg(splade: Path) -> None:
     assert encoder.lexical_scoring.kind == "dot"
     names = encoder.describe_tokens("LangChain")
     assert set(encoder.encode_queries(["LangChain"]).lexical.token_ids.tolist()) == set(names)
+
+
+def test_queries_that_are_encoded_are_described_without_the_model(
+    splade: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder(EncoderSettings(lexical=str(splade), device="cpu"))
+    alone = [encoder.describe_tokens(text) for text in TEXTS]
+    rows = encoder.encode_queries(TEXTS).lexical
+    assert described_queries(encoder, TEXTS) == alone
+    monkeypatch.setattr(SparseModelEncoder, "encode_queries", None)
+    assert described_queries(encoder, TEXTS, rows) == alone
 
 
 class TestInstructions:

@@ -205,5 +205,9 @@ def test_refusals() -> None:
         fuse("?", legs, {})
     with pytest.raises(QueryError, match="zero or more"):
         fuse("auto", legs, {"dense": -1.0})
+    for method in ("auto", "weighted", "rrf", "zscore"):
+        with pytest.raises(QueryError, match="fusion weights of dense, lexical are too large to be added up"):
+            fuse(method, legs, {"dense": 1e308, "lexical": 1e308})
+    assert fuse("weighted", legs, {"dense": 1e308, "lexical": 0.0}).scores.tolist() == [0.5]
     with pytest.raises(QueryError, match="all zero"):
         fuse("auto", legs, {"dense": 0.0, "lexical": 0.0})

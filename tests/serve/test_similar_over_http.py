@@ -71,6 +71,7 @@ def test_a_link_is_boosted_and_explained_as_a_body_is(live: Live) -> None:
         ({"texts": [""]}, 422, "texts.0"),
         ({"texts": "plums"}, 422, "texts"),
         ({"text": ["plums"]}, 422, "text"),
+        ({"texts": ["plums"], "fusion": "rff"}, 422, "did you mean 'rrf'"),
         ({"texts": ["plums"], "unlike_doc_ids": ["nowhere"]}, 404, "no document 'nowhere'"),
         ({"texts": ["plums"], "boosts": ["recency(yaer, 3d)"]}, 422, "unknown field 'yaer'; did you mean 'year'"),
         ({"texts": ["plums"], "now": "2026-01-01T00:00:00"}, 422, "timezone"),
@@ -84,6 +85,20 @@ def test_a_link_is_boosted_and_explained_as_a_body_is(live: Live) -> None:
 def test_what_makes_no_sense_is_told(live: Live, body: dict[str, Any], status: int, says: str) -> None:
     problem = live.refused("POST", "/v1/similar", status, json=body)
     assert says in problem["detail"]
+    assert problem["errors"], "which field is wrong"
+
+
+def test_the_example_that_is_wrong_is_the_field_that_is_named(live: Live) -> None:
+    def named(problem: dict[str, Any]) -> list[str]:
+        return [one["field"] for one in problem["errors"]]
+
+    assert named(live.refused("POST", "/v1/similar", 422, json={})) == ["doc_ids", "texts"]
+    body = {"doc_ids": ["it's", "nowhere"], "unlike_doc_ids": ["nowhere"]}
+    assert named(live.refused("POST", "/v1/similar", 404, json=body)) == ["doc_ids.1"]
+    body = {"doc_ids": ["it's"], "unlike_doc_ids": ["nowhere"]}
+    assert named(live.refused("POST", "/v1/similar", 404, json=body)) == ["unlike_doc_ids.0"]
+    assert named(live.refused("GET", "/v1/similar?doc_id=nowhere", 404)) == ["doc_id"]
+    assert named(live.refused("GET", f"/v1/similar?doc_id={'x' * 9000}", 422)) == ["doc_id"]
 
 
 def test_limits_of_the_service_count_and_are_described(index: Index) -> None:

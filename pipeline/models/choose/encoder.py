@@ -12,10 +12,10 @@ from pipeline.errors import EncoderError
 from pipeline.models.choose.applicable import refuse_unused
 from pipeline.models.choose.kind import Kind
 from pipeline.models.choose.kinds import resolve
-from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries
+from pipeline.models.contract import Encoder, LexicalScoring, Runtime, combines_queries, described_queries
 from pipeline.models.local.english import english_tokenizer
 from pipeline.models.precomputed import PrecomputedEncoder
-from pipeline.records import Encoded, Fingerprint
+from pipeline.records import Encoded, Fingerprint, SparseRows
 
 
 class MixedEncoder:
@@ -76,6 +76,10 @@ class MixedEncoder:
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """The lexical side's tokens."""
         return self.lexical_encoder.describe_tokens(text) if self.lexical_encoder else {}
+
+    def describe_queries(self, texts: Sequence[str], rows: SparseRows | None = None) -> Sequence[Mapping[int, str]]:
+        """The lexical side's tokens of several texts."""
+        return described_queries(self.lexical_encoder, texts, rows) if self.lexical_encoder else [{} for _ in texts]
 
 
 def load_encoder(

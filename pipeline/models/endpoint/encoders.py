@@ -264,12 +264,23 @@ class EndpointLexicalEncoder(_Endpoint[SparseRow]):
 
     def encode_queries(self, texts: Sequence[str]) -> Encoded:
         """Encode queries."""
-        return Encoded(lexical=SparseRows.from_dicts(self._encode(texts, self._settings.query_instruction)))
+        return Encoded(lexical=self._query_rows(texts))
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """The query's tokens; `token 123` where no tokenizer says how one is written. Asks the server."""
-        (row,) = self._encode([text], self._settings.query_instruction)
-        return {i: (self._token_text(i) if self._token_text else None) or f"token {i}" for i in sorted(row)}
+        (found,) = self.describe_queries([text])
+        return found
+
+    def describe_queries(self, texts: Sequence[str], rows: SparseRows | None = None) -> list[Mapping[int, str]]:
+        """The tokens of several queries; asks the server about all at once, or not at all if `rows` are known."""
+        known = self._query_rows(texts) if rows is None else rows
+        return [{i: self._named(i) for i in known.row(row)[0].tolist()} for row in range(len(known))]
+
+    def _query_rows(self, texts: Sequence[str]) -> SparseRows:
+        return SparseRows.from_dicts(self._encode(texts, self._settings.query_instruction))
+
+    def _named(self, token_id: int) -> str:
+        return (self._token_text(token_id) if self._token_text else None) or f"token {token_id}"
 
     def _parsed(self, answer: object, count: int) -> Sequence[SparseRow]:
         return sparse_rows(answer, count)

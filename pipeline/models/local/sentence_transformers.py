@@ -173,10 +173,16 @@ class SparseModelEncoder:
 
     def describe_tokens(self, text: str) -> Mapping[int, str]:
         """`{vocabulary id: token}` of the tokens the model expands `text` to."""
-        rows = self.encode_queries([text]).lexical
-        assert rows is not None
-        tokens = self._library.open().tokenizer.convert_ids_to_tokens(rows.token_ids.astype(int).tolist())
-        return dict(zip(rows.token_ids.tolist(), tokens, strict=True))
+        (found,) = self.describe_queries([text])
+        return found
+
+    def describe_queries(self, texts: Sequence[str], rows: SparseRows | None = None) -> list[Mapping[int, str]]:
+        """The tokens of several queries; encodes nothing where `rows` are known."""
+        known = self.encode_queries(texts).lexical if rows is None else rows
+        assert known is not None
+        tokens = self._library.open().tokenizer.convert_ids_to_tokens(known.token_ids.astype(int).tolist())
+        names = dict(zip(known.token_ids.tolist(), tokens, strict=True))
+        return [{i: names[i] for i in known.row(row)[0].tolist()} for row in range(len(known))]
 
     def _encode(self, texts: Sequence[str], library_encode: Callable[..., Any]) -> Encoded:
         def encode(part: list[str]) -> SparseRows:

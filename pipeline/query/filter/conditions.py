@@ -35,6 +35,27 @@ _TYPES = {
 }
 _TYPE = re.compile(rf"\b({'|'.join(_TYPES)})\b(\[\])?")
 TOO_DEEP = f"parentheses, functions or operators are nested too deeply; {DOCUMENTED}"
+_NUMBER = r"(?:INTEGER|BIGINT|DOUBLE|DECIMAL|\w+_LITERAL)"
+_CLEARER = (
+    (
+        re.compile(r"Type VARCHAR with value .* to the destination type VARCHAR\[\]"),
+        "a list is no text; ask whether it has one by list_contains(field, 'text')",
+    ),
+    (
+        re.compile(r"Unimplemented type for cast \(\w+ -> VARCHAR\[\]\)"),
+        "a list is no value; ask whether it has one by list_contains(field, 'text')",
+    ),
+    (
+        re.compile(r"Cannot deduce template type .* function: '(\w+)\("),
+        "{0} cannot be asked with values of these types",
+    ),
+    (
+        re.compile(rf"Cannot compare values of type (?:VARCHAR and type {_NUMBER}|{_NUMBER} and type VARCHAR)\b"),
+        "a text is compared with a text, which stands in single quotes",
+    ),
+    (re.compile(r'Referenced table "(.*)" not found'), "a field is named alone, without `{0}.`"),
+)
+"""DuckDB's words for what is written most often in place of a condition, and ours, which say what to write."""
 _NOT_HERE = {
     "SUBQUERY": "a condition is about the chunk's own columns: no subqueries",
     "STAR": "name the columns one by one",
@@ -178,6 +199,9 @@ def _words(detail: Mapping[str, Any], names: Sequence[str]) -> str:
         return _ONE
     if first.startswith("syntax error"):
         return f"not expected here{known}"
+    for pattern, told in _CLEARER:
+        if (found := pattern.match(first)) is not None:
+            return f"{told.format(*found.groups())}{known}"
     if first.startswith("Max expression depth"):
         return TOO_DEEP
     if first.startswith("WHERE clause cannot contain"):

@@ -11,6 +11,7 @@ of them, which add up to the score. Why `auto` is what it is: docs/adr/0003-fusi
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -159,11 +160,12 @@ def known_methods() -> tuple[str, ...]:
 def preset_weights(preset: str, legs: Sequence[str]) -> dict[str, float]:
     """The published weights of a preset for these legs, to be used with `weighted`. Raises `QueryError`."""
     if preset not in PRESETS:
-        raise QueryError(unknown("fusion preset", preset, sorted(PRESETS)))
+        raise QueryError(unknown("fusion preset", preset, sorted(PRESETS)), fields=("fusion",))
     found = PRESETS[preset].get(frozenset(legs))
     if found is None:
         known = "; ".join(" + ".join(sorted(names)) for names in PRESETS[preset])
-        raise QueryError(f"fusion preset {preset!r} has no weights for {' + '.join(legs)}; only for: {known}")
+        told = f"fusion preset {preset!r} has no weights for {' + '.join(legs)}; only for: {known}"
+        raise QueryError(told, fields=("fusion",))
     return {leg: found[leg] for leg in legs}
 
 
@@ -181,20 +183,25 @@ def fuse(
     Weights are divided by their sum, except for `rrf`. `auto` takes the calibrated weights for queries in `script`
     (`scripts.dominant_script` of the query) and multiplies them by the ones given; where these legs were not
     calibrated it is `theoretical`, which needs to know nothing about the collection.
-    Raises `QueryError` for an unknown method, a negative weight, or weights that are all zero.
+    Raises `QueryError` for an unknown method, a negative weight, weights that are all zero or too large.
     """
     names = [leg.name for leg in legs]
     chosen = np.array([weights.get(name, 1.0) for name in names], dtype=np.float64)
     if (chosen < 0).any() or not np.isfinite(chosen).all():
-        raise QueryError(f"fusion weights must be zero or more: {dict(zip(names, chosen.tolist(), strict=True))}")
+        told = f"fusion weights must be zero or more: {dict(zip(names, chosen.tolist(), strict=True))}"
+        raise QueryError(told, fields=("fusion",))
+    if math.isinf(sum(chosen.tolist())):
+        told = f"fusion weights of {', '.join(names)} are too large to be added up"
+        raise QueryError(told, fields=("fusion",))
     if chosen.sum() == 0:
-        raise QueryError(f"fusion weights of {', '.join(names)} are all zero: nothing would be ranked")
+        told = f"fusion weights of {', '.join(names)} are all zero: nothing would be ranked"
+        raise QueryError(told, fields=("fusion",))
     if method == "rrf":
         return _fused(np.array([reciprocal_rank(leg, rrf_k) for leg in legs]), chosen)
     if method == "auto":
         return _auto(legs, chosen, calibration, script)
     if method not in _NORMALIZATIONS:
-        raise QueryError(unknown("fusion", method, known_methods()))
+        raise QueryError(unknown("fusion", method, known_methods()), fields=("fusion",))
     return _fused(np.array([_NORMALIZATIONS[method](leg) for leg in legs]), chosen / chosen.sum())
 
 

@@ -57,7 +57,7 @@ def named_fusion(settings: FusionSettings, name: str) -> FusionSettings:
     if name in PRESETS:
         return settings.model_copy(update={"method": "auto", "preset": name, "weights": {}})
     if name not in known_methods():
-        raise QueryError(unknown("fusion", name, (*known_methods(), *sorted(PRESETS))))
+        raise QueryError(unknown("fusion", name, (*known_methods(), *sorted(PRESETS))), fields=("fusion",))
     return settings.model_copy(update={"method": name, "preset": None, "weights": {}})
 
 

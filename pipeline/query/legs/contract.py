@@ -34,7 +34,10 @@ class EncodedQueries:
 
     def only(self, i: int) -> EncodedQueries:
         """Query `i` alone."""
-        part = slice(i, i + 1)
+        return self.part(slice(i, i + 1))
+
+    def part(self, part: slice) -> EncodedQueries:
+        """Some queries that follow each other."""
         return EncodedQueries(
             self.texts[part],
             None if self.dense is None else self.dense[part],

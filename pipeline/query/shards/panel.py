@@ -136,7 +136,8 @@ def _error_of(answer: Message) -> Exception | None:
     if kind is None:
         return None
     words = str(answer.fields.get("words", "no reason given"))
-    return {QUERY: QueryError, GONE: _GoneError}.get(str(kind), ServiceError)(words)
+    kinds: dict[str, type[Exception]] = {QUERY: QueryError, GONE: _GoneError}
+    return kinds.get(str(kind), ServiceError)(words)
 
 
 def groups_to_field(groups: Groups) -> list[str] | None:

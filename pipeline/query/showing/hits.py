@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.query.ranked import Ranked, Reranked, Side
 from pipeline.query.showing.passage import whole_passage
-from pipeline.query.showing.snippet import highlight
+from pipeline.query.showing.snippet import highlights
 from pipeline.query.showing.words import QueryWords
 from pipeline.query.snapshot import Ids, Snapshot
 from pipeline.records import BoostFactor, Hit, LegScore, TokenMatch
@@ -29,15 +29,18 @@ def to_hits(
     snapshot.foresee(numbers, texts=True, around=context)
     explained = tokens is not None
     matches = _matches(ranked.sides, numbers, tokens) if tokens is not None else [()] * len(numbers)
-    for rank, position in enumerate(ranked.order, 1):
-        number = int(ranked.ids[position])
-        chunk = snapshot.chunk(number)
+    chunks = [snapshot.chunk(int(number)) for number in numbers]
+    passages = [
+        whole_passage(snapshot, int(number), chunk, ranked.sections.get(int(position)), context)
+        for position, number, chunk in zip(ranked.order, numbers, chunks, strict=True)
+    ]
+    marked = [None] * len(passages) if words is None else highlights([one.text for one in passages], words)
+    for place, (position, chunk, passage) in enumerate(zip(ranked.order, chunks, passages, strict=True)):
         legs = {c.name: _leg(ranked, row, int(position), explained) for row, c in enumerate(ranked.columns)}
-        passage = whole_passage(snapshot, number, chunk, ranked.sections.get(int(position)), context)
         legs |= _second_look(ranked.reranked, int(position), explained)
         hits.append(
             Hit(
-                rank=rank,
+                rank=place + 1,
                 score=float(ranked.scores[position]),
                 chunk_id=chunk.chunk_id,
                 doc_id=chunk.doc_id,
@@ -49,10 +52,10 @@ def to_hits(
                 metadata=chunk.metadata,
                 source=chunk.source,
                 legs=legs,
-                matches=matches[rank - 1],
+                matches=matches[place],
                 before=passage.before,
                 after=passage.after,
-                highlight=None if words is None else highlight(passage.text, words),
+                highlight=marked[place],
                 section=passage.section,
                 boosts=_boosts(ranked, int(position)) if explained else (),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.query.showing.words import QueryWords, Spans, WordMatch, joined
@@ -37,21 +37,19 @@ class Snippet:
         return "".join([*pieces, self.text[position:], "…" if self.cut_after else ""])
 
 
-def highlight(text: str, words: QueryWords) -> Highlight:
-    """Where a query's words stand in a text, and in the snippet of it."""
-    matches = words.matches(text)
-    part = _cut(text, matches, WIDTH)
-    return Highlight(joined(matches), part.text, part.marks, part.cut_before, part.cut_after)
+def highlights(texts: Sequence[str], words: QueryWords) -> list[Highlight]:
+    """Where a query's words stand in each text, and in the snippet of it."""
+    found = []
+    for text, matches in zip(texts, words.matches(texts), strict=True):
+        part = _cut(text, matches, WIDTH)
+        found.append(Highlight(joined(matches), part.text, part.marks, part.cut_before, part.cut_after))
+    return found
 
 
-def snippet(
-    text: str, query_tokens: Mapping[int, str], describe: Callable[[str], Mapping[int, str]], width: int = WIDTH
-) -> Snippet:
-    """The window of about `width` characters with the most different matched tokens; the first of equals.
-
-    `describe` gives a word's tokens as the lexical leg sees them, so that stems and bigrams match as they do there.
-    """
-    return _cut(text, QueryWords(query_tokens, describe).matches(text), width)
+def snippets(texts: Sequence[str], words: QueryWords, width: int = WIDTH) -> list[Snippet]:
+    """Of each text the window of about `width` characters with the most different matched tokens; the first of
+    equals."""
+    return [_cut(text, matches, width) for text, matches in zip(texts, words.matches(texts), strict=True)]
 
 
 def _cut(text: str, matches: Sequence[WordMatch], width: int) -> Snippet:

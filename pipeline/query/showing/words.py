@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.index.words.spans import word_spans
 
 Spans = tuple[tuple[int, int], ...]
+Describe = Callable[[Sequence[str]], Sequence[Mapping[int, str]]]
+"""The tokens of each of some texts, as the lexical leg sees them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,26 +24,27 @@ class WordMatch:
 class QueryWords:
     """The words of one query. Remembers every word that it has looked at, so use one for all hits of a query."""
 
-    def __init__(self, query_tokens: Mapping[int, str], describe: Callable[[str], Mapping[int, str]]) -> None:
-        """`describe`: a word's tokens as the lexical leg sees them."""
+    def __init__(self, query_tokens: Mapping[int, str], describe: Describe) -> None:
+        """`describe` is asked once for all words that are new in the texts of a call, as it may take a request."""
         self._wanted, self._describe = frozenset(query_tokens), describe
         self._known: dict[str, frozenset[int]] = {}
 
-    def matches(self, text: str) -> list[WordMatch]:
-        """The words that match, in order. Those of Han and kana may overlap."""
+    def matches(self, texts: Sequence[str]) -> list[list[WordMatch]]:
+        """For each text the words that match, in order. Those of Han and kana may overlap."""
         if not self._wanted:
-            return []
+            return [[] for _ in texts]
+        spans = [list(word_spans(text)) for text in texts]
+        self._learn([text[a:b] for text, places in zip(texts, spans, strict=True) for a, b in places])
         return [
-            WordMatch(start, end, tokens)
-            for start, end in word_spans(text)
-            if (tokens := self._tokens(text[start:end]))
+            [WordMatch(a, b, tokens) for a, b in places if (tokens := self._known[text[a:b]])]
+            for text, places in zip(texts, spans, strict=True)
         ]
 
-    def _tokens(self, word: str) -> frozenset[int]:
-        found = self._known.get(word)
-        if found is None:
-            found = self._known[word] = self._wanted.intersection(self._describe(word))
-        return found
+    def _learn(self, words: Sequence[str]) -> None:
+        new = [word for word in dict.fromkeys(words) if word not in self._known]
+        if new:
+            for word, tokens in zip(new, self._describe(new), strict=True):
+                self._known[word] = self._wanted.intersection(tokens)
 
 
 def joined(matches: list[WordMatch]) -> Spans:

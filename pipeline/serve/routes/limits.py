@@ -10,9 +10,11 @@ from pipeline.serve.schemas.base import WrongValue
 
 
 def at_most(field: str, value: int | None, limit: int) -> None:
-    """Refuse a number above its limit."""
+    """Refuse a number above its limit. `field` may be a product, such as `k · group_size`."""
     if value is not None and value > limit:
-        raise _beyond(field, f"at most {limit:,} here")
+        message = f"at most {limit:,} here"
+        named = [WrongValue(field=one, message=f"{field}: {message}") for one in field.split(" · ")]
+        raise Problem(422, f"{field}: {message}", named) if len(named) > 1 else _beyond(field, message)
 
 
 def checked_queries(queries: Sequence[str], limits: ServeLimits) -> None:

@@ -32,7 +32,7 @@ def _answered(call: Call, body: SimilarBody, linked: str | None) -> SimilarAnswe
     started = time.perf_counter()
 
     def work(index: Index) -> SimilarAnswer:
-        _check_documents(index, body)
+        _check_documents(index, body, linked)
         hits = index.similar(
             Examples(
                 documents=tuple(body.doc_ids),
@@ -72,11 +72,13 @@ def _check(body: SimilarBody, limits: ServeLimits) -> None:
         checked_texts(name, given, limits)
 
 
-def _check_documents(index: Index, body: SimilarBody) -> None:
+def _check_documents(index: Index, body: SimilarBody, linked: str | None) -> None:
     """Refuse an example that the caller's view of the index does not have, whether or not others may see it."""
-    for doc_id in dict.fromkeys((*body.doc_ids, *body.unlike_doc_ids)):
+    named = [(f"doc_ids.{i}", doc_id) for i, doc_id in enumerate(body.doc_ids)]
+    named += [(f"unlike_doc_ids.{i}", doc_id) for i, doc_id in enumerate(body.unlike_doc_ids)]
+    for field, doc_id in named:
         if not len(index.snapshot.chunks_of(doc_id)):
-            raise no_such_document(index, doc_id)
+            raise no_such_document(index, doc_id, field if linked is None else "doc_id")
 
 
 ENDPOINTS = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
 
 from pipeline.config import FusionSettings
 from pipeline.config.serve import OnShardFailure
@@ -22,6 +23,16 @@ BOOSTS = (
 )
 BOOST = "One boost, instead of those that are configured; `none`: nothing."
 _RERANK = "`none`, `multivectors`, or the cross-encoder that the service is configured with, by its name."
+
+
+def _written_out(moment: Any) -> Any:
+    """Refuse a number, which pydantic takes for seconds since 1970, and most writers mean for a year."""
+    if isinstance(moment, datetime) or (isinstance(moment, str) and "-" in moment.strip()[1:]):
+        return moment
+    raise ValueError("write the moment out with its time zone, as in 2026-01-31T12:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out, json_schema_input_type=AwareDatetime)]
 
 
 def linked_boosts(boost: str | None) -> list[str]:
@@ -49,7 +60,7 @@ class SearchBody(Body):
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = Field(default=False, description="Say how each score came about.")
     boosts: list[str] | None = Field(default=None, description=BOOSTS)
-    now: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+    now: Annotated[Moment, Field(strict=False)] | None = Field(
         default=None, description="The moment that recency is counted from; else now."
     )
     merge: bool = Field(default=False, description="One hit for a section of which most chunks are found.")
@@ -83,7 +94,7 @@ class SearchParameters(Parameters):
     context: int = Field(default=0, ge=0)
     explain: bool = False
     boost: str | None = Field(default=None, description=BOOST)
-    now: AwareDatetime | None = None
+    now: Moment | None = None
     highlights: bool = False
     merge: bool = False
     group: Literal["doc_id"] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from pipeline.config import FusionSettings
 from pipeline.config.serve import OnShardFailure
@@ -17,6 +17,7 @@ from pipeline.serve.schemas.search import (
     INDEX,
     SHARDS,
     HitAnswer,
+    Moment,
     QueryText,
     linked_boosts,
 )
@@ -40,7 +41,7 @@ class SimilarBody(Body):
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = Field(default=False, description="Say how each score came about.")
     boosts: list[str] | None = Field(default=None, description=BOOSTS)
-    now: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+    now: Annotated[Moment, Field(strict=False)] | None = Field(
         default=None, description="The moment that recency is counted from; else now."
     )
     on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
@@ -58,7 +59,7 @@ class SimilarParameters(Parameters):
     context: int = Field(default=0, ge=0, description="How many chunks to show before and after a hit.")
     explain: bool = False
     boost: str | None = Field(default=None, description=BOOST)
-    now: AwareDatetime | None = None
+    now: Moment | None = None
     on_shard_failure: OnShardFailure | None = Field(default=None, description=SHARDS)
 
     def as_body(self) -> SimilarBody:

@@ -11,7 +11,7 @@ from pipeline.query.searcher import Index
 from pipeline.query.shards.sharded import ShardedIndex
 from pipeline.serve.holder import IndexHolder
 from pipeline.serve.problems import Problem
-from pipeline.serve.schemas.base import PartialAnswer
+from pipeline.serve.schemas.base import PartialAnswer, WrongValue
 from pipeline.serve.service import Service
 
 T = TypeVar("T")
@@ -40,12 +40,14 @@ def answered(service: Service, holder: IndexHolder, work: Callable[[Index], A], 
     return found.model_copy(update={"partial": True, "missing_shards": list(missing)}) if missing else found
 
 
-def no_such_document(index: Index, doc_id: str) -> Problem:
-    """What to say of a document that this index does not have: it may be with a shard that is missing."""
+def no_such_document(index: Index, doc_id: str, field: str | None = None) -> Problem:
+    """What to say of a document that this index does not have: it may be with a shard that is missing. `field`:
+    where the request named it, unless that was its address."""
     if isinstance(index, ShardedIndex) and index.missing:
         which = ", ".join(index.missing)
         return Problem(503, f"no shard that answers has the document {doc_id!r}, and some do not answer: {which}")
-    return Problem(404, f"the index has no document {doc_id!r}; `doc_id` of a hit is one")
+    told = f"the index has no document {doc_id!r}; `doc_id` of a hit is one"
+    return Problem(404, told, [] if field is None else [WrongValue(field=field, message=told)])
 
 
 def _answer(

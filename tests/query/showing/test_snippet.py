@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Bm25Settings
 from pipeline.models.bm25.encoder import Bm25Encoder
-from pipeline.query.showing.snippet import snippet
+from pipeline.models.contract import described_queries
+from pipeline.query.showing.snippet import Snippet, snippets
+from pipeline.query.showing.words import QueryWords
 
 ENCODER = Bm25Encoder(Bm25Settings())
 FILLER = "nothing to see in this long stretch of filler words that goes on and on. " * 8
 
 
+def cut(text: str, query: str, width: int) -> Snippet:
+    words = QueryWords(ENCODER.describe_tokens(query), partial(described_queries, ENCODER))
+    (part,) = snippets([text], words, width)
+    return part
+
+
 def marked(text: str, query: str, width: int = 240) -> str:
-    return snippet(text, ENCODER.describe_tokens(query), ENCODER.describe_tokens, width).marked("[", "]")
+    return cut(text, query, width).marked("[", "]")
 
 
 def test_stems_and_bigrams_are_marked_as_they_match() -> None:
@@ -32,7 +42,7 @@ def test_the_window_with_most_different_matches_is_shown() -> None:
 
 @given(st.text(max_size=400), st.text(max_size=40), st.integers(20, 120))
 def test_marks_lie_in_the_text_and_in_order(text: str, query: str, width: int) -> None:
-    part = snippet(text, ENCODER.describe_tokens(query), ENCODER.describe_tokens, width)
+    part = cut(text, query, width)
     assert part.text in " ".join(text.split())
     assert len(part.text) <= width or not part.cut_after
     positions = [position for mark in part.marks for position in mark]

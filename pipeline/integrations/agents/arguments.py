@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -11,8 +12,18 @@ from pydantic import Field, ValidationError
 from pipeline.config.boosts import MOST as MOST_BOOSTS
 from pipeline.config.boosts import SHAPES
 from pipeline.names import Mode
+from pipeline.query.filter.allowed import DOCUMENTED
 
 MOST_HITS, MOST_PASSAGES, MOST_NEIGHBOURS, MOST_EXAMPLES, LONGEST_TEXT = 50, 100, 5, 20, 8192
+
+CONDITIONS = (
+    "lang = 'ko' and year >= 2024",
+    "list_contains(tags, 'ops')",
+    "title ilike '%runbook%'",
+    "year between 2020 and 2024 or year is null",
+)
+"""What a model is shown of the grammar of filters, of which it cannot read the page."""
+_BY_EXAMPLE = f"write conditions as in: {'; '.join(CONDITIONS)}"
 
 Query = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, description="A question or words.")]
 Hits = Annotated[int, Field(ge=1, le=MOST_HITS, description="How many passages.")]
@@ -23,8 +34,8 @@ Legs = Annotated[
 Filter = Annotated[
     str | None,
     Field(
-        description="An SQL condition on fields that index_info lists, as in: lang = 'ko' and year >= 2024. "
-        "Of a field with lists: list_contains(tags, 'ops')."
+        description="An SQL condition on fields that index_info lists, as in: "
+        f"{'; '.join(CONDITIONS)}. Texts stand in single quotes."
     ),
 ]
 OnePerDocument = Annotated[bool, Field(description="Only the best passage of each document.")]
@@ -44,11 +55,12 @@ Passages = Annotated[int, Field(ge=1, le=MOST_PASSAGES, description="How many pa
 _Texts = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]], Field(max_length=MOST_EXAMPLES)
 ]
-_Documents = Annotated[list[str], Field(max_length=MOST_EXAMPLES)]
+_Documents = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=MOST_EXAMPLES)]
 LikeDocuments = Annotated[_Documents | None, Field(description="Documents to be like, by their ids in hits.")]
 LikeTexts = Annotated[_Texts | None, Field(description="Texts to be like: a question, a paragraph.")]
 UnlikeDocuments = Annotated[_Documents | None, Field(description="Documents to be unlike, by their ids in hits.")]
 UnlikeTexts = Annotated[_Texts | None, Field(description="Texts to be unlike.")]
+_FILTER = re.compile("(boost .*: )?filter: ")
 
 
 def unknown_argument(given: Iterable[str], known: Sequence[str]) -> str | None:
@@ -64,4 +76,13 @@ def unknown_argument(given: Iterable[str], known: Sequence[str]) -> str | None:
 def wrong_arguments(error: ValidationError) -> str:
     """What is wrong with each argument, on one line and without what was given."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+    told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+    return f"{told}; {_BY_EXAMPLE}" if any(one["loc"][:1] == ("filter",) for one in found) else told
+
+
+def with_examples(message: str) -> str:
+    """What is wrong with a filter, or with the condition of a boost, and how one is written; other messages as they
+    are."""
+    if not _FILTER.match(message):
+        return message
+    return f"{message.removesuffix(f'; {DOCUMENTED}')}; {_BY_EXAMPLE}"

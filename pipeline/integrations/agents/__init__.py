@@ -1,0 +1,1 @@
+"""What a server of tools for language models is made of."""
