@@ -1,4 +1,4 @@
-"""Office formats become Markdown through markitdown, and the broken ones are named. Files are made on the spot."""
+"""Office formats become Markdown, and the broken ones are named. Files are made on the spot."""
 
 from __future__ import annotations
 
