@@ -23,6 +23,14 @@ autofunction tabularcolumns default-role sectnum target-notes
 """
 _NOTHING = frozenset(_NOTHINGS.split())
 _TITLED = frozenset({"admonition", "topic", "sidebar", "rubric", "note", "warning", "tip", "hint", "important"})
+_VERSIONS = {
+    "versionadded": "Added in version {}",
+    "versionchanged": "Changed in version {}",
+    "deprecated": "Deprecated since version {}",
+    "versionremoved": "Removed in version {}",
+    "deprecated-removed": "Deprecated since version {}, to be removed in version {}",
+}
+_BLOCK = re.compile(r"[-*+] |#|\||```|>|\d+\. ")
 
 
 def rst(text: str) -> tuple[str, str]:
@@ -93,11 +101,25 @@ def _directive(name: str, argument: str, block: list[str]) -> list[str]:
         return ["", *_code(block, argument if re.fullmatch(r"[\w+-]{1,20}", argument) else ""), ""]
     if name in _NOTHING:
         return [""]
+    if name in _VERSIONS:
+        return ["", _versioned(_VERSIONS[name], argument, block), ""]
     inner, _ = rst("\n".join(block)) if block else ("", "")
     shown = _inline(argument)
     if name not in _TITLED and shown and inner:
         shown = f"`{argument.strip()}`" if "(" in argument else shown
     return ["", shown, "", inner, ""]
+
+
+def _versioned(said: str, argument: str, block: list[str]) -> str:
+    """A note about a version, as documentation shows it. `said`: with a place for each version."""
+    count = said.count("{}")
+    versions = argument.split(maxsplit=count)
+    rest = versions[count] if len(versions) > count else ""
+    lead = said.format(*versions) if len(versions) >= count else said.partition(" ")[0]
+    inner, _ = rst("\n".join([rest, *block]))
+    if not inner:
+        return f"{lead}."
+    return f"{lead}:\n\n{inner}" if _BLOCK.match(inner) else f"{lead}: {inner}"
 
 
 def _code(block: list[str], language: str = "") -> list[str]:
