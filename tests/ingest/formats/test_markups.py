@@ -53,6 +53,25 @@ def test_rst(source: str, expected: str) -> None:
             "Note: see here and [site](https://a.b)",
         ),
         ("----\nnever closed", "```\nnever closed\n```"),
+        (
+            "link:a.adoc[one], link:../b.html#c[two^], link:d[], link:#e[here]",
+            "[one](a.adoc), [two](../b.html#c), d, here",
+        ),
+        (
+            ':u: https://a.b\n\n{u}[A,role=x] link:{u}["B, c",window=_blank] `link:x[y]`',
+            "[A](https://a.b) [B, c](https://a.b) `link:x[y]`",
+        ),
+        ("a xref:b.adoc#c[long\ntext], <<d>>, <<e.adoc#f,The _g_>>", "a long text, d, The *g*"),
+        (
+            "kbd:[Ctrl+C] menu:File[Save > As] image:i.png[Icon] said.footnote:[By Ann.] H~2~O",
+            "Ctrl+C File > Save > As Icon said. (By Ann.) H2O",
+        ),
+        (
+            '* *b* and **c**d\n\n[.lead]#marked# C# F# #1 `+#x#+` "`so`"',
+            "- **b** and **c**d\n\nmarked C# F# #1 `#x#` “so”",
+        ),
+        ("rake:: gathers\n*hoe*::\nweeds std::x", "**rake**\n\ngathers\n\n**hoe**\n\nweeds std::x"),
+        ("[WARNING]\n====\nSharp.\n\nMore.\n====\n<1> called", "Warning: Sharp.\n\nMore.\n1. called"),
     ],
 )
 def test_asciidoc(source: str, expected: str) -> None:
