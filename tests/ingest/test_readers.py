@@ -219,7 +219,7 @@ def test_without_the_extra_each_office_file_says_how_to_install_it(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "absent").mkdir()
-    for library in ("markitdown", "pptx", "pypdfium2"):
+    for library in ("mammoth", "pptx", "pypdfium2"):
         (tmp_path / f"absent/{library}.py").write_text("raise ImportError('as if it was not installed')\n")
     monkeypatch.syspath_prepend(tmp_path / "absent")
     for name in ("a.pdf", "b.docx", "c.PPTX"):
