@@ -100,9 +100,22 @@ def test_tex(source: str, expected: str) -> None:
     [
         (rb"{\rtf1\ansi{\fonttbl{\f0\fcharset129 Batang;}}{\f0 \'b0\'a5\'c4\'fb}\par next}", "갈퀴\n\nnext"),
         (rb"{\rtf1 \u44040?\u53300? \uc2\u228 ab. {\*\gone no}{\pict 00ff}shown}", "갈퀴 ä. shown"),
-        (rb"{\rtf1 a\cell b\cell\row c\cell d\cell\row}", "a | b\nc | d"),
+        (rb"{\rtf1 a\cell b\cell\row c\cell d\cell\row}", "| a | b |\n|-|-|\n| c | d |"),
+        (
+            rb"{\rtf1 on\par\trowd a\cell b|\par c\cell\trowd\row\trowd d\cell e\cell\row\pard off}",
+            "on\n\n| a | b\\| c |\n|-|-|\n| d | e |\n\noff",
+        ),
+        (rb"{\rtf1 \trowd a\cell\row\trowd b\cell\row}", "a\n\nb"),
+        (
+            rb"{\rtf1 \pard\outlinelevel1 Head\line er\par\pard text\par\pard\outlinelevel0 Last}",
+            "## Head er\n\ntext\n\n# Last",
+        ),
+        (rb"{\rtf1 {\pntext\f1\'b7\tab}a\par{\listtext\'b7}b\par{\listtext 2.\tab}c\par}", "- a\n- b\n\n2. c"),
+        (rb"{\rtf1 a{\v no}b{\deleted no}\v no\v0 c\v no\plain d}", "abcd"),
+        (rb"{\rtf1 \u-10179?\u-8704?{\*\shpinst{\sp x}{\shptxt In a box}}}", "\U0001f600\n\nIn a box"),
         (rb"{\rtf1 \{x\}\~y\emdash z}", "{x}\u00a0y—z"),
         (rb"{\rtf1 open {group", "open group"),
+        (rb"{\rtf1 a{\pict\bin5 {}\par}b\bin99 c", "ab"),
     ],
 )
 def test_rtf(source: bytes, expected: str) -> None:
