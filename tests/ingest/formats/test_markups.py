@@ -146,13 +146,30 @@ def test_notebooks_keep_text_code_and_some_of_what_was_printed() -> None:
     assert metadata == {"title": "T"}
 
 
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ({"text": "\x1b[31mred\x1b[0m\n"}, "```\nred\n```"),
+        ({"text": ["  0%|\r", " 50%|\r100%|\n", "done\r\n"]}, "```\n100%|\ndone\n```"),
+        ({"data": {"text/plain": "<Figure size 640x480 with 1 Axes>", "image/png": "AAAA"}}, ""),
+        ({"data": {"text/plain": "[<a.Line2D at 0x7f>,\n <a.Line2D at 0x8f>]"}}, ""),
+        ({"data": {"text/plain": "<not an obj>"}}, "```\n<not an obj>\n```"),
+        ({"data": {"text/plain": "<I.HTML object>", "text/html": ["<p>a <b>page</b>", "</p>"]}}, "a **page**"),
+        ({"data": {"text/plain": "<I.Markdown object>", "text/markdown": "*as it is*"}}, "*as it is*"),
+    ],
+)
+def test_what_a_cell_printed_is_what_a_reader_saw(output: dict[str, object], shown: str) -> None:
+    cells = [{"cell_type": "code", "source": "a\rb", "outputs": [output]}]
+    assert notebook(json.dumps({"cells": cells}))[0] == f"```\na\nb\n```\n\n{shown}".rstrip()
+
+
 def test_subtitles_are_what_is_said() -> None:
     source = (
         "1\n00:00:01,000 --> 00:00:02,000\n<i>The rake</i>\nis back.\n\n"
-        "2\n00:00:02,500 --> 00:00:03,000\n{\\an8}In 1984\n\n"
+        "2\n00:00:02,500 --> 00:00:03,000\n{\\an8}In\\N1984 &amp; &lt;c&gt;\n\n"
         "3\n00:00:20,000 --> 00:00:21,000\nLater.\n"
     )
-    assert subtitles(source) == "The rake is back.\nIn 1984\n\nLater."
+    assert subtitles(source) == "The rake is back.\nIn 1984 & <c>\n\nLater."
 
 
 def test_what_is_broken_has_its_reason(read: Read, tmp_path: Path) -> None:
