@@ -34,6 +34,24 @@ from tests.ingest.conftest import Read
         (".. deprecated::", "Deprecated."),
         (".. versionremoved:: next\n   :x:", "Removed in version next."),
         ("- one\n- two", "- one\n- two"),
+        (
+            "==  ====\na   b\n==  ====\n1   ``2``\n    long text\n==  ====\n\nBack",
+            "| a | b |\n|-|-|\n| 1 | `2` long text |\n\nBack",
+        ),
+        (
+            "+------+------+\n| a    | b    |\n+======+======+\n| 갈퀴 | c    |\n|      | d|e  |\n+------+------+\n"
+            "| over both   |\n+------+------+",
+            "| a | b |\n|-|-|\n| 갈퀴 | c d\\|e |\n| over both |  |",
+        ),
+        (
+            ".. list-table:: T\n   :header-rows: 1\n\n   * - a\n     - b\n   * - 1\n\n       2\n     -\n\nBack",
+            "T\n\n| a | b |\n|-|-|\n| 1 2 |  |\n\nBack",
+        ),
+        (
+            '.. csv-table::\n   :header: a, "b, c"\n   :widths: 1, 2\n\n   1, "two, three"',
+            "| a | b, c |\n|-|-|\n| 1 | two, three |",
+        ),
+        ("==  ==\nnever closed", "never closed"),
         (".. toctree::\n\n   a\n   b", ""),
     ],
 )  # fmt: skip
