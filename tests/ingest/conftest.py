@@ -46,26 +46,20 @@ def forever() -> NoReturn:
         pass
 
 
-MARKITDOWN = """
-import os, time, zipfile
-class MissingDependencyException(Exception): ...
-class StreamInfo:
-    def __init__(self, **names): ...
-class Result:
-    def __init__(self, markdown): self.markdown, self.title = markdown, None
-class PdfConverter:
-    def convert(self, stream, info):
-        data = zipfile.ZipFile(stream).read("order")
-        if data == b"sleeps": print("asleep", flush=True); time.sleep(3600)
-        if data == b"holds on in C": sum(range(10**12))
-        if data == b"crashes": os.abort()
-        if data == b"leaves": os._exit(7)
-        if data == b"exits": raise SystemExit(5)
-        if data == b"prints": print("not an answer"); import logging; logging.getLogger("pdf").warning("heard")
-        if data == b"raises": raise ValueError("odd\\nerror")
-        return Result(f"text of process {os.getpid()}")
-class converters:
-    PdfConverter = DocxConverter = PptxConverter = XlsxConverter = HtmlConverter = EpubConverter = PdfConverter
+MAMMOTH = """
+import os, time, types, zipfile
+def convert_to_html(stream, **options):
+    data = zipfile.ZipFile(stream).read("order")
+    if data == b"sleeps": print("asleep", flush=True); time.sleep(3600)
+    if data == b"holds on in C": sum(range(10**12))
+    if data == b"crashes": os.abort()
+    if data == b"leaves": os._exit(7)
+    if data == b"exits": raise SystemExit(5)
+    if data == b"prints": print("not an answer"); import logging; logging.getLogger("pdf").warning("heard")
+    if data == b"raises": raise ValueError("odd\\nerror")
+    return types.SimpleNamespace(value=f"<p>text of process {os.getpid()}</p>")
+class images:
+    img_element = id
 """
 
 
@@ -79,7 +73,7 @@ def order(text: str) -> bytes:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A markitdown that does what a file says; the process finds it by the path that it gets from this one."""
+    """A mammoth that does what a file says; the process finds it by the path that it gets from this one."""
     (tmp_path / "stand_in").mkdir()
-    (tmp_path / "stand_in/markitdown.py").write_text(MARKITDOWN)
+    (tmp_path / "stand_in/mammoth.py").write_text(MAMMOTH)
     monkeypatch.syspath_prepend(tmp_path / "stand_in")

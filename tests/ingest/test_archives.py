@@ -169,6 +169,55 @@ def test_names_lead_nowhere_else(read: Read, tmp_path: Path) -> None:
     assert readable_name("\udc80.txt") == "?.txt"
 
 
+def raw_names(*names: bytes) -> bytes:
+    """A ZIP archive of texts whose names are these bytes, without a word of what they are in."""
+    stand_ins = [f"{number:03}".ljust(len(name), "-") for number, name in enumerate(names)]
+    data = zipped(dict.fromkeys(stand_ins, b"words"))
+    for stand_in, name in zip(stand_ins, names, strict=True):
+        assert data.count(stand_in.encode()) == 2
+        data = data.replace(stand_in.encode(), name)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("utf-8", ["설치 안내.txt", "été.txt", "plain.txt"]),
+        ("cp949", ["설치 안내/갈퀴.txt", "plain.txt", "똠방각하.txt"]),
+        ("cp949", ["가.txt"]),
+        ("cp932", ["会議の資料.txt", "表紙.txt"]),
+        ("cp437", ["café.txt"]),
+        ("cp437", ["blåbær.txt", "Müller.txt", "Información.txt", "päivä.txt"]),
+        ("cp437", ["½ cup.txt", "Größe.txt"]),
+        ("cp850", ["informação.txt", "Øst.txt"]),
+        ("cp850", ["São hyvää yötä.txt"]),
+    ],
+)
+def test_names_that_an_archive_says_nothing_about_are_read_all_the_same(
+    read: Read, tmp_path: Path, encoding: str, names: list[str]
+) -> None:
+    (tmp_path / "src/a.zip").write_bytes(raw_names(*(name.encode(encoding) for name in names)))
+    docs, rejections = read()
+    assert rejections == []
+    assert [doc.doc_id for doc in docs] == [f"a.zip!{name}" for name in names]
+
+
+def test_names_of_an_archive_that_several_programs_wrote_are_told_apart(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "src/a.zip").write_bytes(raw_names("회의록.txt".encode(), "견적서.txt".encode("cp949"), b"a.txt"))
+    assert [doc.doc_id for doc in read()[0]] == ["a.zip!회의록.txt", "a.zip!견적서.txt", "a.zip!a.txt"]
+
+
+def test_a_name_that_is_marked_as_utf8_is_what_it_says(read: Read, tmp_path: Path) -> None:
+    mojibake = "회의록.txt".encode("cp949").decode("cp437")
+    (tmp_path / "src/a.zip").write_bytes(zipped({mojibake: b"words"}))
+    assert [doc.doc_id for doc in read()[0]] == [f"a.zip!{mojibake}"]
+
+
+def test_encodings_of_the_settings_are_those_of_names_too(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "src/a.zip").write_bytes(raw_names("Протокол.txt".encode("cp866")))
+    assert [doc.doc_id for doc in read({"encodings": ["cp866"]})[0]] == ["a.zip!Протокол.txt"]
+
+
 def test_nothing_is_left_behind(read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()

@@ -34,7 +34,7 @@ SUFFIXES = [".txt", ".md", ".jsonl", ".csv", ".parquet", ".html"]
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_pipe_is_not_waited_for(read: Read, tmp_path: Path, suffix: str) -> None:
     """Found in a folder, named as the source itself, and put where discovery saw a file."""
-    pytest.importorskip("markitdown")
+    pytest.importorskip("mammoth")
     os.mkfifo(tmp_path / f"src/pipe{suffix}")
     _, (rejection,) = read(include=["**/*"])
     assert "a pipe, socket or device" in rejection.reason
@@ -63,7 +63,7 @@ def test_a_file_that_grows_is_read_as_it_was_when_it_was_opened(tmp_path: Path) 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_of_the_kernel_whose_size_says_nothing_is_refused(tmp_path: Path, suffix: str) -> None:
-    pytest.importorskip("markitdown")
+    pytest.importorskip("mammoth")
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc here")
     (tmp_path / f"status{suffix}").symlink_to("/proc/self/status")

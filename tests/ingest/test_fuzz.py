@@ -98,7 +98,7 @@ def good(suffix: str) -> bytes:
 @given(data=st.data())
 def test_random_bytes_and_damaged_good_files(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     if suffix in FOREIGN - {".parquet"}:
-        pytest.importorskip("markitdown")
+        pytest.importorskip("mammoth")
     content = bytearray(good(suffix))
     if data.draw(st.integers(0, 3)) == 0:
         content = bytearray(data.draw(st.binary(max_size=200)))

@@ -1,4 +1,4 @@
-"""Office formats become Markdown through markitdown, and the broken ones are named. Files are made on the spot."""
+"""Office formats become Markdown, and the broken ones are named. Files are made on the spot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.ingest.conftest import Read, outcomes
 
-pytest.importorskip("markitdown")
+pytest.importorskip("mammoth")
 
 
 def zipped(files: dict[str, str]) -> bytes:
@@ -154,7 +154,7 @@ def test_a_shortage_of_memory_is_not_told_as_damage(tmp_path: Path, monkeypatch:
     def greedy(*args: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("markitdown.converters.DocxConverter.convert", greedy)
+    monkeypatch.setattr("mammoth.convert_to_html", greedy)
     monkeypatch.setattr("pyarrow.parquet.ParquetFile.iter_batches", greedy)
     (tmp_path / "greedy.docx").write_bytes(zipped(DOCX))
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "greedy.parquet")

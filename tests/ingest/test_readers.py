@@ -111,6 +111,19 @@ def test_tsv_has_no_quoting(read: Read, tmp_path: Path) -> None:
     assert [doc.text for doc in docs] == ['"never closed', "next"]
 
 
+def test_csv_as_spreadsheets_save_it(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "src/a.csv").write_text("sep=|\nid|text||\n1|a;b,c;d|e||\n2|f||\n3|g\n4|h||i|j\n")
+    docs, rejections = read()
+    assert [(doc.doc_id, doc.text, doc.metadata) for doc in docs] == [
+        ("1", "a;b,c;d", {"column 3": "e", "column 4": None}),
+        ("2", "f", {"column 3": None, "column 4": None}),
+    ]
+    assert [one.reason for one in rejections] == [f"{n} fields where the header has 4" for n in (2, 5)]
+    (tmp_path / "src/a.csv").write_text("sep=;\nid;text;;\n1;a;;\n2;b;c;;\n")
+    (table,), _ = read(table=True)
+    assert table.text == "| id | text |  |  |\n|-|-|-|-|\n| 1 | a |  |  |\n| 2 | b | c |  |"
+
+
 def test_korean_csv_in_cp949(read: Read, tmp_path: Path) -> None:
     (tmp_path / "src/t.csv").write_bytes("id,text,분류\n1,검색 엔진을 만듭니다,기술\n".encode("cp949"))
     (doc,), _ = read()
@@ -219,7 +232,7 @@ def test_without_the_extra_each_office_file_says_how_to_install_it(
     read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "absent").mkdir()
-    for library in ("markitdown", "pypdfium2"):
+    for library in ("mammoth", "pptx", "pypdfium2"):
         (tmp_path / f"absent/{library}.py").write_text("raise ImportError('as if it was not installed')\n")
     monkeypatch.syspath_prepend(tmp_path / "absent")
     for name in ("a.pdf", "b.docx", "c.PPTX"):

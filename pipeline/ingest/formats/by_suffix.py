@@ -13,20 +13,20 @@ from pipeline.ingest.formats.lines import read_csv, read_jsonl
 from pipeline.ingest.formats.mail.reader import read_mail, read_mbox
 from pipeline.ingest.formats.markups.reader import read_markup
 from pipeline.ingest.formats.ocr.images import read_image
-from pipeline.ingest.formats.office import read_office
+from pipeline.ingest.formats.office.sheets import read_xlsx
+from pipeline.ingest.formats.office.slides import read_pptx
+from pipeline.ingest.formats.office.word import read_docx
 from pipeline.ingest.formats.pdf.reader import read_pdf
 from pipeline.ingest.formats.registry import READERS as READERS
 from pipeline.ingest.formats.registry import read_file as read_file
 from pipeline.ingest.formats.registry import register_reader as register_reader
 from pipeline.ingest.formats.registry import unregister_reader as unregister_reader
-from pipeline.ingest.formats.sheets import read_xlsx
 from pipeline.ingest.formats.text_files import read_markdown, read_text
 from pipeline.ingest.sources import (
     ARCHIVE_SUFFIXES,
     ARROW_SUFFIXES,
     BOOK_SUFFIXES,
     CODE_SUFFIXES,
-    DOCS_SUFFIXES,
     FOREIGN_SUFFIXES,
     HTML_SUFFIXES,
     HWP_SUFFIXES,
@@ -44,9 +44,10 @@ READERS.update(
         ".tsv": read_csv,
         ".parquet": read_parquet,
         **dict.fromkeys(ARROW_SUFFIXES, read_arrow),
-        **dict.fromkeys(DOCS_SUFFIXES, read_office),
         **dict.fromkeys(HTML_SUFFIXES, read_html),
         ".pdf": read_pdf,
+        ".docx": read_docx,
+        ".pptx": read_pptx,
         ".xlsx": read_xlsx,
         **dict.fromkeys(HWP_SUFFIXES, read_hangul),
         **dict.fromkeys(BOOK_SUFFIXES, read_book),

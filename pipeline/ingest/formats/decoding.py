@@ -48,6 +48,11 @@ SIGNATURES = (
 
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _VALID_MULTIBYTE = re.compile("[^\x00-\x7f\ufffd]")
+_PAIR = re.compile(rb"[\x81-\xfe][\x41-\xfe]")
+_SYLLABLE = re.compile(rb"[\xb0-\xc8][\xa1-\xfe]")
+"""A syllable of KS X 1001 in EUC-KR and CP949: practically all that Koreans write."""
+MOSTLY = 0.8
+"""Text is Korean if so many of its pairs of bytes are syllables; of Chinese and Japanese text about half are."""
 
 
 class UnreadableError(SourceError):
@@ -158,11 +163,14 @@ def _other_encoding(data: bytes, encodings: Sequence[str], error: UnicodeDecodeE
 
 
 def _detect(data: bytes) -> str | None:
-    matches = from_bytes(_around_high_bytes(data), cp_isolation=MULTI_BYTE + SINGLE_BYTE)
-    names = [match.encoding for match in matches]
+    sample = _around_high_bytes(data)
+    names = [match.encoding for match in from_bytes(sample, cp_isolation=MULTI_BYTE + SINGLE_BYTE)]
     high_bytes = len(data) - len(data.translate(None, bytes(range(0x80, 0x100))))
     if "cp1252" in names and names[0] in SINGLE_BYTE and high_bytes < FEW_HIGH_BYTES:
         names.insert(0, "cp1252")  # too little to tell Western from Central European: the commoner one
+    pairs = _PAIR.findall(sample)
+    if sum(_SYLLABLE.fullmatch(pair) is not None for pair in pairs) >= MOSTLY * max(1, len(pairs)):
+        names.insert(0, "cp949")  # statistics take a few syllables for rare Chinese characters
     for name in names:
         try:
             text = data.decode(name)

@@ -22,6 +22,8 @@ from pipeline.records import Document
 
 SKIP_CHARS = 1 << 20
 
+_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+"""A first line that tells Excel how fields are parted."""
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
 
@@ -127,7 +129,7 @@ def read_csv(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
     with _open(file.path, settings) as stream:
         lines = BoundedLines(stream, limit)
         rows = _rows(lines, file.suffix, limit)
-        header = _header(rows)
+        header = _named(_header(rows))
         try:
             columns = Columns.choose(header, file.source)
         except UnreadableError as error:
@@ -151,9 +153,12 @@ def read_csv(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
 def _rows(lines: BoundedLines, suffix: str, limit: int) -> Iterator[list[str]]:
     csv.field_size_limit(max(limit, csv.field_size_limit()))
     head = next(lines, "")
+    told = _SEPARATOR.fullmatch(head.rstrip("\r\n"))
+    if told:
+        head = next(lines, "")
     if suffix == ".tsv":
         return csv.reader(_Replay(head, lines), delimiter="\t", quoting=csv.QUOTE_NONE)
-    delimiter = max(",;\t|", key=head.count)
+    delimiter = told[1] if told else max(",;\t|", key=head.count)
     return csv.reader(_Replay(head, lines), delimiter=delimiter, strict=True)
 
 
@@ -169,8 +174,7 @@ def _table(file: SourceFile, settings: IngestSettings) -> Document:
             start = lines.line + 1
             try:
                 row = next(rows, None)
-                if row and len(row) != len(header):
-                    raise _ragged(row, header)
+                row = row and _as_long(row, header)
             except UnreadableError as error:
                 raise UnreadableError(f"line {start}: {error}") from None
             except csv.Error as error:
@@ -184,15 +188,17 @@ def _table(file: SourceFile, settings: IngestSettings) -> Document:
                     raise oversize(limit)
 
 
-def _ragged(row: Sequence[str], header: Sequence[str]) -> UnreadableError:
-    return UnreadableError(f"{len(row)} fields where the header has {len(header)}")
+def _as_long(row: list[str], header: Sequence[str]) -> list[str]:
+    """A row as long as the header, without empty fields behind. Raises `UnreadableError` if it is not."""
+    if len(row) < len(header) or any(row[len(header) :]):
+        raise UnreadableError(f"{len(row)} fields where the header has {len(header)}")
+    return row[: len(header)]
 
 
 def _of_row(
     row: list[str], header: list[str], columns: Columns, file: SourceFile, line: int, limit: int
 ) -> Document:
-    if len(row) != len(header):
-        raise _ragged(row, header)
+    row = _as_long(row, header)
     record = dict(zip(header, map(typed_cell, row), strict=True))
     record[columns.text] = row[header.index(columns.text)]
     for name in (columns.identity, columns.title):
@@ -225,10 +231,15 @@ def _header(rows: Iterator[list[str]]) -> list[str]:
         raise UnreadableError(f"broken header: {first_line(error)}") from None
     if not any(header):
         raise UnreadableError("empty: no header in the first line")
-    twice = next((name for name in header if header.count(name) > 1), None)
+    twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None:
         raise UnreadableError(f"the header names `{twice}` twice")
     return header
+
+
+def _named(header: list[str]) -> list[str]:
+    """A header in which columns without a name are called by their place: `column 3`."""
+    return [name or f"column {place}" for place, name in enumerate(header, 1)]
 
 
 def _csv_reason(error: csv.Error, lines_after: int) -> str:

@@ -35,6 +35,23 @@ def test_a_message_says_who_when_and_in_which_thread(read: Read, tmp_path: Path)
     }
 
 
+def test_attachments_without_a_word_are_neither_documents_nor_rejections(read: Read, tmp_path: Path) -> None:
+    mail = message()
+    shell = b"<html><head><meta charset=us-ascii><title>x</title></head><body><div><br></div>&nbsp;</body></html>"
+    for name, data in (
+        ("att00001.htm", b""),
+        ("ATT00002.txt", b"\xef\xbb\xbf\r\n \r\n"),
+        ("ATT00003.htm", shell),
+        ("a.htm", shell.replace(b"&nbsp;", b"One word")),
+        ("broken.pdf", b"%PDF-1.4"),
+    ):
+        mail.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+    (tmp_path / "src/a.eml").write_bytes(bytes(mail))
+    docs, (rejection,) = read()
+    assert {doc.doc_id: doc.text for doc in docs} == {"a.eml": "The rake is back.", "a.eml!a.htm": "One word"}
+    assert rejection.reason.startswith("broken.pdf: broken")
+
+
 def test_the_first_of_a_thread_and_its_answers_are_in_one_thread(read: Read, tmp_path: Path) -> None:
     (tmp_path / "src/a.eml").write_bytes(bytes(message(Message_ID="<1@h.org>")))
     (tmp_path / "src/b.eml").write_bytes(bytes(message(In_Reply_To="<1@h.org>")))

@@ -26,7 +26,32 @@ from tests.ingest.conftest import Read
         (".. code-block:: python\n   :linenos:\n\n   x = 1\n\nBack", "```python\nx = 1\n```\n\nBack"),
         ("a :class:`~b.C`, ``d_``, `e <http://f.g>`_, here_", "a `C`, `d_`, [e](http://f.g), here"),
         (".. note:: Careful.\n\n   More.\n\n.. image:: x\n   :alt: y\n\n.. gone\n   too", "Careful.\n\nMore."),
+        (".. versionadded:: 3.1\n\nBack", "Added in version 3.1.\n\nBack"),
+        (".. versionadded:: 3.1\n   The *x*.\n\n   More.", "Added in version 3.1: The *x*.\n\nMore."),
+        (".. versionchanged:: 3.2 Also\n   ``str``.", "Changed in version 3.2: Also\n`str`."),
+        (".. deprecated:: 3.3\n\n   - `a`\n   - b", "Deprecated since version 3.3:\n\n- `a`\n- b"),
+        (".. deprecated-removed:: 3.3 4.0", "Deprecated since version 3.3, to be removed in version 4.0."),
+        (".. deprecated::", "Deprecated."),
+        (".. versionremoved:: next\n   :x:", "Removed in version next."),
         ("- one\n- two", "- one\n- two"),
+        (
+            "==  ====\na   b\n==  ====\n1   ``2``\n    long text\n==  ====\n\nBack",
+            "| a | b |\n|-|-|\n| 1 | `2` long text |\n\nBack",
+        ),
+        (
+            "+------+------+\n| a    | b    |\n+======+======+\n| 갈퀴 | c    |\n|      | d|e  |\n+------+------+\n"
+            "| over both   |\n+------+------+",
+            "| a | b |\n|-|-|\n| 갈퀴 | c d\\|e |\n| over both |  |",
+        ),
+        (
+            ".. list-table:: T\n   :header-rows: 1\n\n   * - a\n     - b\n   * - 1\n\n       2\n     -\n\nBack",
+            "T\n\n| a | b |\n|-|-|\n| 1 2 |  |\n\nBack",
+        ),
+        (
+            '.. csv-table::\n   :header: a, "b, c"\n   :widths: 1, 2\n\n   1, "two, three"',
+            "| a | b, c |\n|-|-|\n| 1 | two, three |",
+        ),
+        ("==  ==\nnever closed", "never closed"),
         (".. toctree::\n\n   a\n   b", ""),
     ],
 )  # fmt: skip
@@ -46,6 +71,25 @@ def test_rst(source: str, expected: str) -> None:
             "Note: see here and [site](https://a.b)",
         ),
         ("----\nnever closed", "```\nnever closed\n```"),
+        (
+            "link:a.adoc[one], link:../b.html#c[two^], link:d[], link:#e[here]",
+            "[one](a.adoc), [two](../b.html#c), d, here",
+        ),
+        (
+            ':u: https://a.b\n\n{u}[A,role=x] link:{u}["B, c",window=_blank] `link:x[y]`',
+            "[A](https://a.b) [B, c](https://a.b) `link:x[y]`",
+        ),
+        ("a xref:b.adoc#c[long\ntext], <<d>>, <<e.adoc#f,The _g_>>", "a long text, d, The *g*"),
+        (
+            "kbd:[Ctrl+C] menu:File[Save > As] image:i.png[Icon] said.footnote:[By Ann.] H~2~O",
+            "Ctrl+C File > Save > As Icon said. (By Ann.) H2O",
+        ),
+        (
+            '* *b* and **c**d\n\n[.lead]#marked# C# F# #1 `+#x#+` "`so`"',
+            "- **b** and **c**d\n\nmarked C# F# #1 `#x#` “so”",
+        ),
+        ("rake:: gathers\n*hoe*::\nweeds std::x", "**rake**\n\ngathers\n\n**hoe**\n\nweeds std::x"),
+        ("[WARNING]\n====\nSharp.\n\nMore.\n====\n<1> called", "Warning: Sharp.\n\nMore.\n1. called"),
     ],
 )
 def test_asciidoc(source: str, expected: str) -> None:
@@ -74,9 +118,22 @@ def test_tex(source: str, expected: str) -> None:
     [
         (rb"{\rtf1\ansi{\fonttbl{\f0\fcharset129 Batang;}}{\f0 \'b0\'a5\'c4\'fb}\par next}", "갈퀴\n\nnext"),
         (rb"{\rtf1 \u44040?\u53300? \uc2\u228 ab. {\*\gone no}{\pict 00ff}shown}", "갈퀴 ä. shown"),
-        (rb"{\rtf1 a\cell b\cell\row c\cell d\cell\row}", "a | b\nc | d"),
+        (rb"{\rtf1 a\cell b\cell\row c\cell d\cell\row}", "| a | b |\n|-|-|\n| c | d |"),
+        (
+            rb"{\rtf1 on\par\trowd a\cell b|\par c\cell\trowd\row\trowd d\cell e\cell\row\pard off}",
+            "on\n\n| a | b\\| c |\n|-|-|\n| d | e |\n\noff",
+        ),
+        (rb"{\rtf1 \trowd a\cell\row\trowd b\cell\row}", "a\n\nb"),
+        (
+            rb"{\rtf1 \pard\outlinelevel1 Head\line er\par\pard text\par\pard\outlinelevel0 Last}",
+            "## Head er\n\ntext\n\n# Last",
+        ),
+        (rb"{\rtf1 {\pntext\f1\'b7\tab}a\par{\listtext\'b7}b\par{\listtext 2.\tab}c\par}", "- a\n- b\n\n2. c"),
+        (rb"{\rtf1 a{\v no}b{\deleted no}\v no\v0 c\v no\plain d}", "abcd"),
+        (rb"{\rtf1 \u-10179?\u-8704?{\*\shpinst{\sp x}{\shptxt In a box}}}", "\U0001f600\n\nIn a box"),
         (rb"{\rtf1 \{x\}\~y\emdash z}", "{x}\u00a0y—z"),
         (rb"{\rtf1 open {group", "open group"),
+        (rb"{\rtf1 a{\pict\bin5 {}\par}b\bin99 c", "ab"),
     ],
 )
 def test_rtf(source: bytes, expected: str) -> None:
@@ -107,13 +164,30 @@ def test_notebooks_keep_text_code_and_some_of_what_was_printed() -> None:
     assert metadata == {"title": "T"}
 
 
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ({"text": "\x1b[31mred\x1b[0m\n"}, "```\nred\n```"),
+        ({"text": ["  0%|\r", " 50%|\r100%|\n", "done\r\n"]}, "```\n100%|\ndone\n```"),
+        ({"data": {"text/plain": "<Figure size 640x480 with 1 Axes>", "image/png": "AAAA"}}, ""),
+        ({"data": {"text/plain": "[<a.Line2D at 0x7f>,\n <a.Line2D at 0x8f>]"}}, ""),
+        ({"data": {"text/plain": "<not an obj>"}}, "```\n<not an obj>\n```"),
+        ({"data": {"text/plain": "<I.HTML object>", "text/html": ["<p>a <b>page</b>", "</p>"]}}, "a **page**"),
+        ({"data": {"text/plain": "<I.Markdown object>", "text/markdown": "*as it is*"}}, "*as it is*"),
+    ],
+)
+def test_what_a_cell_printed_is_what_a_reader_saw(output: dict[str, object], shown: str) -> None:
+    cells = [{"cell_type": "code", "source": "a\rb", "outputs": [output]}]
+    assert notebook(json.dumps({"cells": cells}))[0] == f"```\na\nb\n```\n\n{shown}".rstrip()
+
+
 def test_subtitles_are_what_is_said() -> None:
     source = (
         "1\n00:00:01,000 --> 00:00:02,000\n<i>The rake</i>\nis back.\n\n"
-        "2\n00:00:02,500 --> 00:00:03,000\n{\\an8}In 1984\n\n"
+        "2\n00:00:02,500 --> 00:00:03,000\n{\\an8}In\\N1984 &amp; &lt;c&gt;\n\n"
         "3\n00:00:20,000 --> 00:00:21,000\nLater.\n"
     )
-    assert subtitles(source) == "The rake is back.\nIn 1984\n\nLater."
+    assert subtitles(source) == "The rake is back.\nIn 1984 & <c>\n\nLater."
 
 
 def test_what_is_broken_has_its_reason(read: Read, tmp_path: Path) -> None:

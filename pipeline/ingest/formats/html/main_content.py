@@ -22,6 +22,9 @@ _NAMES = re.compile(
     r"links?|content|consent|notice|to-?content|inner|left|right|panel|area|main))?"
 )
 _PARTS = frozenset({"div", "section", "ul", "ol", "table", "a", "form", "p", "dl"})
+_NUMBERED = frozenset({"td", "span", "div"})
+_NUMBERS = frozenset({"linenos", "lineno", "linenodiv", "rouge-gutter"})
+"""Numbers of lines beside code."""
 FEWEST = 0.2
 """Main content with less than this share of the page's text is not believed, …"""
 ENOUGH = 400
@@ -73,6 +76,8 @@ def _pruned(node: Node, around: bool, inside: bool = False) -> Node:
 
 def _is_hidden(node: Node) -> bool:
     style = node.attributes.get("style", "").replace(" ", "").lower()
+    if node.tag in _NUMBERED and _NUMBERS & node.words():
+        return True
     return "hidden" in node.attributes or "display:none" in style or "visibility:hidden" in style
 
 

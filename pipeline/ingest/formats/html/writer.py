@@ -9,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from pipeline.ingest.formats.fields import oversize
 from pipeline.ingest.formats.html.tree import Node
+from pipeline.ingest.formats.html.verbatim import code_text
 from pipeline.ingest.formats.markup import escaped, fenced, heading, table_as_markdown
 
 _INLINES = """
@@ -66,7 +67,7 @@ class Writer:
             title = self._paragraph(node.children, marks=False)
             return [self._counted(heading(int(tag[1]), title))] if title.strip() else []
         if tag == "pre":
-            code = node.text().strip("\n").rstrip()
+            code = code_text(node)
             return [self._counted(fenced(code, _language(node)))] if code.strip() else []
         if tag in ("ul", "ol", "menu", "dir"):
             return self._list(node, tag == "ol")
@@ -103,6 +104,8 @@ class Writer:
         """A table; one of a single row or column, or around other blocks, is a layout: its blocks in order."""
         rows = list(_own(node, "tr"))
         cells = [[cell for cell in row.children if isinstance(cell, Node)] for row in rows]
+        if _is_beside_a_picture(cells):
+            cells[0].pop(0)
         width = max((len(row) for row in cells), default=0)
         nested = any(below.tag in ("table", "pre", "h1", "h2", "h3") for below in list(node.elements())[1:])
         captions = [text for below in _own(node, "caption") if (text := self._paragraph(below.children))]
@@ -184,6 +187,14 @@ def _not_bold(node: Node | str) -> Node | str:
         return node
     tag = "span" if node.tag in ("b", "strong") else node.tag
     return Node(tag, node.attributes, [_not_bold(child) for child in node.children])
+
+
+def _is_beside_a_picture(cells: list[list[Node]]) -> bool:
+    """Whether a table only puts text beside a picture, as DocBook does with notes."""
+    if len(cells) < 2 or [len(row) for row in cells] != [2, *[1] * (len(cells) - 1)]:
+        return False
+    first = cells[0][0]
+    return not first.text().strip() and any(below.tag == "img" for below in first.elements())
 
 
 def _own(table: Node, tag: str) -> list[Node]:

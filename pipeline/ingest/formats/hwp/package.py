@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import first_line
 from pipeline.ingest.formats.hwp.paper import DEEPEST, Cell, Paper, outline_level
-from pipeline.ingest.formats.properties import usable_title
+from pipeline.ingest.formats.office.properties import usable_title
 from pipeline.records import MetadataValue
 
 Element = ElementTree.Element

@@ -12,7 +12,7 @@ from pipeline.ingest.formats.fields import first_line
 from pipeline.ingest.formats.hwp.package import read_hwpx
 from pipeline.ingest.formats.hwp.records import read_hwp
 from pipeline.ingest.formats.lines import max_bytes
-from pipeline.ingest.formats.office import EXPANSION
+from pipeline.ingest.formats.office.package import EXPANSION
 from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile

@@ -9,7 +9,7 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import IO, Any, cast
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import first_line
+from pipeline.ingest.formats.inside.entry_names import entry_names
 from pipeline.ingest.formats.inside.members import Allowance, Members, copy_bounded, is_read, readable_name
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Found
@@ -41,7 +42,7 @@ def read_archive(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
         members = Members(file, settings, allowance, entry_suffix(inner))
         try:
             if name.endswith(".zip"):
-                yield from _zip(packed, members, allowance)
+                yield from _zip(packed, members, allowance, settings.encodings)
             elif name.endswith(".tar"):
                 yield from _tar(packed, members, allowance)
             elif name.endswith(_PACKED_TAR):
@@ -64,11 +65,11 @@ def _unpacked(packed: IO[bytes], name: str) -> IO[bytes]:
     return cast(IO[bytes], gzip.GzipFile(fileobj=packed))
 
 
-def _zip(packed: IO[bytes], members: Members, allowance: Allowance) -> Iterator[Found]:
+def _zip(packed: IO[bytes], members: Members, allowance: Allowance, encodings: Sequence[str]) -> Iterator[Found]:
     with zipfile.ZipFile(packed) as archive:
         left_out = 0
-        for number, entry in enumerate(archive.infolist()):
-            name = readable_name(entry.filename)
+        entries = archive.infolist()
+        for number, (entry, name) in enumerate(zip(entries, entry_names(entries, encodings), strict=True)):
             if number == MOST_MEMBERS:
                 raise UnreadableError(f"holds more than {MOST_MEMBERS} files")
             if entry.is_dir() or not is_read(name):

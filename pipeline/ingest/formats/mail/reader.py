@@ -9,6 +9,8 @@ from typing import IO
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
+from pipeline.ingest.formats.html.main_content import everything
+from pipeline.ingest.formats.html.tree import parse
 from pipeline.ingest.formats.inside.members import INSIDE, Allowance, Members, is_read, readable_name
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.mail.internet import parse_message
@@ -17,12 +19,13 @@ from pipeline.ingest.formats.mail.outlook import parse_outlook
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found, Guard, refused
-from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.sources import HTML_SUFFIXES, SourceFile, entry_suffix
 from pipeline.records import Document, MetadataValue
 
 logger = logging.getLogger(__name__)
 
 LINE_BYTES = 1 << 20
+MOST_SHELL = 4096
 LINKED = ("from", "date", "message_id", "thread")
 """What an attachment's documents have of their message's metadata, beside its subject and `mail`, its id."""
 
@@ -54,9 +57,9 @@ class _Mailbox:
         if isinstance(data, UnreadableError):
             yield refused(self._number, data)
             return
-        parse = parse_outlook if self._file.suffix == ".msg" else parse_message
+        read = parse_outlook if self._file.suffix == ".msg" else parse_message
         try:
-            message = self._guard.run(lambda: self._file.label, partial(parse, data))
+            message = self._guard.run(lambda: self._file.label, partial(read, data))
         except UnreadableError as error:
             yield refused(self._number, error)
             return
@@ -79,7 +82,7 @@ class _Mailbox:
         seen: set[str] = set()
         for place, part in enumerate(message.attachments, 1):
             member = readable_name(part.name).rpartition("/")[2]
-            if not is_read(member) or not (part.data or part.reason):
+            if not is_read(member) or (not part.reason and _is_blank(member, part.data)):
                 left_out += not part.reason
                 if not part.reason:
                     continue
@@ -94,6 +97,13 @@ class _Mailbox:
                 yield Found(self._number, one.build)
         if left_out:
             logger.info("%s: %d attachments left out: empty, or no reader for them", name, left_out)
+
+
+def _is_blank(name: str, data: bytes) -> bool:
+    """Whether a file holds no word: nothing, white space, or the shell of a page, such as `ATT00001.htm`."""
+    if entry_suffix(name) in HTML_SUFFIXES and len(data) <= MOST_SHELL:
+        return not everything(parse(data.decode("utf-8", "replace"))).text().strip("\ufeff \t\r\n\0\xa0")
+    return not data.strip(b"\xef\xbb\xbf \t\r\n")
 
 
 def _write(data: bytes, target: IO[bytes]) -> None:

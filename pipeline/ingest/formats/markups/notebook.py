@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from pipeline.ingest.formats.decoding import UnreadableError, normalise_newlines
+from pipeline.ingest.formats.html.main_content import everything
+from pipeline.ingest.formats.html.tree import parse
+from pipeline.ingest.formats.html.writer import Writer
 from pipeline.ingest.formats.markup import fenced
 from pipeline.records import MetadataValue
 
+MOST_PAGE = 1_000_000
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_OVERWRITTEN = re.compile(r"[^\n\r]*\r(?=[^\n\r])")
+"""What stood in a line before a bar of progress went on."""
+_ONE = r"<(?:[\w.]+ (?:[^<>\n]*\b(?:at 0x|object\b)|size )|Axes(?:Subplot)?:)[^<>\n]*>"
+_OBJECT = re.compile(rf"\[?{_ONE}(?:,\s*{_ONE})*\]?")
+"""What Python shows of a figure, a page or the like, which is no text."""
 MOST_OUTPUT = 2000
 """Characters that are kept of what one cell printed: nobody looks for tables of numbers and logs."""
 
@@ -39,9 +50,7 @@ def notebook(text: str) -> tuple[str, dict[str, MetadataValue]]:
             continue
         if kind == "code":
             parts.append(fenced(source.strip("\n"), language))
-            parts += [
-                fenced(printed) for printed in map(_printed, map(_dict, _list(cell.get("outputs")))) if printed
-            ]
+            parts += filter(None, map(_printed, map(_dict, _list(cell.get("outputs")))))
         elif kind == "heading":
             level = cell.get("level", 1)
             parts.append("#" * (level if isinstance(level, int) and 0 < level < 7 else 1) + " " + source.strip())
@@ -52,17 +61,33 @@ def notebook(text: str) -> tuple[str, dict[str, MetadataValue]]:
 
 
 def _printed(output: dict[str, Any]) -> str:
-    """The text that a cell printed or gave back; nothing of pictures, pages and tracebacks' colours."""
-    text = _joined(output.get("text") or _dict(output.get("data")).get("text/plain") or "")
+    """What a cell printed or gave back, as a block: text as code, Markdown and pages as such; no pictures."""
+    data = _dict(output.get("data"))
+    if markdown := _joined(data.get("text/markdown")).strip():
+        return _cut(markdown)
+    text = _raw(output.get("text") or data.get("text/plain"))
     if output.get("output_type") in ("error", "pyerr"):
         text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
-    text = text.strip("\n")
+    text = _OVERWRITTEN.sub("", _COLOURS.sub("", text).replace("\r\n", "\n"))
+    text = normalise_newlines(text).strip("\n")
+    if _OBJECT.fullmatch(text):
+        page = _joined(data.get("text/html"))[:MOST_PAGE]
+        return _cut(Writer(10 * MOST_PAGE).write(everything(parse(page))))
+    return fenced(_cut(text)) if text else ""
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= MOST_OUTPUT else text[:MOST_OUTPUT].rstrip() + "\n…"
 
 
 def _joined(value: object) -> str:
+    return normalise_newlines(_raw(value))
+
+
+def _raw(value: object) -> str:
+    """A text that may be given as a list of lines."""
     lines = value if isinstance(value, list) else [value]
-    return normalise_newlines("".join(line for line in lines if isinstance(line, str)))
+    return "".join(line for line in lines if isinstance(line, str))
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.ingest.formats.markup import fenced, heading
+from pipeline.ingest.formats.markup import fenced, heading, table_as_markdown
+from pipeline.ingest.formats.markups.rst_tables import GRID, SIMPLE, grid, of_csv, of_list, simple
 
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}\s*$")
 _DIRECTIVE = re.compile(r"^(\s*)\.\.\s+([A-Za-z][\w:.+-]*)::\s*(.*)$")
@@ -23,6 +24,14 @@ autofunction tabularcolumns default-role sectnum target-notes
 """
 _NOTHING = frozenset(_NOTHINGS.split())
 _TITLED = frozenset({"admonition", "topic", "sidebar", "rubric", "note", "warning", "tip", "hint", "important"})
+_VERSIONS = {
+    "versionadded": "Added in version {}",
+    "versionchanged": "Changed in version {}",
+    "deprecated": "Deprecated since version {}",
+    "versionremoved": "Removed in version {}",
+    "deprecated-removed": "Deprecated since version {}, to be removed in version {}",
+}
+_BLOCK = re.compile(r"[-*+] |#|\||```|>|\d+\. ")
 
 
 def rst(text: str) -> tuple[str, str]:
@@ -40,6 +49,10 @@ def rst(text: str) -> tuple[str, str]:
             level = levels.setdefault(kind, len(levels) + 1)
             title = title or _plain(name)
             found += ["", heading(level, _plain(name)), ""]
+        elif GRID.match(line) or SIMPLE.match(line):
+            rows, end = (grid if GRID.match(line) else simple)(lines, place)
+            found += ["", *_table(rows), ""]
+            place = end
         elif match := _DIRECTIVE.match(line):
             block, place = _indented(lines, place + 1, len(match[1]))
             found += _directive(match[2], match[3], block)
@@ -85,6 +98,7 @@ def _indented(lines: list[str], place: int, indent: int) -> tuple[list[str], int
 
 def _directive(name: str, argument: str, block: list[str]) -> list[str]:
     name = name.rpartition(":")[2] if "::" not in name else name
+    whole = block
     while block and (
         _FIELD.match(block[0]) or (not block[0].strip() and len(block) > 1 and _FIELD.match(block[1]))
     ):
@@ -93,11 +107,32 @@ def _directive(name: str, argument: str, block: list[str]) -> list[str]:
         return ["", *_code(block, argument if re.fullmatch(r"[\w+-]{1,20}", argument) else ""), ""]
     if name in _NOTHING:
         return [""]
+    if name in ("list-table", "csv-table"):
+        rows = of_list(block) if name == "list-table" else of_csv(whole[: len(whole) - len(block)], block)
+        return ["", _inline(argument), "", *_table(rows), ""]
+    if name in _VERSIONS:
+        return ["", _versioned(_VERSIONS[name], argument, block), ""]
     inner, _ = rst("\n".join(block)) if block else ("", "")
     shown = _inline(argument)
     if name not in _TITLED and shown and inner:
         shown = f"`{argument.strip()}`" if "(" in argument else shown
     return ["", shown, "", inner, ""]
+
+
+def _versioned(said: str, argument: str, block: list[str]) -> str:
+    """A note about a version, as documentation shows it. `said`: with a place for each version."""
+    count = said.count("{}")
+    versions = argument.split(maxsplit=count)
+    rest = versions[count] if len(versions) > count else ""
+    lead = said.format(*versions) if len(versions) >= count else said.partition(" ")[0]
+    inner, _ = rst("\n".join([rest, *block]))
+    if not inner:
+        return f"{lead}."
+    return f"{lead}:\n\n{inner}" if _BLOCK.match(inner) else f"{lead}: {inner}"
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    return [table_as_markdown([[_inline(cell) for cell in row] for row in rows])] if rows else []
 
 
 def _code(block: list[str], language: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""RTF → text: paragraphs and table rows; fonts, pictures and other destinations gone."""
+"""RTF → Markdown: headings, paragraphs, points and tables; fonts, pictures and other destinations gone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import oversize
-from pipeline.ingest.formats.markup import escaped
+from pipeline.ingest.formats.markups.rtf_blocks import CELL, HEADING, ROW, TABLE, blocks
 
 DEEPEST = 1000
 _TOKEN = re.compile(
@@ -16,43 +16,55 @@ _TOKEN = re.compile(
 _DESTINATIONS = """
 fonttbl colortbl stylesheet info pict object header headerl headerr headerf footer footerl footerr footerf listtable
 listoverridetable revtbl rsidtbl generator themedata colorschememapping datastore latentstyles xmlnstbl fldinst
-bkmkstart bkmkend filetbl shppict nonshppict mmathPr pgptbl
+bkmkstart bkmkend bkmkcolf filetbl shppict nonshppict mmathPr pgptbl
 """
 _LEFT_OUT = frozenset(_DESTINATIONS.split())
 _SHOWN = {
-    "par": "\n\n", "sect": "\n\n", "page": "\n\n", "line": "\n", "row": "\n", "cell": " | ", "nestcell": " | ",
-    "nestrow": "\n", "tab": "\t", "emdash": "—", "endash": "–", "bullet": "•", "lquote": "‘", "rquote": "’",
-    "ldblquote": "“", "rdblquote": "”", "emspace": " ", "enspace": " ",
+    "par": "\n\n", "sect": "\n\n", "page": "\n\n", "line": "\n", "row": ROW, "cell": CELL, "trowd": TABLE,
+    "nestcell": " | ", "nestrow": "\n", "tab": "\t", "emdash": "—", "endash": "–", "bullet": "•", "lquote": "‘",
+    "rquote": "’", "ldblquote": "“", "rdblquote": "”", "emspace": " ", "enspace": " ",
 }  # fmt: skip
 _CHARSETS = {128: "cp932", 129: "cp949", 134: "gb18030", 136: "big5", 161: "cp1253", 162: "cp1254", 177: "cp1255",
              178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250"}  # fmt: skip
 
 
 def rtf(data: bytes, limit: int) -> tuple[str, str]:
-    """The text of a file, `limit` bytes at most, and the title among its properties. Raises `UnreadableError`."""
+    """The Markdown of a file, `limit` bytes at most, and the title that it names. Raises `UnreadableError`."""
     if not data.lstrip()[:5] == b"{\\rtf":
         raise UnreadableError("broken .rtf file: it does not begin with {\\rtf")
     reader = _Reader(limit)
-    for match in _TOKEN.finditer(data):
+    place = 0
+    while match := _TOKEN.search(data, place):
         reader.take(match)
-    reader.flush()
-    text = re.sub(r"[ \t]+\n", "\n", "".join(reader.parts))
-    text = re.sub(r"(?m)^ \| | \|[ \t]*$", "", text)
-    return escaped(re.sub(r"\n{3,}", "\n\n", text).strip()), " ".join("".join(reader.title).split())
+        place = match.end() + reader.binary
+        reader.binary = 0
+    reader.end()
+    return blocks(_joined(reader.parts)), " ".join(_joined(reader.title).split())
+
+
+def _joined(parts: list[str]) -> str:
+    """Characters beyond the first 65,536 are written as two halves, each by itself."""
+    return "".join(parts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class _Reader:
-    """What a group changes ends with it: whether text is shown, the code page, what stands for a character."""
+    """What a group changes ends with it: whether text is shown, the code page, what stands for a character.
+
+    `binary`: how many bytes that follow are no text. Where text goes: `text`, `title`, `mark` (a point's own sign),
+    `fonts`, `info`, `nowhere`.
+    """
 
     def __init__(self, limit: int) -> None:
         self.parts: list[str] = []
         self.title: list[str] = []
+        self.binary = 0
         self._limit, self._size = limit, 0
-        self._stack: list[tuple[str, str, int]] = []
+        self._stack: list[tuple[str, str, int, bool]] = []
         self._where, self._codec, self._after = "text", "cp1252", 1
         self._page, self._fonts = "cp1252", dict[int, str]()
         self._font, self._skip, self._first, self._star = -1, 0, False, False
         self._bytes = bytearray()
+        self._hidden, self._level, self._mark = False, "", ""
 
     def take(self, match: re.Match[bytes]) -> None:
         word, number, code, sign, brace, plain = match.groups()
@@ -68,11 +80,14 @@ class _Reader:
         if brace == b"{":
             if len(self._stack) >= DEEPEST:
                 raise UnreadableError("nested too deeply")
-            self._stack.append((self._where, self._codec, self._after))
+            self._stack.append((self._where, self._codec, self._after, self._hidden))
             self._first, self._skip = True, 0
         elif brace == b"}":
             if self._stack:
-                self._where, self._codec, self._after = self._stack.pop()
+                where = self._where
+                self._where, self._codec, self._after, self._hidden = self._stack.pop()
+                if where == "mark" != self._where:
+                    self._point()
             self._skip = 0
         elif sign is not None:
             self._sign(sign)
@@ -85,14 +100,26 @@ class _Reader:
             self._say(self._bytes.decode(self._codec, "replace"))
             self._bytes.clear()
 
+    def end(self) -> None:
+        """What a last paragraph without an end needs."""
+        self.flush()
+        self._say(self._level)
+
     def _say(self, text: str) -> None:
         if self._where == "title":
             self.title.append(text)
-        elif self._where == "text":
+        elif self._where == "mark":
+            self._mark += text
+        elif self._where == "text" and not self._hidden:
             self.parts.append(text)
             self._size += len(text.encode("utf-8", "replace"))
             if self._size > self._limit:
                 raise oversize(self._limit)
+
+    def _point(self) -> None:
+        """Say the number of a point, or that it is one."""
+        mark, self._mark = self._mark.strip(), ""
+        self._say(f"{mark} " if re.search(r"[^\W_]", mark) else "- ")
 
     def _sign(self, sign: bytes) -> None:
         if sign == b"*" and self._first:
@@ -106,6 +133,11 @@ class _Reader:
         first, self._first = self._first, False
         if first and word == "title" and self._where in ("info", "nowhere"):
             self._where = "title"
+        elif first and word in ("pntext", "listtext") and self._where == "text":
+            self._where = "mark"
+        elif first and word == "shptxt":
+            self._where = "text"
+            self._say("\n\n")
         elif first and word in _LEFT_OUT:
             self._where = {"fonttbl": "fonts", "info": "info"}.get(word, "nowhere")
         elif word == "ansicpg" and number is not None:
@@ -123,11 +155,15 @@ class _Reader:
         elif word == "fcharset" and self._where == "fonts":
             self._fonts[self._font] = _CHARSETS.get(number or 0, self._page)
         elif word == "bin":
-            raise UnreadableError("holds binary data, which is not read; save it as text or DOCX")
+            self.binary = max(number or 0, 0)
         elif word == "plain":
-            self._codec = self._page
+            self._codec, self._hidden = self._page, False
+        elif word in ("v", "deleted"):
+            self._hidden = number != 0
+        elif word in ("pard", "outlinelevel") and self._where == "text":
+            self._level = HEADING.format(number + 1) if number is not None and 0 <= number < 6 else ""
         elif word in _SHOWN:
-            self._say(_SHOWN[word])
+            self._say(self._level + _SHOWN[word] if word == "par" else _SHOWN[word])
 
 
 def _codec(name: str, otherwise: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from pipeline.ingest.formats.decoding import UnreadableError
@@ -26,7 +27,7 @@ def subtitles(text: str) -> str:
         said = text[cue.end() : end]
         if place + 1 < len(cues):
             said = _NUMBER.sub("", f"\n{said.rstrip()}")
-        line = " ".join(_MARKS.sub("", said).split())
+        line = " ".join(html.unescape(_MARKS.sub("", said).replace("\\N", " ")).split())
         begin, until = _seconds(cue.groups()[:4]), _seconds(cue.groups()[4:])
         if line and line != last_line:
             parts.append(("\n" if parts and begin - earlier >= PAUSE_SECONDS else "") + line)

@@ -12,13 +12,13 @@ from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import first_line, oversize, refuse_oversize
 from pipeline.ingest.formats.lines import max_bytes
+from pipeline.ingest.formats.office.properties import usable_title
 from pipeline.ingest.formats.pdf.blocks import Written, plain, write
 from pipeline.ingest.formats.pdf.furniture import without_furniture
 from pipeline.ingest.formats.pdf.layout import Line, lines_of
 from pipeline.ingest.formats.pdf.page import Page, read_page
 from pipeline.ingest.formats.pdf.scans import Scans
 from pipeline.ingest.formats.pdf.tables import tables_of
-from pipeline.ingest.formats.properties import usable_title
 from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile

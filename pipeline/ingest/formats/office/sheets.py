@@ -15,9 +15,8 @@ from pipeline.ingest.formats.decoding import UnreadableError, normalise_newlines
 from pipeline.ingest.formats.fields import first_line, oversize
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.markup import escaped, heading, table_as_markdown
-from pipeline.ingest.formats.office import EXPANSION, INSTALL_DOCS, refuse_zip_bomb
-from pipeline.ingest.formats.properties import property_title
-from pipeline.ingest.formats.text_files import read_bytes
+from pipeline.ingest.formats.office.package import missing, read_package
+from pipeline.ingest.formats.office.properties import property_title
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile
 from pipeline.records import Document, MetadataValue
@@ -41,11 +40,8 @@ def _document(file: SourceFile, settings: IngestSettings) -> Document:
     try:
         import openpyxl
     except ImportError:
-        raise UnreadableError(f"{file.suffix} needs an extra: {INSTALL_DOCS}") from None
-    data, limit = read_bytes(file.path, settings), max_bytes(settings)
-    if not data:
-        raise UnreadableError("empty")
-    refuse_zip_bomb(data, file.suffix, limit * EXPANSION)
+        raise missing(file.suffix) from None
+    data, limit = read_package(file, settings), max_bytes(settings)
     parts: list[str] = []
     length = 0
     try:

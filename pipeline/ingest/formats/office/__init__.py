@@ -1,0 +1,1 @@
+"""Office documents: text, workbooks, slides; and what their packages have in common."""
