@@ -20,6 +20,7 @@ from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.ingest.workers import ahead
 from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.job import build as builder
+from pipeline.progress import Progress, silent
 from pipeline.records import Chunk, Document, Fingerprint
 from tests.faults import stub
 from tests.job.test_precomputed import BARE, vectors, write
@@ -44,6 +45,18 @@ class Words:
             spans.append((start, start + len(word)))
             start += len(word) + 1
         return chunks_of(document, spans)
+
+
+class Bars:
+    """Progress that shows texts."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    def __call__(self, description: str, total: int | None, unit: str) -> Progress:
+        bar = silent(description, total, unit)
+        bar.set_postfix_str = self.shown.append  # type: ignore[attr-defined]
+        return bar
 
 
 def collection(folder: Path, counts: list[int] | None = None) -> Config:
@@ -97,9 +110,10 @@ def test_what_stands_in_whole_parts_is_not_cut_again(tmp_path: Path, caplog: pyt
     config = collection(tmp_path, [1] * COUNT)
     interrupt(config, "d17")
     assert len(cut_parts(config.index_path)) == 4
-    again = Words()
+    again, bars = Words(), Bars()
     with caplog.at_level(logging.INFO):
-        ingest(config, again)
+        builder.ingest(config, chunker=again, progress=bars)
+    assert bars.shown == ["15 cut before"]
     assert again.cut == [f"d{number}" for number in range(15, COUNT)], "the 16th may have gone on in the next part"
     assert "15 documents are cut already" in caplog.text
 

@@ -68,6 +68,8 @@ def stage_sources(
     ledger = Ledger(config.ingest, Recorded.nothing() if full else recorded, documents_live, read_before)
     run = IngestRun(documents_live, config.ingest.document_seconds, cut_before, ledger)
     with progress("ingest", None, "doc") as bar:
+        if len(cut_before):
+            remark(bar, f"{len(cut_before):,} cut before")
 
         def unread(label: str, documents: int) -> None:
             run.unread(label, documents)
