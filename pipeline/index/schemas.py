@@ -72,6 +72,11 @@ def as_array(values: pa.Array) -> npt.NDArray[Any]:
     return view
 
 
+def rows_array(rows: npt.NDArray[np.int64]) -> pa.Array:
+    """Numbers of rows as an Arrow array. `pa.array` would import pandas."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])
+
+
 def mask_array(values: npt.NDArray[np.bool_]) -> pa.Array:
     """A mask as an Arrow array. `pa.array` would import pandas."""
     return pa.Array.from_buffers(

@@ -79,19 +79,20 @@ def test_killed_at_random_moments(base: Path, expected: list[stub.Answers]) -> N
 def test_killed_again_and_again_while_resuming(base: Path, expected: list[stub.Answers]) -> None:
     """The first build of all, killed until one goes through; shards that were finished are not encoded again.
 
-    A kill comes at a random moment after a random call in the first half, so that how far a build got is no matter
-    of speed.
+    A kill comes at a random moment after a random call, between the middle of reading and that of what follows, so
+    that how far a build got is no matter of speed.
     """
     config = stub.stub_config(base, encode={"shard_chunks": 2})
     stub.write_texts(base, 1)
     with watched(lambda number, name: None) as calls:
         stub.build(config)
+    read, whole = calls.index("unlink"), calls.index("link")
     rng = random.Random(7)
     killed = left = reused = 0
     for _ in range(count(4, 200)):
         shutil.rmtree(config.index_path)
         for _ in range(3):
-            at, seconds = rng.randrange(calls.index("link") // 2), rng.uniform(0, 0.003)
+            at, seconds = rng.randrange(read // 2, (read + whole) // 2), rng.uniform(0, 0.003)
 
             def work(at: int = at, seconds: float = seconds) -> None:
                 with watched(killing(at, seconds)):

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from pipeline.index.chunks import read_blocks
 from pipeline.index.cut.parts import PART_GROUP_ROWS
-from pipeline.index.cut.stretches import KEY_COLUMNS, Stretch, find_looks, find_stretches
+from pipeline.index.cut.stretches import KEY_COLUMNS, Stretch, find_looks, find_stretches, no_documents
 from pipeline.index.live import DocumentKeys, SourceContents, contents_of
-from pipeline.index.schemas import CHUNK_SCHEMA, as_array
+from pipeline.index.schemas import CHUNK_SCHEMA, as_array, rows_array
 from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class CutBefore:
         self._starts = _joined([one.starts + first for one, first in zip(kept, first_rows, strict=False)])[once]
         self._stops = _joined([one.stops + first for one, first in zip(kept, first_rows, strict=False)])[once]
         self._stretch = np.repeat(np.arange(len(kept)), [len(one.keys) for one in kept])[once]
-        tables = [CHUNK_SCHEMA.empty_table().select(KEY_COLUMNS), *(one.documents for one in kept)]
-        self._documents = pa.concat_tables(tables).combine_chunks().take(pa.array(once))
+        tables = [no_documents(), *(one.documents for one in kept)]
+        self._documents = pa.concat_tables(tables).combine_chunks().take(rows_array(once))
         self._order = np.argsort(keys[once, 0], kind="stable")
         self.keys = DocumentKeys(keys[once][self._order])
         """Which documents they are."""

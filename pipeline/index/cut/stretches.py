@@ -16,7 +16,7 @@ from pipeline.index import staging
 from pipeline.index.chunks import read_blocks
 from pipeline.index.cut.parts import PART_GROUP_ROWS, CutPart, cut_parts
 from pipeline.index.live import keys_of
-from pipeline.index.schemas import CHUNK_SCHEMA, as_array
+from pipeline.index.schemas import CHUNK_SCHEMA, as_array, rows_array
 from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,11 @@ def find_looks(index: Path, chunker: Fingerprint) -> list[pa.Table]:
     return [pq.read_table(part.path) for part in _sound(index, chunker, of_files=True)]
 
 
+def no_documents() -> pa.Table:
+    """`KEY_COLUMNS` without a row. `Schema.empty_table` would import pandas."""
+    return pa.Table.from_batches([], pa.schema([CHUNK_SCHEMA.field(name) for name in KEY_COLUMNS]))
+
+
 def _waiting(index: Path, chunker: Fingerprint) -> Iterator[Stretch]:
     try:
         staged = staging.load_ingest(index)
@@ -101,7 +106,7 @@ def _readable(parts: Sequence[CutPart]) -> Iterator[Stretch]:
 
 
 def _stretch(paths: Sequence[Path], begins: bool, ends: bool, is_waiting: bool = False) -> Stretch:
-    tables, part_rows = [CHUNK_SCHEMA.empty_table().select(KEY_COLUMNS)], []
+    tables, part_rows = [no_documents()], []
     for path in paths:
         blocks = [block.select(KEY_COLUMNS) for block in read_blocks(path, CHUNK_SCHEMA, PART_GROUP_ROWS)]
         tables += blocks
@@ -112,5 +117,5 @@ def _stretch(paths: Sequence[Path], begins: bool, ends: bool, is_waiting: bool =
     borders = np.concatenate([[0], changes, [len(codes)]]).astype(np.int64)
     whole = slice(0 if begins else 1, None if ends else -1)
     starts, stops = borders[:-1][whole], borders[1:][whole]
-    documents = table.take(pa.array(starts))
+    documents = table.take(rows_array(starts))
     return Stretch(tuple(paths), tuple(part_rows), documents, keys_of(documents), starts, stops, is_waiting)
