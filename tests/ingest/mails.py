@@ -33,10 +33,10 @@ def properties(head: int, values: dict[int, str | int | bytes], folder: str = ""
     return {f"{folder}__properties_version1.0": bytes(head) + listed, **streams}
 
 
-def outlook() -> bytes:
-    streams = properties(
-        32, {0x0037: "갈퀴", 0x1000: "The rake is back.", 0x0C1A: "Minsu", 0x0C1F: "m@h.org", 0x1035: "<2@h.org>"}
-    )
+def outlook(rtf: bytes = b"") -> bytes:
+    """A `.msg` file. `rtf`: its body as it is stored, compressed; else there is a plain one."""
+    body: dict[int, str | int | bytes] = {0x1009: rtf} if rtf else {0x1000: "The rake is back."}
+    streams = properties(32, body | {0x0037: "갈퀴", 0x0C1A: "Minsu", 0x0C1F: "m@h.org", 0x1035: "<2@h.org>"})
     streams |= properties(8, {0x0C15: 1, 0x3001: "Ann", 0x39FE: "ann@h.org"}, "__recip_version1.0_#00000000/")
     streams |= properties(8, {0x3705: 1, 0x3707: "a.txt", 0x3701: b"attached"}, "__attach_version1.0_#00000000/")
     streams |= properties(8, {0x3705: 5, 0x3707: "old.msg"}, "__attach_version1.0_#00000001/")

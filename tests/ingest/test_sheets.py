@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,11 @@ def test_cells_are_as_they_are_shown(tmp_path: Path) -> None:
     book.active.cell(2, len(values) + 1).number_format = "0.0%"
     row = text(tmp_path, saved(book)).splitlines()[-1]
     assert row == "| 2026-01-02 | 2026-01-02 03:04:00 | 05:06:00 | TRUE | 1e+20 | 0.3 | 3 | two lines | 12.5% |"
+
+
+def test_durations_are_hours_and_long_numbers_keep_their_digits(tmp_path: Path) -> None:
+    book = workbook(S=[["card", "took"], [1234567890123450, timedelta(days=1, hours=1, minutes=3, seconds=4)]])
+    assert text(tmp_path, saved(book)).splitlines()[-1] == "| 1234567890123450 | 25:03:04 |"
 
 
 def test_broken_and_endless_workbooks_are_named(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ MANY_NULS = 20
 FEW_HIGH_BYTES = 8
 
 # What documents are really written in; charset-normalizer's longer list has look-alikes that win on short texts.
-MULTI_BYTE = ["cp949", "cp932", "euc_jp", "gb18030", "big5"]
+KOREAN = "cp949"
+MULTI_BYTE = [KOREAN, "cp932", "euc_jp", "gb18030", "big5"]
 SINGLE_BYTE = ["cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874"]
 
 BYTE_ORDER_MARKS = (
@@ -164,21 +165,25 @@ def _other_encoding(data: bytes, encodings: Sequence[str], error: UnicodeDecodeE
 
 def _detect(data: bytes) -> str | None:
     sample = _around_high_bytes(data)
+    if _is_korean(sample) and _is_text(data, KOREAN):
+        return KOREAN  # statistics are slow, and take a few syllables for rare Chinese characters
     names = [match.encoding for match in from_bytes(sample, cp_isolation=MULTI_BYTE + SINGLE_BYTE)]
     high_bytes = len(data) - len(data.translate(None, bytes(range(0x80, 0x100))))
     if "cp1252" in names and names[0] in SINGLE_BYTE and high_bytes < FEW_HIGH_BYTES:
         names.insert(0, "cp1252")  # too little to tell Western from Central European: the commoner one
+    return next((name for name in names if _is_text(data, name)), None)
+
+
+def _is_korean(sample: bytes) -> bool:
     pairs = _PAIR.findall(sample)
-    if sum(_SYLLABLE.fullmatch(pair) is not None for pair in pairs) >= MOSTLY * max(1, len(pairs)):
-        names.insert(0, "cp949")  # statistics take a few syllables for rare Chinese characters
-    for name in names:
-        try:
-            text = data.decode(name)
-        except UnicodeError:
-            continue
-        if not _CONTROL.search(text):
-            return name
-    return None
+    return sum(_SYLLABLE.fullmatch(pair) is not None for pair in pairs) >= MOSTLY * max(1, len(pairs))
+
+
+def _is_text(data: bytes, encoding: str) -> bool:
+    try:
+        return _CONTROL.search(data.decode(encoding)) is None
+    except UnicodeError:
+        return False
 
 
 def _around_high_bytes(data: bytes) -> bytes:

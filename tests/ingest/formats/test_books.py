@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.ingest.conftest import Read
 from tests.ingest.test_office import EPUB, zipped
 
-ODT_NAMES = 'xmlns:office="urn:o" xmlns:text="urn:t" xmlns:table="urn:b" xmlns:dc="urn:d" xmlns:meta="urn:m" '
+ODT_NAMES = (
+    'xmlns:office="urn:o" xmlns:text="urn:t" xmlns:table="urn:b" xmlns:dc="urn:d" xmlns:meta="urn:m" '
+    'xmlns:xlink="urn:x" '
+)
 
 
 def odt(body: str, **parts: str) -> bytes:
@@ -36,6 +41,50 @@ def test_a_text_keeps_its_shape(read: Read, tmp_path: Path) -> None:
         "## On rakes\n\nThey gather leaves\nwell.\n\nNote.\n\n- a\n  - b\n\n| k | v |\n|-|-|\n| 1 | 1 |"
     )
     assert doc.metadata == {"title": "갈퀴", "author": "Ann"}
+
+
+def cell(text: str, **spans: int) -> str:
+    spanned = "".join(f' table:number-{name}-spanned="{count}"' for name, count in spans.items())
+    return f"<table:table-cell{spanned}><text:p>{text}</text:p></table:table-cell>"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            '<text:p>See <text:a xlink:href="https://a.b/(c)">the site</text:a> and '
+            '<text:a xlink:href="#x">above</text:a></text:p>',
+            "See [the site](https://a.b/%28c%29) and above",
+        ),
+        (
+            "<text:list><text:list-item><text:p>a<text:note><text:note-body><text:p>Note.</text:p>"
+            "</text:note-body></text:note></text:p></text:list-item><text:list-item><text:p>b</text:p>"
+            "</text:list-item></text:list>",
+            "- a\n- b\n\nNote.",
+        ),
+        (
+            '<text:list><text:list-item><text:h text:outline-level="2">Numbered</text:h></text:list-item>'
+            "</text:list>",
+            "## Numbered",
+        ),
+        (
+            f"<table:table><table:table-row>{cell('k')}{cell('v')}</table:table-row>"
+            f"<table:table-row>{cell('x', rows=2)}{cell('1')}</table:table-row>"
+            f"<table:table-row><table:covered-table-cell/>{cell('2')}</table:table-row>"
+            f"<table:table-row>{cell('w', columns=2)}<table:covered-table-cell/></table:table-row></table:table>",
+            "| k | v |\n|-|-|\n| x | 1 |\n| x | 2 |\n| w |  |",
+        ),
+        (
+            "<table:table><table:table-row><table:table-cell><text:p>a frame</text:p><table:table><table:table-row>"
+            f"{cell('in it')}</table:table-row></table:table></table:table-cell></table:table-row></table:table>",
+            "a frame\n\nin it",
+        ),
+    ],
+)
+def test_links_notes_and_tables_of_a_text(read: Read, tmp_path: Path, body: str, expected: str) -> None:
+    (tmp_path / "src/a.odt").write_bytes(odt(body))
+    (doc,), _ = read()
+    assert doc.text == expected
 
 
 def test_a_book_is_read_along_its_spine(read: Read, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import struct
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.ingest.formats.mail.compressed_rtf import unpacked_rtf
 from pipeline.ingest.formats.mail.quotes import without_quotes
 from tests.ingest.conftest import Read
 from tests.ingest.mails import message, outlook
@@ -166,6 +168,37 @@ def test_dropping_adds_nothing_and_never_leaves_nothing(lines: list[str]) -> Non
     found = without_quotes(text)
     assert bool(found) == bool(text.strip())
     assert set(found.split("\n")) <= {*(line.strip() for line in lines), *lines, ""}
+
+
+@pytest.mark.parametrize(
+    ("packed", "rtf"),
+    [
+        # the two examples of MS-OXRTFCP
+        (
+            "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0",
+            rb"{\rtf1\ansi\ansicpg1252\pard hello world}" + b"\r\n",
+        ),
+        ("1a0000001c0000004c5a4675e2d44b51410004205758595a0d6e7d010eb0", rb"{\rtf1 WXYZWXYZWXYZWXYZWXYZ}"),
+        ("16000000070000004d454c41000000007b5c727466317d", rb"{\rtf1}"),
+    ],
+)
+def test_compressed_rtf_is_unpacked(packed: str, rtf: bytes) -> None:
+    assert unpacked_rtf(bytes.fromhex(packed)) == rtf
+
+
+@given(st.binary(max_size=200))
+def test_damaged_rtf_is_unpacked_as_far_as_it_goes(data: bytes) -> None:
+    head = struct.pack("<II4sI", 0, 1000, b"LZFu", 0)
+    assert len(unpacked_rtf(head + data)) <= 1000
+
+
+def test_a_body_that_is_only_rtf_is_read(read: Read, tmp_path: Path) -> None:
+    pytest.importorskip("oxmsg")
+    body = rb"{\rtf1\fromhtml1{\*\htmltag64 <p>}The rake\par {\*\htmltag <b>}is back.}"
+    packed = struct.pack("<II4sI", len(body) + 12, len(body), b"MELA", 0) + body
+    (tmp_path / "src/a.msg").write_bytes(outlook(packed))
+    docs, _ = read()
+    assert docs[0].text == "The rake\n\nis back."
 
 
 def test_outlook_messages_are_read_the_same(read: Read, tmp_path: Path) -> None:

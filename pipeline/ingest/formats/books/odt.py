@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from xml.etree.ElementTree import Element
 
 from pipeline.ingest.formats.books.package import Package, local
@@ -13,11 +14,14 @@ from pipeline.ingest.formats.markup import escaped, heading, table_as_markdown
 from pipeline.records import MetadataValue
 
 _LEFT_OUT = frozenset(
-    {"tracked-changes", "annotation", "sequence-decls", "forms", "table-of-content", "note-citation"}
+    {"tracked-changes", "annotation", "sequence-decls", "forms", "table-of-content", "note-citation", "ruby-text"}
 )
 _FIELDS = {"title": "title", "initial-creator": "author", "creator": "author", "language": "lang"}
 _MANIFEST = "META-INF/manifest.xml"
 MOST_REPEATED = 1000
+MOST_REPEATED_DOWN = 200
+"""A cell over several rows is repeated in them if its text is no longer."""
+_WEB = ("http://", "https://", "ftp://", "mailto:")
 
 
 def read_odt(package: Package, limit: int) -> tuple[str, dict[str, MetadataValue]]:
@@ -56,36 +60,71 @@ def _blocks(node: Element) -> Iterator[str]:
                 yield escaped("\n".join(" ".join(line.split()) for line in text.split("\n")))
             yield from notes
         elif name == "list":
-            if items := list(_items(child)):
-                yield "\n".join(items)
+            yield from _list(child)
         elif name == "table":
             rows = [row for row in _rows(child) if any(row)]
-            yield from [table_as_markdown(rows)] if rows else []
+            if len(rows) > 1 and max(map(len, rows)) > 1:
+                yield table_as_markdown(rows)
+            else:  # a layout
+                for cell in chain.from_iterable(_cells(child)):
+                    yield from _blocks(cell)
         else:
             yield from _blocks(child)
 
 
-def _items(node: Element, depth: int = 0) -> Iterator[str]:
+def _list(node: Element) -> Iterator[str]:
+    """A list, then the notes in it; headings that are numbered as items of one are headings."""
+    notes: list[str] = []
+    points: list[str] = []
+    for depth, item in _items(node, 0):
+        if local(item) == "p":
+            text = " ".join(_inline(item, notes).split())
+            points += [f"{'  ' * depth}- {text}"] if text else []
+            continue
+        yield from ["\n".join(points)] if points else []
+        points = []
+        wrapped = Element("")
+        wrapped.append(item)
+        yield from _blocks(wrapped)
+    yield from ["\n".join(points)] if points else []
+    yield from notes
+
+
+def _items(node: Element, depth: int) -> Iterator[tuple[int, Element]]:
     for item in node:
         for child in item:
             if local(child) == "list":
                 yield from _items(child, depth + 1)
-            elif local(child) in ("p", "h") and (text := " ".join(_inline(child, []).split())):
-                yield f"{'  ' * depth}- {text}"
+            else:
+                yield depth, child
 
 
-def _rows(table: Element) -> Iterator[list[str]]:
+def _cells(table: Element) -> Iterator[list[Element]]:
+    """The cells of each row of a table, not of those in it."""
     for node in table:
         name = local(node)
         if name == "table-row":
-            row: list[str] = []
-            for cell in node:
-                if local(cell) in ("table-cell", "covered-table-cell"):
-                    text = " ".join(" ".join(_blocks(cell)).split())
-                    row += [text] * (min(_whole(cell, "number-columns-repeated", 1), MOST_REPEATED) if text else 1)
-            yield row
+            yield [cell for cell in node if local(cell) in ("table-cell", "covered-table-cell")]
         elif name in ("table-header-rows", "table-rows", "table-row-group"):
-            yield from _rows(node)
+            yield from _cells(node)
+
+
+def _rows(table: Element) -> Iterator[list[str]]:
+    """The texts of the cells; one over several rows stands in each."""
+    held: dict[int, tuple[int, str]] = {}
+    for cells in _cells(table):
+        row: list[str] = []
+        for cell in cells:
+            text = " ".join(" ".join(_blocks(cell)).split())
+            left, above = held.pop(len(row), (0, ""))
+            if local(cell) == "covered-table-cell":
+                text = text or above
+            else:
+                left = _whole(cell, "number-rows-spanned", 1)
+            if left > 1 and len(text) <= MOST_REPEATED_DOWN:
+                held[len(row)] = left - 1, text
+            row += [text] * (min(_whole(cell, "number-columns-repeated", 1), MOST_REPEATED) if text else 1)
+        yield row
 
 
 def _inline(node: Element, notes: list[str]) -> str:
@@ -100,10 +139,24 @@ def _inline(node: Element, notes: list[str]) -> str:
             parts.append(" " * min(_whole(child, "c", 1), MOST_REPEATED))
         elif name == "note":
             notes += [part for body in child if local(body) == "note-body" for part in _blocks(body)]
+        elif name == "a":
+            parts.append(_link(_inline(child, notes), child))
+        elif name == "desc":
+            parts.append(f" {_inline(child, notes)}")
         elif name not in _LEFT_OUT:
             parts.append(_inline(child, notes))
         parts.append(child.tail or "")
     return "".join(parts)
+
+
+def _link(text: str, node: Element) -> str:
+    """A link to the web as Markdown; another is its text."""
+    address = next((value for key, value in node.items() if key.rpartition("}")[2] == "href"), "").strip()
+    if not text.strip() or text.strip() == address or not address.startswith(_WEB):
+        return text
+    for sign, code in ((" ", "%20"), ("(", "%28"), (")", "%29")):
+        address = address.replace(sign, code)
+    return f"[{text.strip()}]({address})"
 
 
 def _whole(node: Element, name: str, absent: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -26,6 +26,7 @@ Row = list[str]
 READ_BYTES = 1 << 20
 MERGED_BYTES = 200
 MOST_MERGED = 100_000
+MOST_WHOLE = 10**18
 MOST_REPEATED = 200
 """A cell over several rows is repeated in them if its text is no longer."""
 _MERGED = re.compile(rb"<(?:\w+:)?mergeCell\s[^<>]*?ref=[\"']([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})[\"']")
@@ -142,9 +143,13 @@ def _shown(cell: Any) -> str:
         return value.date().isoformat() if value.time() == time() else value.isoformat(" ")
     if isinstance(value, date | time):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        minutes, seconds = divmod(round(value.total_seconds()), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     if isinstance(value, float | int):
         percent = "%" in str(getattr(cell, "number_format", "") or "")
         number = round(value * 100, 10) if percent else value
-        shown = str(int(number)) if number == number // 1 and abs(number) < 1e15 else f"{number:.12g}"
+        whole = isinstance(number, int) or (number == number // 1 and abs(number) < 1e15)
+        shown = str(int(number)) if whole and abs(number) < MOST_WHOLE else f"{number:.12g}"
         return f"{shown}%" if percent else shown
     return normalise_newlines(str(value))
