@@ -17,7 +17,7 @@ from pipeline.cli import cli
 from pipeline.config import Config
 from pipeline.index import manifest as manifests
 from pipeline.index import store
-from pipeline.ingest import stage
+from pipeline.index.cut import parts
 from pipeline.ingest.guard import time_reason
 from pipeline.records import Chunk, Document
 from tests.faults import stub
@@ -103,7 +103,7 @@ def test_a_disk_that_is_full_is_no_fault_of_a_document(sources: Path, monkeypatc
 
     (sources / "good.md").write_text("good")
     config = config_for(sources)
-    monkeypatch.setattr(stage, "write_table", full)
+    monkeypatch.setattr(parts, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
         stub.build(config)
     assert manifests.generations(config.index_path) == []
