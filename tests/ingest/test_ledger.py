@@ -11,10 +11,10 @@ import pytest
 
 from pipeline.config import Config
 from pipeline.index import store
-from pipeline.ingest import ledger, readers
+from pipeline.ingest import ledger
 from pipeline.ingest.ledger import LEDGER_FILE, load_ledger
-from pipeline.ingest.sources import SourceFile
 from tests.faults import stub
+from tests.support.reading import names_read
 
 LONG_AGO = 1_700_000_000_000_000_000
 
@@ -22,16 +22,7 @@ LONG_AGO = 1_700_000_000_000_000_000
 @pytest.fixture(autouse=True)
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were read."""
-    names: list[str] = []
-    original = readers.read_file
-
-    def counted(file: SourceFile, *arguments: object) -> object:
-        names.append(file.name)
-        return original(file, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(readers, "read_file", counted)
-    monkeypatch.setattr(ledger, "RACY_NS", -(10**18))  # status-change times cannot be set: all are "long ago"
-    return names
+    return names_read(monkeypatch)
 
 
 def write(base: Path, **texts: str) -> None:

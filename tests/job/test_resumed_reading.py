@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config
 from pipeline.index.cut.parts import cut_parts
-from pipeline.ingest import ledger, readers
-from pipeline.ingest.sources import SourceFile
+from pipeline.ingest import readers
 from pipeline.ingest.workers import ahead
 from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.job import build as builder
 from tests.job.test_resumed_ingest import Words, ingest, staged, written
 from tests.support.collection import config_for
+from tests.support.reading import names_read
 
 LONG_AGO = 1_700_000_000_000_000_000
 FILES = 12
@@ -29,16 +29,7 @@ Files = list[list[int]]
 @pytest.fixture(autouse=True)
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that were read."""
-    names: list[str] = []
-    original = readers.read_file
-
-    def counted(file: SourceFile, *arguments: object) -> object:
-        names.append(file.name)
-        return original(file, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(readers, "read_file", counted)
-    monkeypatch.setattr(ledger, "RACY_NS", -(10**18))  # status-change times cannot be set: all are "long ago"
-    return names
+    return names_read(monkeypatch)
 
 
 def collection(folder: Path, counts: Files | None = None) -> Config:

@@ -11,8 +11,9 @@ from pipeline.errors import DeletionGuardError, SourceError
 from pipeline.ingest.fetching.git.blobs import Blobs
 from pipeline.ingest.fetching.git.command import Git
 from tests.faults import stub
-from tests.ingest.fetching.fetched_nights import documents, mirror, names_read, source_config
+from tests.ingest.fetching.fetched_nights import documents, mirror, source_config
 from tests.ingest.fetching.git.repositories import Repository
+from tests.support.reading import names_read
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from pipeline.errors import DeletionGuardError, SourceError
 from pipeline.ingest.fetching.web import client, fetcher
 from pipeline.ingest.fetching.web.fetcher import last_modified
 from tests.faults import stub
-from tests.ingest.fetching.fetched_nights import documents, mirror, names_read, source_config
+from tests.ingest.fetching.fetched_nights import documents, mirror, source_config
 from tests.ingest.fetching.web.web_server import Page, Site, running_site
+from tests.support.reading import names_read
 
 
 @pytest.fixture(autouse=True)
