@@ -18,6 +18,8 @@ class Part:
 
     table: pa.Table
     given: Sequence[Chunk]
+    is_full: bool = True
+    """Whether no more chunks come into it: it has so many as make a part, or is the last."""
 
 
 class Parts:
@@ -47,6 +49,15 @@ class Parts:
             done += step
             if self._count == self._most:
                 yield self._taken()
+
+    def so_far(self) -> Part | None:
+        """What is there of the next part, between two documents; `None` if nothing is."""
+        if not self._count:
+            return None
+        self._close_rows()
+        self._close_records()
+        self._tables = [pa.concat_tables(self._tables).combine_chunks()]
+        return Part(self._tables[0], tuple(self._given), is_full=False)
 
     def rest(self) -> Part | None:
         """The last part, `None` if nothing is left for it."""

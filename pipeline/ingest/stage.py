@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,8 @@ from pipeline.ingest.parts import Part, Parts
 from pipeline.records import Chunk, Document, Rejection
 
 REJECTS = "rejects"
+KEEP_SECONDS = 30.0
+"""So often the chunks of a part that is not full are kept too, for an ingest that goes on after this one."""
 
 
 class IngestRun:
@@ -124,16 +127,20 @@ class IngestRun:
             kept = CutParts(index, chunker.fingerprint)
             parts: list[FileEntry] = []
             given: list[FileEntry] = []
-            for number, part in enumerate(self._parts(documents, chunker, replaced, shard_chunks)):
-                total += len(part.table)
+            count = 0
+            for part in self._parts(documents, chunker, replaced, shard_chunks):
+                path = folder / part_name(count)
                 if not part.given:
-                    kept.keep(number, part.table, self._ledger.fresh() if self._ledger else None)
-                    continue
-                path = folder / part_name(number)
-                write_table(path, [part.table], CHUNK_SCHEMA, group_rows=PART_GROUP_ROWS)
-                parts.append(file_entry(path))
-                if (vectors := write_given(path, part.given)) is not None:
-                    given.append(file_entry(vectors))
+                    looks = self._ledger.fresh() if self._ledger else None
+                    kept.keep(count, part.table, looks, so_far=not part.is_full)
+                elif part.is_full:
+                    write_table(path, [part.table], CHUNK_SCHEMA, group_rows=PART_GROUP_ROWS)
+                    parts.append(file_entry(path))
+                    if (vectors := write_given(path, part.given)) is not None:
+                        given.append(file_entry(vectors))
+                if part.is_full:
+                    total += len(part.table)
+                    count += 1
             parts += kept.move(folder)
             gone = self.gone()
             moved = self.moved(gone)
@@ -167,9 +174,13 @@ class IngestRun:
         replaced: list[str],
         shard_chunks: int,
     ) -> Iterator[Part]:
-        parts = Parts(shard_chunks)
+        parts, due = Parts(shard_chunks), time.monotonic() + KEEP_SECONDS
         for document in self.fresh(documents):
             yield from parts.add(self._cut(document, chunker, replaced))
+            if time.monotonic() >= due:
+                if (so_far := parts.so_far()) is not None:
+                    yield so_far
+                due = time.monotonic() + KEEP_SECONDS
         if (rest := parts.rest()) is not None:
             yield rest
 

@@ -15,7 +15,7 @@ from pipeline.config import Config
 from pipeline.index import files, staging
 from pipeline.index.cut.parts import cut_folder, cut_parts
 from pipeline.index.upkeep.verify import verify
-from pipeline.ingest import readers
+from pipeline.ingest import readers, stage
 from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.ingest.workers import ahead
 from pipeline.ingest.workers.pool import WorkerPool
@@ -84,14 +84,21 @@ def interrupt(config: Config, at: str) -> None:
     assert not staging.ingest_folder(config.index_path).exists()
 
 
-@settings(max_examples=30)
+@settings(max_examples=40)
 @given(
     counts=st.lists(st.integers(1, 9), min_size=2, max_size=10),
     stops=st.lists(st.integers(0, 9), min_size=1, max_size=3),
+    seconds=st.sampled_from([0.0, stage.KEEP_SECONDS]),
 )
 def test_one_that_goes_on_stages_the_same(
-    tmp_path_factory: pytest.TempPathFactory, counts: list[int], stops: list[int]
+    tmp_path_factory: pytest.TempPathFactory, counts: list[int], stops: list[int], seconds: float
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "KEEP_SECONDS", seconds)
+        goes_on(tmp_path_factory, counts, stops)
+
+
+def goes_on(tmp_path_factory: pytest.TempPathFactory, counts: list[int], stops: list[int]) -> None:
     folder = tmp_path_factory.mktemp("ingest")
     at_once, in_steps = collection(folder / "once", counts), collection(folder / "steps", counts)
     ingest(at_once, Words())
@@ -116,6 +123,40 @@ def test_what_stands_in_whole_parts_is_not_cut_again(tmp_path: Path, caplog: pyt
     assert bars.shown == ["15 cut before"]
     assert again.cut == [f"d{number}" for number in range(15, COUNT)], "the 16th may have gone on in the next part"
     assert "15 documents are cut already" in caplog.text
+
+
+def test_where_it_takes_long_what_is_not_full_yet_is_kept_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, at_once = collection(tmp_path / "steps", [3] * 9), collection(tmp_path / "once", [3] * 9)
+    ingest(at_once, Words())
+    monkeypatch.setattr(stage, "KEEP_SECONDS", 0.0)
+    interrupt(config, "d7")
+    parts = cut_parts(config.index_path)
+    assert [part.is_so_far for part in parts] == [False] * 5 + [True]
+    again = Words()
+    ingest(config, again)
+    assert again.cut == ["d7", "d8"], "it ends where a document does"
+    assert staged(config) == staged(at_once)
+
+
+def test_a_part_that_was_full_and_is_lost_is_not_bridged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the end came before an earlier form of it was removed, and the disk lost the later one."""
+    config, at_once = collection(tmp_path / "steps", [3] * 9), collection(tmp_path / "once", [3] * 9)
+    ingest(at_once, Words())
+    monkeypatch.setattr(stage, "KEEP_SECONDS", 0.0)
+    interrupt(config, "d1")
+    (so_far,) = cut_parts(config.index_path)
+    saved = so_far.path.read_bytes()
+    so_far.path.unlink()
+    interrupt(config, "d7")
+    first, *_ = cut_parts(config.index_path)
+    first.path.unlink()
+    so_far.path.write_bytes(saved)
+    again = Words()
+    ingest(config, again)
+    assert again.cut == ["d1", "d7", "d8"], "its beginning stood in the part that is lost"
+    assert staged(config) == staged(at_once)
 
 
 def test_a_changed_document_is_cut_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import Config
 from pipeline.index.cut.parts import cut_parts
-from pipeline.ingest import readers
+from pipeline.ingest import readers, stage
 from pipeline.ingest.workers import ahead
 from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.job import build as builder
@@ -157,8 +157,21 @@ def test_a_rejected_document_is_rejected_again(tmp_path: Path, read: list[str]) 
     counts=st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=2, max_size=6),
     stops=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=3),
     lost=st.sets(st.integers(0, 12), max_size=3),
+    seconds=st.sampled_from([0.0, stage.KEEP_SECONDS]),
 )
 def test_whatever_is_left_the_same_is_staged(
+    tmp_path_factory: pytest.TempPathFactory,
+    counts: Files,
+    stops: list[tuple[int, int]],
+    lost: set[int],
+    seconds: float,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "KEEP_SECONDS", seconds)
+        goes_on(tmp_path_factory, counts, stops, lost)
+
+
+def goes_on(
     tmp_path_factory: pytest.TempPathFactory, counts: Files, stops: list[tuple[int, int]], lost: set[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("ingest")

@@ -1,7 +1,8 @@
-"""The parts of an ingest that goes on, each durable as soon as it is full.
+"""The parts of an ingest that goes on, each durable as soon as it is full, or when it takes long.
 
-    staging/cut/<chunker>-0000-00000-<checksum>.parquet         by ingest, and by number in it
-    staging/cut/<chunker>-0000-00000-<checksum>.files.parquet   what files looked like whose documents end in it
+    staging/cut/<chunker>-0000-00000-<checksum>.parquet          by ingest, and by number in it
+    staging/cut/<chunker>-0000-00000-<checksum>.so-far.parquet   one that is not full, up to the end of a document
+    staging/cut/<chunker>-0000-00000-<checksum>.files.parquet    what files looked like whose documents end in it
 
 Parts move into the staged ingest when it is complete. Until then they are what an interrupted one leaves to the
 next (`before.py`).
@@ -23,7 +24,8 @@ from pipeline.index.schemas import CHUNK_SCHEMA
 from pipeline.index.staging import STAGING
 from pipeline.records import Fingerprint
 
-_NAME = re.compile(r"([0-9a-f]+)-(\d{4,})-(\d{5,})-([0-9a-f]{32})(\.files)?\.parquet")
+_NAME = re.compile(r"([0-9a-f]+)-(\d{4,})-(\d{5,})-([0-9a-f]{32})(\.files|\.so-far)?\.parquet")
+_FILES, _SO_FAR = ".files", ".so-far"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ class CutPart:
     ingest: int
     number: int
     checksum: str
+    kind: str = ""
+
+    @property
+    def is_so_far(self) -> bool:
+        """Whether it was not full yet, and ends where a document does."""
+        return self.kind == _SO_FAR
 
     @property
     def is_sound(self) -> bool:
@@ -53,12 +61,21 @@ class CutParts:
         self._folder, self._chunker = cut_folder(index), chunker.digest
         self._ingest = 1 + max((part.ingest for part in cut_parts(index)), default=-1)
         self._paths: dict[int, Path] = {}
+        self._so_far: Path | None = None
 
-    def keep(self, number: int, table: pa.Table, looks: pa.Table | None = None) -> None:
-        """Write a part of chunks durably. `looks`: of files whose last documents are in it or in one before it."""
+    def keep(self, number: int, table: pa.Table, looks: pa.Table | None = None, so_far: bool = False) -> None:
+        """Write a part of chunks durably. `looks`: of files whose last documents are in it or in one before it.
+
+        `so_far`: it is not full, and ends where a document does; the next that is kept takes its place.
+        """
         if looks is not None and len(looks):
-            self._write(number, looks, looks.schema, ".files")
-        self._paths[number] = self._write(number, table, CHUNK_SCHEMA)
+            self._write(number, looks, looks.schema, _FILES)
+        path = self._write(number, table, CHUNK_SCHEMA, _SO_FAR if so_far else "")
+        if self._so_far is not None and self._so_far != path:
+            self._so_far.unlink()
+        self._so_far = path if so_far else None
+        if not so_far:
+            self._paths[number] = path
 
     def _write(self, number: int, table: pa.Table, schema: pa.Schema, kind: str = "") -> Path:
         sink = pa.BufferOutputStream()
@@ -90,14 +107,14 @@ def cut_folder(index: Path) -> Path:
 
 
 def cut_parts(index: Path, of_files: bool = False) -> list[CutPart]:
-    """All parts that stand there, by ingest and number; with `of_files`, what was kept of files with them."""
+    """All parts there, by ingest and number, of equals full ones first; with `of_files`, what was kept of files."""
     names = (_NAME.fullmatch(path.name) for path in cut_folder(index).glob("*.parquet"))
     parts = (
-        CutPart(cut_folder(index) / found[0], found[1], int(found[2]), int(found[3]), found[4])
+        CutPart(cut_folder(index) / found[0], found[1], int(found[2]), int(found[3]), found[4], found[5] or "")
         for found in names
-        if found is not None and bool(found[5]) == of_files
+        if found is not None and (found[5] == _FILES) == of_files
     )
-    return sorted(parts, key=lambda part: (part.ingest, part.number))
+    return sorted(parts, key=lambda part: (part.ingest, part.number, part.kind))
 
 
 def forget(index: Path) -> None:

@@ -80,12 +80,17 @@ def _waiting(index: Path, chunker: Fingerprint) -> Iterator[Stretch]:
 def _left_behind(index: Path, chunker: Fingerprint) -> Iterator[Stretch]:
     group: list[CutPart] = []
     for part in _sound(index, chunker):
-        if group and (part.ingest, part.number) != (group[-1].ingest, group[-1].number + 1):
+        if group and not _follows(part, group[-1]):
             yield from _readable(group)
             group = []
         group.append(part)
     if group:
         yield from _readable(group)
+
+
+def _follows(part: CutPart, last: CutPart) -> bool:
+    """Whether nothing is missing between two parts."""
+    return not last.is_so_far and (part.ingest, part.number) == (last.ingest, last.number + 1)
 
 
 def _sound(index: Path, chunker: Fingerprint, of_files: bool = False) -> Iterator[CutPart]:
@@ -98,7 +103,7 @@ def _sound(index: Path, chunker: Fingerprint, of_files: bool = False) -> Iterato
 
 def _readable(parts: Sequence[CutPart]) -> Iterator[Stretch]:
     try:
-        yield _stretch([part.path for part in parts], parts[0].number == 0, ends=False)
+        yield _stretch([part.path for part in parts], parts[0].number == 0, parts[-1].is_so_far)
     except CorruptIndexError as error:  # of another version of the package
         log.info("%s", error)
         for part in parts:
