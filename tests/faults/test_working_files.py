@@ -13,7 +13,7 @@ from pipeline.errors import CorruptIndexError
 from pipeline.index import staging
 from pipeline.index.cut.parts import cut_parts
 from pipeline.index.upkeep.verify import verify
-from pipeline.ingest import ledger
+from pipeline.ingest import ledger, stage
 from pipeline.records import Chunk, Document
 from tests.faults import processes, stub
 from tests.faults.counts import step
@@ -74,13 +74,19 @@ class Stops(stub.OneChunk):
         return super().chunk(document)
 
 
-def test_a_damaged_part_of_an_ingest_is_cut_again(base: Path, expected: list[stub.Answers]) -> None:
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_damaged_part_of_an_ingest_is_cut_again(
+    base: Path, expected: list[stub.Answers], monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """A full one, and one that was kept before it was full."""
+    monkeypatch.setattr(stage, "KEEP_SECONDS", 0.0)
     config = stub.stub_config(base)
     stub.write_texts(base, 1)
     with pytest.raises(KeyboardInterrupt):
         stub.build(config, chunker=Stops())
-    first, *_ = cut_parts(config.index_path)
-    for what in damaged(config, first.path):
+    part = cut_parts(config.index_path)[place]
+    assert part.is_so_far == (place == -1)
+    for what in damaged(config, part.path):
         ending = processes.run(lambda: stub.build(config))
         assert ending.finished, f"{what}: {ending}"
         assert verify(config.index_path, deep=True).problems == (), what
