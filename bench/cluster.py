@@ -38,6 +38,7 @@ import made_up
 
 from pipeline.config import Config, load_config
 from pipeline.index import manifest as manifests
+from pipeline.index.cut.parts import cut_parts
 from pipeline.job import build as builder
 from pipeline.job.report import record as records
 
@@ -258,10 +259,11 @@ def _more_shards(config: Path, driver: subprocess.Popen[bytes], more: int) -> bo
 
 def _more_parts(config: Path, driver: subprocess.Popen[bytes], more: int) -> bool:
     """Wait until this driver has written so many more parts of what it reads, and is not done with that."""
-    staged = load_config(config).index_path / "staging"
+    index = load_config(config).index_path
+    staged = index / "staging"
 
     def written() -> int:
-        return sum(1 for _ in staged.glob("*/part-*.parquet")) if staged.exists() else 0
+        return len(cut_parts(index))
 
     def is_done() -> bool:
         return (staged / "ingest").exists() or (staged / "shards").exists()
