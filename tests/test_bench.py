@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.index.cut.parts import cut_folder
 from tests.ingest.pages import Sheet, pdf
 
 ROOT = Path(__file__).parent.parent
@@ -240,18 +241,17 @@ def test_kills_in_reading_wait_for_parts_that_this_driver_writes(
     import cluster
 
     config = cluster.collection(tmp_path / "made", 4, 2)
-    staging = tmp_path / "made/index/staging"
-    left = staging / ".ingest.new-1"
-    left.mkdir(parents=True)
-    (left / "part-00000.parquet").touch()
-    new = staging / ".ingest.new-2"
-    new.mkdir()
-    written = iter(range(4))
-    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: (new / f"part-{next(written):05d}.parquet").touch())
+    index = tmp_path / "made/index"
+    cut_folder(index).mkdir(parents=True)
+    written = iter(range(9))
+
+    def write(seconds: float = 0) -> None:
+        (cut_folder(index) / f"ab-0001-{next(written):05d}-{'0' * 32}.parquet").touch()
+
+    (cut_folder(index) / f"ab-0000-00000-{'0' * 32}.parquet").touch()
+    monkeypatch.setattr(cluster.time, "sleep", write)
     assert cluster._more_parts(config, Driver(10), 2)
     assert next(written) == 2
     assert not cluster._more_parts(config, Driver(1), 2), "the driver has ended"
-    (staging / "ingest").mkdir()
-    (new / "part-00009.parquet").unlink(missing_ok=True)
-    monkeypatch.setattr(cluster.time, "sleep", lambda seconds: (new / "part-00009.parquet").touch())
+    (index / "staging/ingest").mkdir()
     assert not cluster._more_parts(config, Driver(10), 1), "all is read"
