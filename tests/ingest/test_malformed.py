@@ -141,6 +141,11 @@ TABLES: dict[str, Case] = {
     "no-header.csv": (b"", [], [(None, "empty")]),
     "no-text-column.csv": (b"id,words\n1,a\n", [], [(None, "no field text or content or body")]),
     "twice.csv": (b"id,text,text\n1,a,b\n", [], [(None, "the header names `text` twice")]),
+    "unnamed.csv": (
+        b"id,text,,column 3\n1,a,b,c\n",
+        [],
+        [(None, "one column is named `column 3`, and the one in that place has no name")],
+    ),
     "damaged.csv": (
         "id,text\nd1,좋습니다\nd2,".encode() + b"\xff\nd3,good\n",
         ["d1", "d3"],

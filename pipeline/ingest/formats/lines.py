@@ -238,8 +238,13 @@ def _header(rows: Iterator[list[str]]) -> list[str]:
 
 
 def _named(header: list[str]) -> list[str]:
-    """A header in which columns without a name are called by their place: `column 3`."""
-    return [name or f"column {place}" for place, name in enumerate(header, 1)]
+    """A header in which columns without a name are called by their place: `column 3`. Raises `UnreadableError`
+    if another bears that name."""
+    named = [name or f"column {place}" for place, name in enumerate(header, 1)]
+    taken = next((name for name in named if named.count(name) > 1), None)
+    if taken is not None:
+        raise UnreadableError(f"one column is named `{taken}`, and the one in that place has no name")
+    return named
 
 
 def _csv_reason(error: csv.Error, lines_after: int) -> str:
