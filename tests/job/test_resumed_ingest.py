@@ -18,13 +18,13 @@ from pipeline.index.upkeep.verify import verify
 from pipeline.ingest import readers, stage
 from pipeline.ingest.cutting.contract import chunks_of
 from pipeline.ingest.workers import ahead
-from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.job import build as builder
 from pipeline.progress import Progress, silent
 from pipeline.records import Chunk, Document, Fingerprint
 from tests.faults import stub
 from tests.job.test_precomputed import BARE, vectors, write
 from tests.support.collection import config_for
+from tests.support.reading import results_taken
 
 COUNT = 24
 
@@ -266,26 +266,18 @@ def test_processes_that_cut_are_told_what_is_cut(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(ahead, "MOST_FILES", 1)
     at_once, in_steps = written(tmp_path / "once"), written(tmp_path / "steps")
     builder.ingest(at_once)
-    result, rows = WorkerPool.result, list[int]()
-
-    def stops(self: WorkerPool, ticket: object) -> object:
-        found = result(self, ticket)  # type: ignore[arg-type]
-        rows.append(len(found.table))
-        if len(rows) == 20:
-            raise KeyboardInterrupt
-        return found
-
-    monkeypatch.setattr(WorkerPool, "result", stops)
+    taken = results_taken(monkeypatch, 20)
     with pytest.raises(KeyboardInterrupt):
         builder.ingest(in_steps)
     kept = 8 * len(cut_parts(in_steps.index_path))
     assert kept > 30
-    rows[:] = [0] * 21  # go on
+    taken.clear()
     builder.ingest(in_steps)
     every = staged(at_once)
     assert staged(in_steps) == every
+    rows = sum(len(result.table) for _, result in taken)
     total = json.loads(every[staging.SUMMARY])["chunks"]
-    assert total - kept <= sum(rows) <= total - kept + 4, "and the document that may lack its end"
+    assert total - kept <= rows <= total - kept + 4, "and the document that may lack its end"
 
 
 def test_vectors_that_sources_give_are_read_again(tmp_path: Path) -> None:

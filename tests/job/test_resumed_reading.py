@@ -15,11 +15,10 @@ from pipeline.config import Config
 from pipeline.index.cut.parts import cut_parts
 from pipeline.ingest import readers, stage
 from pipeline.ingest.workers import ahead
-from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.job import build as builder
 from tests.job.test_resumed_ingest import Words, ingest, staged, written
 from tests.support.collection import config_for
-from tests.support.reading import names_read
+from tests.support.reading import names_read, results_taken
 
 LONG_AGO = 1_700_000_000_000_000_000
 FILES = 12
@@ -193,21 +192,13 @@ def test_processes_are_not_given_them(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ahead, "MOST_FILES", 1)
     at_once, in_steps = written(tmp_path / "once"), written(tmp_path / "steps")
     builder.ingest(at_once)
-    result, given_out = WorkerPool.result, list[str]()
-
-    def stops(self: WorkerPool, ticket: object) -> object:
-        found = result(self, ticket)  # type: ignore[arg-type]
-        given_out.extend(file.name for file in ticket.job.files)  # type: ignore[attr-defined]
-        if len(given_out) == 40:
-            raise KeyboardInterrupt
-        return found
-
-    monkeypatch.setattr(WorkerPool, "result", stops)
+    taken = results_taken(monkeypatch, 40)
     with pytest.raises(KeyboardInterrupt):
         builder.ingest(in_steps)
-    before = given_out[:]
-    given_out[:] = [""] * 41  # go on
+    before = {file.name for ticket, _ in taken for file in ticket.job.files}
+    taken.clear()
     builder.ingest(in_steps)
     assert staged(in_steps) == staged(at_once)
-    again = set(given_out) & set(before)
-    assert len(again) < 12, "those of the part that was not full"
+    again = {file.name for ticket, _ in taken for file in ticket.job.files}
+    assert len(again & before) < 12, "those of the part that was not full"
+    assert again >= {f"{number:03d}.txt" for number in range(40, 60)}
