@@ -14,7 +14,8 @@ from pipeline.given import MADE_BY, Wanted
 from pipeline.ingest.formats.columnar import schema_of
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.given.given_rows import given_columns
-from pipeline.ingest.sources import ARROW_SUFFIXES, SourceFile
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.suffixes import ARROW_SUFFIXES
 from pipeline.records import Fingerprint
 
 log = logging.getLogger(__name__)

@@ -16,34 +16,10 @@ from pathlib import Path, PurePosixPath
 from pipeline.config import Config, SourceSettings
 from pipeline.errors import ConfigError, SourceError
 from pipeline.given import Wanted
+from pipeline.ingest.suffixes import PACKAGE_MARK, SUFFIXES, entry_suffix, is_package_mark
 from pipeline.records import Metadata
 
 logger = logging.getLogger(__name__)
-
-CORE_SUFFIXES = frozenset({".txt", ".md", ".markdown", ".jsonl", ".csv", ".tsv", ".parquet"})
-ARROW_SUFFIXES = frozenset({".arrow", ".feather"})
-DOCS_SUFFIXES = frozenset({".pdf", ".docx", ".pptx", ".xlsx"})
-BOOK_SUFFIXES = frozenset({".epub", ".odt"})
-MARKUP_SUFFIXES = frozenset({".rst", ".adoc", ".asciidoc", ".tex", ".rtf", ".ipynb", ".srt"})
-HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
-HWP_SUFFIXES = frozenset({".hwp", ".hwpx"})
-MAIL_SUFFIXES = frozenset({".eml", ".mbox", ".msg"})
-CODE_SUFFIXES = frozenset({".py", ".js", ".ts", ".java", ".go", ".rs", ".c", ".cpp"})
-ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".zst"})
-FOREIGN_SUFFIXES = frozenset().union(
-    DOCS_SUFFIXES,
-    BOOK_SUFFIXES,
-    MARKUP_SUFFIXES,
-    HTML_SUFFIXES,
-    HWP_SUFFIXES,
-    ARCHIVE_SUFFIXES,
-    MAIL_SUFFIXES,
-    CODE_SUFFIXES,
-)
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
-"""Read where a source names them; those that lie about in a folder are taken for illustrations."""
-SUFFIXES = set(CORE_SUFFIXES | ARROW_SUFFIXES | FOREIGN_SUFFIXES)
-"""What a folder is searched for; `register_reader` adds to it."""
 
 NOT_REGULAR = "neither a file nor a folder (a pipe, socket or device)"
 
@@ -109,8 +85,8 @@ NOTHING_FETCHED: Fetched = {}
 def discover(config: Config, fetched: Fetched = NOTHING_FETCHED) -> Iterator[SourceFile]:
     """The files of all sources, source by source, sorted by name within a folder.
 
-    Hidden files are skipped, and the index itself. Links are followed, out of the source too; a real file is taken
-    once, so loops end. `fetched`: the files of sources that are no paths.
+    Hidden files are skipped, empty `__init__.py`, and the index itself. Links are followed, out of the source too;
+    a real file is taken once, so loops end. `fetched`: the files of sources that are no paths.
     Raises, before yielding anything, `ConfigError` if no source is configured, and `SourceError` if a path does not
     exist or a folder holds no file that matches.
     """
@@ -140,13 +116,6 @@ def discover(config: Config, fetched: Fetched = NOTHING_FETCHED) -> Iterator[Sou
 
 def _identity(status: os.stat_result) -> FileId:
     return status.st_dev, status.st_ino
-
-
-def entry_suffix(name: str) -> str:
-    """Lower-case suffix of a file name, with the dot; empty if there is none."""
-    last = name[name.rfind("/") + 1 :]
-    dot = last.rfind(".")
-    return last[dot:].lower() if 0 < dot < len(last) - 1 else ""
 
 
 def _check(path: Path, source: SourceSettings) -> None:
@@ -210,6 +179,8 @@ def _source_files(root: Path, source: SourceSettings, walk: _Walk, ignored: Coun
             continue
         if not wanted(name):
             ignored[entry_suffix(name) or "no suffix"] += 1
+        elif stat.S_ISREG(status.st_mode) and is_package_mark(name, status.st_size):
+            ignored[f"empty {PACKAGE_MARK}"] += 1
         elif not stat.S_ISREG(status.st_mode):
             yield _source_file(entry.path, name, source, NOT_REGULAR)
         elif (identity := _identity(status)) not in walk.files:

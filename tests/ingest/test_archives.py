@@ -76,6 +76,15 @@ def test_each_kind_is_read_as_a_folder(read: Read, tmp_path: Path, name: str) ->
     assert [(one.file, one.reason[:28]) for one in rejections] == [(f"src/{name}", "rows.jsonl:3: broken JSON: E")]
 
 
+@pytest.mark.parametrize("name", PACKERS)
+def test_an_empty_mark_of_a_package_is_neither_read_nor_rejected(read: Read, tmp_path: Path, name: str) -> None:
+    files = {"p/__init__.py": b"", "p/other.py": b"", "p/q/__init__.py": b"VERSION = 1\n"}
+    (tmp_path / "src" / name).write_bytes(PACKERS[name](files))
+    docs, rejections = read()
+    assert [doc.doc_id for doc in docs] == [f"{name}!p/q/__init__.py"]
+    assert [one.reason for one in rejections] == ["p/other.py: empty"]
+
+
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".zst", zstd)])
 def test_a_packed_file_is_read_under_its_own_name(
     read: Read, tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import parse_config
 from pipeline.errors import ConfigError, SourceError
-from pipeline.ingest.sources import SourceFile, compile_glob, discover, entry_suffix
+from pipeline.ingest.sources import SourceFile, compile_glob, discover
+from pipeline.ingest.suffixes import entry_suffix
 
 
 def found(base: Path, *sources: dict[str, Any]) -> list[SourceFile]:
@@ -61,6 +62,18 @@ def test_ignored_files_are_counted_in_the_log(tmp_path: Path, caplog: pytest.Log
     with caplog.at_level("INFO"):
         names(tmp_path, {"path": "s"})
     assert "3 files ignored, 2 .png, 1 no suffix" in caplog.text
+
+
+def test_an_empty_file_that_marks_a_package_is_no_document(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plant(tmp_path, "s/p/m.py", "s/p/empty.py", "s/p/q/__init__.py")
+    (tmp_path / "s/p/__init__.py").touch()
+    (tmp_path / "s/p/empty.py").write_bytes(b"")
+    with caplog.at_level("INFO"):
+        assert names(tmp_path, {"path": "s"}) == ["p/empty.py", "p/m.py", "p/q/__init__.py"]
+    assert "1 files ignored, 1 empty __init__.py" in caplog.text
+    assert names(tmp_path, {"path": "s", "include": ["**/*.py"]}) == ["p/empty.py", "p/m.py", "p/q/__init__.py"]
 
 
 def test_include_and_exclude(tmp_path: Path) -> None:

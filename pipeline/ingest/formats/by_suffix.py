@@ -22,7 +22,7 @@ from pipeline.ingest.formats.registry import read_file as read_file
 from pipeline.ingest.formats.registry import register_reader as register_reader
 from pipeline.ingest.formats.registry import unregister_reader as unregister_reader
 from pipeline.ingest.formats.text_files import read_markdown, read_text
-from pipeline.ingest.sources import (
+from pipeline.ingest.suffixes import (
     ARCHIVE_SUFFIXES,
     ARROW_SUFFIXES,
     BOOK_SUFFIXES,

@@ -19,7 +19,8 @@ from pipeline.ingest.formats.given.given_rows import is_binary, read_given, rows
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.opening import BUFFER_BYTES, open_regular
 from pipeline.ingest.guard import Found
-from pipeline.ingest.sources import ARROW_SUFFIXES, SourceFile
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.suffixes import ARROW_SUFFIXES
 from pipeline.records import Document
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from functools import partial
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.guard import Found
-from pipeline.ingest.sources import SUFFIXES, SourceFile
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.suffixes import SUFFIXES
 from pipeline.records import Document, Metadata
 
 Reader = Callable[[SourceFile, IngestSettings], Iterator[Found]]

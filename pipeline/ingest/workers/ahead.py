@@ -15,7 +15,8 @@ from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Guard, Outcome
 from pipeline.ingest.ledger import Ledger, Look
-from pipeline.ingest.sources import ARCHIVE_SUFFIXES, ARROW_SUFFIXES, IMAGE_SUFFIXES, SourceFile, file_bytes
+from pipeline.ingest.sources import SourceFile, file_bytes
+from pipeline.ingest.suffixes import ARCHIVE_SUFFIXES, ARROW_SUFFIXES, IMAGE_SUFFIXES
 from pipeline.ingest.workers.jobs import Job, entry_of
 from pipeline.ingest.workers.pool import WorkerPool
 from pipeline.ingest.workers.process import Ticket

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.ingest.formats.code import reader
 from pipeline.ingest.formats.code.grammars import LANGUAGES, parser
 from pipeline.ingest.formats.code.outline import Outline
-from pipeline.ingest.sources import CODE_SUFFIXES
+from pipeline.ingest.suffixes import CODE_SUFFIXES
 from tests.ingest.conftest import Read
 
 pytest.importorskip("tree_sitter")

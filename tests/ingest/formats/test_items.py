@@ -13,7 +13,8 @@ from pipeline.ingest.formats.by_suffix import is_built_in, read_file
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.items import ITEMS, item_line
 from pipeline.ingest.guard import Guard, Outcome
-from pipeline.ingest.sources import SUFFIXES, SourceFile
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.suffixes import SUFFIXES
 from pipeline.records import Document
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))

@@ -25,7 +25,8 @@ from pipeline.ingest.fetching.git.tree import Entry, entries
 from pipeline.ingest.fetching.kept import Kept
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.text_files import too_large
-from pipeline.ingest.sources import FetchedFile, entry_suffix
+from pipeline.ingest.sources import FetchedFile
+from pipeline.ingest.suffixes import entry_suffix
 from pipeline.records import Metadata
 
 COPIES = "repository"

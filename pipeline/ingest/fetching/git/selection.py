@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from pipeline.config import SourceSettings
 from pipeline.ingest.fetching.git.tree import Entry, Kind
-from pipeline.ingest.sources import SUFFIXES, compile_glob, entry_suffix
+from pipeline.ingest.sources import compile_glob
+from pipeline.ingest.suffixes import SUFFIXES, entry_suffix, is_package_mark
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,12 @@ class Globs:
         above = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         return not any(pattern.match(path) for pattern in self._exclude for path in above)
 
+    def takes(self, entry: Entry, name: str) -> bool:
+        """Whether an entry is a file that is to be read under this name."""
+        return entry.kind is Kind.FILE and self.wanted(name) and not is_package_mark(name, entry.size)
+
     def wanted(self, name: str) -> bool:
-        """Whether a file of this name is to be read."""
+        """Whether files of this name are to be read."""
         if not self.visible(name):
             return False
         if self._include:
@@ -59,11 +64,7 @@ def chosen(
     A file is taken once, under its own name if that is wanted. A link out of the repository leads nowhere.
     """
     globs, held = Globs(source), {entry.name: entry for entry in entries}
-    taken = {
-        entry.name: Chosen(entry.name, entry)
-        for entry in held.values()
-        if entry.kind is Kind.FILE and globs.wanted(entry.name)
-    }
+    taken = {entry.name: Chosen(entry.name, entry) for entry in held.values() if globs.takes(entry, entry.name)}
     contents = set(taken)
     for entry in held.values():
         if entry.kind is Kind.SUBMODULE and globs.visible(entry.name):
@@ -87,13 +88,13 @@ def _behind(link: Entry, held: dict[str, Entry], globs: Globs, target: Callable[
     path = resolved(link.name, held, target)
     found = held.get(path) if path is not None else None
     if found is not None and found.kind is Kind.FILE:
-        if globs.wanted(link.name):
+        if globs.takes(found, link.name):
             yield Chosen(link.name, found)
         return
     below = f"{path}/" if path else ""
     inside = [] if path is None else [entry for entry in held.values() if entry.name.startswith(below)]
     for entry in inside:
-        if entry.kind is Kind.FILE and globs.wanted(name := f"{link.name}/{entry.name[len(below) :]}"):
+        if globs.takes(entry, name := f"{link.name}/{entry.name[len(below) :]}"):
             yield Chosen(name, entry)
     if not inside and globs.wanted(link.name):
         yield Chosen(link.name, link, f"a link to {target(link)}, which is no file of the repository")

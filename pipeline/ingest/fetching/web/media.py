@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import first_line
 from pipeline.ingest.formats.html.declared import codec_named
-from pipeline.ingest.sources import HTML_SUFFIXES, SUFFIXES, entry_suffix
+from pipeline.ingest.suffixes import HTML_SUFFIXES, SUFFIXES, entry_suffix
 
 JSON = "application/json"
 _OFFICE = "application/vnd.openxmlformats-officedocument"

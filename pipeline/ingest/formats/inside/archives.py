@@ -22,7 +22,8 @@ from pipeline.ingest.formats.inside.entry_names import entry_names
 from pipeline.ingest.formats.inside.members import Allowance, Members, copy_bounded, is_read, readable_name
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Found
-from pipeline.ingest.sources import SourceFile, entry_suffix
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.suffixes import entry_suffix
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def _zip(packed: IO[bytes], members: Members, allowance: Allowance, encodings: S
         for number, (entry, name) in enumerate(zip(entries, entry_names(entries, encodings), strict=True)):
             if number == MOST_MEMBERS:
                 raise UnreadableError(f"holds more than {MOST_MEMBERS} files")
-            if entry.is_dir() or not is_read(name):
+            if entry.is_dir() or not is_read(name, entry.file_size):
                 left_out += not entry.is_dir()
             elif entry.flag_bits & 1:
                 yield members.refuse(name, "encrypted: it opens with a password only")
@@ -96,7 +97,7 @@ def _tar(stream: IO[bytes], members: Members, allowance: Allowance) -> Iterator[
             if number == MOST_MEMBERS:
                 raise UnreadableError(f"holds more than {MOST_MEMBERS} files")
             archive.members.clear()  # type: ignore[attr-defined]  # it keeps all that it has passed
-            if entry.isfile() and is_read(name):
+            if entry.isfile() and is_read(name, entry.size):
                 source = archive.extractfile(entry)
                 if source is not None:
                     yield from members.read(name, partial(copy_bounded, source, allowance=allowance))
@@ -108,4 +109,6 @@ def _tar(stream: IO[bytes], members: Members, allowance: Allowance) -> Iterator[
 
 def _tell(left_out: int) -> None:
     if left_out:
-        logger.info("%d files of an archive left out: hidden, links, or no reader for them", left_out)
+        logger.info(
+            "%d files of an archive left out: hidden, links, empty __init__.py, or no reader for them", left_out
+        )

@@ -15,7 +15,8 @@ from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import first_line
 from pipeline.ingest.formats.registry import read_file
 from pipeline.ingest.guard import Found, Guard, refused
-from pipeline.ingest.sources import SUFFIXES, SourceFile, entry_suffix
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.suffixes import SUFFIXES, entry_suffix, is_package_mark
 from pipeline.records import Document, MetadataValue
 
 DEEPEST = 4
@@ -154,11 +155,14 @@ def copy_bounded(source: IO[bytes], target: IO[bytes], allowance: Allowance) -> 
         target.write(block)
 
 
-def is_read(member: str) -> bool:
-    """Whether there is a reader for a member of this name, and it is not hidden."""
+def is_read(member: str, size: int | None = None) -> bool:
+    """Whether there is a reader for a member of this name, it is not hidden, and no package's empty `__init__.py`.
+
+    `size`: in bytes, where it is known.
+    """
     parts = member.split("/")
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and entry_suffix(member) in SUFFIXES
+    return not hidden and entry_suffix(member) in SUFFIXES and not is_package_mark(member, size)
 
 
 def readable_name(name: str) -> str:

@@ -19,7 +19,8 @@ from pipeline.ingest.formats.mail.outlook import parse_outlook
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found, Guard, refused
-from pipeline.ingest.sources import HTML_SUFFIXES, SourceFile, entry_suffix
+from pipeline.ingest.sources import SourceFile
+from pipeline.ingest.suffixes import HTML_SUFFIXES, entry_suffix
 from pipeline.records import Document, MetadataValue
 
 logger = logging.getLogger(__name__)

@@ -154,6 +154,27 @@ def test_what_cannot_be_read_is_rejected_with_its_reason(repository: Repository,
     assert not any(path.stat().st_size == 20_000 for path in mirror(config).rglob("*"))  # not even loaded
 
 
+def test_an_empty_file_that_marks_a_package_is_no_document(repository: Repository, tmp_path: Path) -> None:
+    repository.write("code/__init__.py", b"")
+    repository.write("code/empty.py", b"")
+    repository.write("code/m.py", "X = 1\n")
+    (repository.folder / "linked").symlink_to("code")
+    repository.commit()
+    config = source_config(tmp_path, git="notes")
+    report = stub.build(config)
+    assert [one.file.rpartition("/")[2] for one in report.rejections] == ["empty.py"]
+    assert list(documents(config)) == ["code/m.py"]
+    repository.write("code/m.py", "")
+    (repository.folder / "code/__init__.py").write_bytes(b"Y = 2\n")
+    repository.commit()
+    stub.build(config)
+    repository.write("code/__init__.py", b"")
+    repository.write("code/n.py", "Z = 3\n")
+    repository.commit()
+    stub.build(config)  # an emptied mark of a package is gone; a file that is empty now is suspect, and stays
+    assert sorted(documents(config)) == ["code/m.py", "code/n.py"]
+
+
 def test_two_files_of_one_content_are_two_documents(
     repository: Repository, tmp_path: Path, read: list[str]
 ) -> None:

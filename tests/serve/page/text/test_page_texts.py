@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.sources import ARCHIVE_SUFFIXES, FOREIGN_SUFFIXES
+from pipeline.ingest.suffixes import ARCHIVE_SUFFIXES, FOREIGN_SUFFIXES
 from pipeline.serve.page.showing import pieces, without_heading
 from pipeline.serve.page.text.plain import MARKDOWN, is_markdown, without_signs
 from pipeline.serve.page.text.prose import rendered
