@@ -211,6 +211,20 @@ def test_names_that_an_archive_says_nothing_about_are_read_all_the_same(
     assert [doc.doc_id for doc in docs] == [f"a.zip!{name}" for name in names]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949", "cp932", "cp866"])
+def test_names_in_tar_are_read_in_old_code_pages_too(read: Read, tmp_path: Path, encoding: str) -> None:
+    letters = {"cp932": "会議の資料.txt", "cp866": "Протокол.txt"}.get(encoding, "설치 안내.txt")
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT, encoding=encoding) as archive:
+        for name in (letters, "plain.txt"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 5
+            archive.addfile(entry, io.BytesIO(b"words"))
+    (tmp_path / "src/a.tar").write_bytes(stream.getvalue())
+    found = read({"encodings": ["cp866"]} if encoding == "cp866" else None)[0]
+    assert [doc.doc_id for doc in found] == [f"a.tar!{letters}", "a.tar!plain.txt"]
+
+
 def test_names_of_an_archive_that_several_programs_wrote_are_told_apart(read: Read, tmp_path: Path) -> None:
     (tmp_path / "src/a.zip").write_bytes(raw_names("회의록.txt".encode(), "견적서.txt".encode("cp949"), b"a.txt"))
     assert [doc.doc_id for doc in read()[0]] == ["a.zip!회의록.txt", "a.zip!견적서.txt", "a.zip!a.txt"]

@@ -18,8 +18,8 @@ import pyarrow as pa
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.fields import first_line
-from pipeline.ingest.formats.inside.entry_names import entry_names
-from pipeline.ingest.formats.inside.members import Allowance, Members, copy_bounded, is_read, readable_name
+from pipeline.ingest.formats.inside.entry_names import entry_names, member_name
+from pipeline.ingest.formats.inside.members import Allowance, Members, copy_bounded, is_read
 from pipeline.ingest.formats.opening import open_regular
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile
@@ -45,9 +45,9 @@ def read_archive(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
             if name.endswith(".zip"):
                 yield from _zip(packed, members, allowance, settings.encodings)
             elif name.endswith(".tar"):
-                yield from _tar(packed, members, allowance)
+                yield from _tar(packed, members, allowance, settings.encodings)
             elif name.endswith(_PACKED_TAR):
-                yield from _tar(_unpacked(packed, name), members, allowance)
+                yield from _tar(_unpacked(packed, name), members, allowance, settings.encodings)
             else:
                 if not is_read(inner):
                     raise UnreadableError(f"holds {inner or 'a file without a name'}, for which there is no reader")
@@ -89,11 +89,11 @@ def _copy_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, allowance: All
         copy_bounded(source, target, allowance)
 
 
-def _tar(stream: IO[bytes], members: Members, allowance: Allowance) -> Iterator[Found]:
+def _tar(stream: IO[bytes], members: Members, allowance: Allowance, encodings: Sequence[str]) -> Iterator[Found]:
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         left_out = 0
         for number, entry in enumerate(archive):
-            name = readable_name(entry.name)
+            name = member_name(entry.name, encodings)
             if number == MOST_MEMBERS:
                 raise UnreadableError(f"holds more than {MOST_MEMBERS} files")
             archive.members.clear()  # type: ignore[attr-defined]  # it keeps all that it has passed

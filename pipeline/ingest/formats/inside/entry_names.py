@@ -1,4 +1,4 @@
-"""Names in a ZIP archive that does not say what they are in: UTF-8, an old code page, or cp437 by default."""
+"""Names in an archive that does not say what they are in: UTF-8, an old code page, or in ZIP cp437 by default."""
 
 from __future__ import annotations
 
@@ -29,6 +29,19 @@ def entry_names(entries: Sequence[zipfile.ZipInfo], encodings: Sequence[str] = (
         )
         for entry in entries
     ]
+
+
+def member_name(name: str, encodings: Sequence[str] = ()) -> str:
+    """A name of a tar archive as a path below it, where bytes that are no UTF-8 came as surrogates.
+
+    Each name is judged alone, as a stream has no list of them.
+    """
+    data = name.encode("utf-8", "surrogateescape")
+    try:
+        codec = choose_encoding(data, encodings)
+    except UnreadableError:
+        return readable_name(name)
+    return readable_name(data.decode(codec, "replace") if codec in (*MULTI_BYTE, *encodings) else name)
 
 
 def _decoded(names: Iterable[str], encodings: Sequence[str]) -> dict[str, str]:
