@@ -7,20 +7,21 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 END, FREE, NONE = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFF
 SECTOR, SMALL, CUTOFF = 512, 64, 4096
 
 
 def compound(streams: dict[str, bytes]) -> bytes:
-    """A compound file (OLE) with streams; a name may have one folder before it."""
-    tree: dict[str, dict[str, bytes] | bytes] = {}
+    """A compound file (OLE) with streams; a name may have folders before it."""
+    tree: dict[str, Any] = {}
     for name, data in streams.items():
-        folder, _, leaf = name.rpartition("/")
-        if folder:
-            tree.setdefault(folder, {})[leaf] = data  # type: ignore[index]
-        else:
-            tree[name] = data
+        *folders, leaf = name.split("/")
+        place_of = tree
+        for folder in folders:
+            place_of = place_of.setdefault(folder, {})
+        place_of[leaf] = data
     sectors: list[bytes] = []
     fat: list[int] = []
     small, small_fat = b"", list[int]()
@@ -44,13 +45,13 @@ def compound(streams: dict[str, bytes]) -> bytes:
 
     entries: list[list[object]] = [["Root Entry", 5, NONE, NONE, 0, 0]]
 
-    def add(items: dict[str, dict[str, bytes] | bytes]) -> int:
+    def add(items: dict[str, Any]) -> int:
         first = last = NONE
         for name, value in sorted(items.items(), key=lambda item: (len(item[0]), item[0].upper())):
             number = len(entries)
             if isinstance(value, dict):
                 entries.append([name, 1, NONE, NONE, 0, 0])
-                entries[number][3] = add(value)  # type: ignore[arg-type]
+                entries[number][3] = add(value)
             else:
                 entries.append([name, 2, NONE, NONE, place(value), len(value)])
             if last == NONE:

@@ -33,11 +33,31 @@ def properties(head: int, values: dict[int, str | int | bytes], folder: str = ""
     return {f"{folder}__properties_version1.0": bytes(head) + listed, **streams}
 
 
-def outlook(rtf: bytes = b"") -> bytes:
-    """A `.msg` file. `rtf`: its body as it is stored, compressed; else there is a plain one."""
+ATTACHED = "__attach_version1.0_#0000000{}/"
+WITHIN = "__substg1.0_3701000D/"
+
+
+def outlook(rtf: bytes = b"", inner: dict[str, bytes] | None = None) -> bytes:
+    """A `.msg` file. `rtf`: its body as it is stored, compressed; else there is a plain one.
+
+    `inner`: the streams of a message that hangs on it; without them it is an object that is no message.
+    """
     body: dict[int, str | int | bytes] = {0x1009: rtf} if rtf else {0x1000: "The rake is back."}
     streams = properties(32, body | {0x0037: "갈퀴", 0x0C1A: "Minsu", 0x0C1F: "m@h.org", 0x1035: "<2@h.org>"})
     streams |= properties(8, {0x0C15: 1, 0x3001: "Ann", 0x39FE: "ann@h.org"}, "__recip_version1.0_#00000000/")
-    streams |= properties(8, {0x3705: 1, 0x3707: "a.txt", 0x3701: b"attached"}, "__attach_version1.0_#00000000/")
-    streams |= properties(8, {0x3705: 5, 0x3707: "old.msg"}, "__attach_version1.0_#00000001/")
+    streams |= properties(8, {0x3705: 1, 0x3707: "a.txt", 0x3701: b"attached"}, ATTACHED.format(0))
+    streams |= properties(8, {0x3705: 5, 0x3707: "old.msg"}, ATTACHED.format(1))
+    streams |= {ATTACHED.format(1) + WITHIN + name: data for name, data in (inner or {}).items()}
     return compound(streams)
+
+
+def outlook_inner(depth: int) -> dict[str, bytes]:
+    """The streams of a message as they are within another, a text on it, and so many messages within each other."""
+    streams = properties(
+        24, {0x1000: f"Words {depth}.", 0x0037: f"Older {depth}", 0x0C1A: "Bo", 0x0C1F: "bo@h.org"}
+    )
+    streams |= properties(8, {0x3705: 1, 0x3707: "b.txt", 0x3701: b"deep"}, ATTACHED.format(0))
+    if depth > 1:
+        streams |= properties(8, {0x3705: 5, 0x3001: "RE: a/b"}, ATTACHED.format(1))
+        streams |= {ATTACHED.format(1) + WITHIN + name: data for name, data in outlook_inner(depth - 1).items()}
+    return streams

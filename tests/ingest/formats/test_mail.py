@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.ingest.formats.mail.compressed_rtf import unpacked_rtf
 from pipeline.ingest.formats.mail.quotes import without_quotes
 from tests.ingest.conftest import Read
-from tests.ingest.mails import message, outlook
+from tests.ingest.mails import message, outlook, outlook_inner, properties
 from tests.ingest.test_archives import zipped
 
 
@@ -217,9 +217,59 @@ def test_outlook_messages_are_read_the_same(read: Read, tmp_path: Path) -> None:
         "thread": "2@h.org",
         "attachments": ["a.txt", "old.msg"],
     }
-    assert rejections[0].reason == "old.msg: a message within a .msg file is not read; save it as a file"
+    assert rejections[0].reason == "old.msg: no e-mail: an object of another program"
     assert all(one.reason.startswith("broken .msg file: ") for one in rejections[1:])
     assert [one.file for one in rejections[1:]] == ["src/b.msg", "src/c.msg"]
+
+
+def test_a_message_on_a_message_of_outlook_is_a_document_with_attachments_of_its_own(
+    read: Read, tmp_path: Path
+) -> None:
+    pytest.importorskip("oxmsg")
+    (tmp_path / "src/a.msg").write_bytes(outlook(inner=outlook_inner(2)))
+    docs, rejections = read()
+    assert rejections == []
+    first, second = "a.msg!old.msg", "a.msg!old.msg!RE: a-b.msg"
+    assert {doc.doc_id: doc.text for doc in docs} == {
+        "a.msg": "The rake is back.",
+        "a.msg!a.txt": "attached",
+        first: "Words 2.",
+        f"{first}!b.txt": "deep",
+        second: "Words 1.",
+        f"{second}!b.txt": "deep",
+    }
+    found = {doc.doc_id: doc.metadata for doc in docs}
+    assert (found[first]["subject"], found[first]["from"]) == ("Older 2", '"Bo" <bo@h.org>')
+    assert [found[name]["mail"] for name in (first, f"{first}!b.txt", second)] == ["a.msg", first, first]
+    assert found[f"{second}!b.txt"]["subject"] == "Older 1"
+    assert found[f"{second}!b.txt"]["mail"] == second
+
+
+def test_messages_of_outlook_are_read_four_deep_within_each_other(read: Read, tmp_path: Path) -> None:
+    pytest.importorskip("oxmsg")
+    (tmp_path / "src/a.msg").write_bytes(outlook(inner=outlook_inner(5)))
+    docs, (rejection,) = read()
+    assert [doc.text for doc in docs if doc.text.startswith("Words")] == [
+        "Words 5.",
+        "Words 4.",
+        "Words 3.",
+        "Words 2.",
+    ]
+    within = "old.msg: RE: a-b.msg: RE: a-b.msg: RE: a-b.msg"
+    assert rejection.reason == f"{within}: RE: a-b.msg: more than 4 files inside of each other are not read"
+
+
+def test_a_broken_or_blank_message_on_a_message_of_outlook_costs_itself(read: Read, tmp_path: Path) -> None:
+    pytest.importorskip("oxmsg")
+    blank = properties(24, {0x0C1A: "Bo"})
+    (tmp_path / "src/a.msg").write_bytes(outlook(inner=blank))
+    docs, (rejection,) = read()
+    assert [doc.doc_id for doc in docs] == ["a.msg", "a.msg!a.txt"]
+    assert rejection.reason == "old.msg: empty"
+    (tmp_path / "src/a.msg").write_bytes(outlook(inner={"__substg1.0_1000001F": b"no properties"}))
+    docs, (rejection,) = read()
+    assert [doc.doc_id for doc in docs] == ["a.msg", "a.msg!a.txt"]
+    assert rejection.reason.startswith("old.msg: broken .msg file: ")
 
 
 @given(st.binary(max_size=300))

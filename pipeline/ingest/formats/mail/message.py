@@ -21,11 +21,12 @@ MOST_REFERENCES, MOST_ADDRESSES = 100, 200
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that hangs on a message. `reason`: why it cannot be had, if so."""
+    """A file that hangs on a message. `reason`: why it cannot be had, if so; `message`: what it is, if no file."""
 
     name: str
-    data: bytes
+    data: bytes = b""
     reason: str = ""
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)

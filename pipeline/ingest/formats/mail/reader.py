@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import IO
 
@@ -11,7 +12,7 @@ from pipeline.config import IngestSettings
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.ingest.formats.html.main_content import everything
 from pipeline.ingest.formats.html.tree import parse
-from pipeline.ingest.formats.inside.members import INSIDE, Allowance, Members, is_read, readable_name
+from pipeline.ingest.formats.inside.members import INSIDE, Allowance, Members, PlacedError, is_read, readable_name
 from pipeline.ingest.formats.lines import max_bytes
 from pipeline.ingest.formats.mail.internet import parse_message
 from pipeline.ingest.formats.mail.message import Message
@@ -21,7 +22,7 @@ from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found, Guard, refused
 from pipeline.ingest.sources import SourceFile
 from pipeline.ingest.suffixes import HTML_SUFFIXES, entry_suffix
-from pipeline.records import Document, MetadataValue
+from pipeline.records import Document, Metadata, MetadataValue
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,9 @@ class _Mailbox:
             yield refused(self._number, error)
             return
         yield Found(self._number, partial(self._document, message, name))
-        yield from self._attached(message, name, len(data))
+        for build in self._attached(message, name, len(data)):
+            self._number += 1
+            yield Found(self._number, build)
 
     def _document(self, message: Message, name: str) -> Document:
         metadata = message.metadata()
@@ -73,7 +76,19 @@ class _Mailbox:
         title = str(metadata.get("title", ""))
         return Document(name, text or title, metadata, is_markdown=True)
 
-    def _attached(self, message: Message, name: str, size: int) -> Iterator[Found]:
+    def _inner(self, message: Message, name: str, size: int, shared: Metadata) -> Iterator[Callable[[], Document]]:
+        """A message that hangs on another, whose part of the metadata is `shared`, then its attachments."""
+
+        def build() -> Document:
+            document = self._document(message, name)
+            if not document.text.strip():
+                raise UnreadableError("empty")
+            return replace(document, metadata={**shared, **document.metadata})
+
+        yield build
+        yield from self._attached(message, name, size)
+
+    def _attached(self, message: Message, name: str, size: int) -> Iterator[Callable[[], Document]]:
         found = message.metadata()
         shared: dict[str, MetadataValue] = {key: found[key] for key in LINKED if key in found}
         shared |= {"mail": name, "subject": found.get("title", "")}
@@ -83,21 +98,28 @@ class _Mailbox:
         seen: set[str] = set()
         for place, part in enumerate(message.attachments, 1):
             member = readable_name(part.name).rpartition("/")[2]
-            if not is_read(member) or (not part.reason and _is_blank(member, part.data)):
-                left_out += not part.reason
-                if not part.reason:
-                    continue
+            is_file = not part.reason and part.message is None
+            if is_file and (not is_read(member) or _is_blank(member, part.data)):
+                left_out += 1
+                continue
             member = f"{place}-{member}" if member in seen else member
             seen.add(member)
-            if part.reason:
-                documents: Iterator[Found] = iter([members.refuse(member, part.reason)])
+            if part.message is not None:
+                inside = self._inner(part.message, f"{name}{INSIDE}{member}", size, shared)
+                yield from (partial(_placed, member, build) for build in inside)
+            elif part.reason:
+                yield members.refuse(member, part.reason).build
             else:
-                documents = members.read(member, partial(_write, part.data), shared)
-            for one in documents:
-                self._number += 1
-                yield Found(self._number, one.build)
+                yield from (one.build for one in members.read(member, partial(_write, part.data), shared))
         if left_out:
             logger.info("%s: %d attachments left out: empty, or no reader for them", name, left_out)
+
+
+def _placed(member: str, build: Callable[[], Document]) -> Document:
+    try:
+        return build()
+    except UnreadableError as error:
+        raise PlacedError(f"{member}: {error}") from error
 
 
 def _is_blank(name: str, data: bytes) -> bool:
