@@ -19,12 +19,16 @@ import pytest
 
 PASSWORD = "pa55:w@rd"
 QUOTED = "pa55%3Aw%40rd"
+DEBIAN = Path("/usr/lib/postgresql")
+"""Where Debian has a server's programs, which are not on the path."""
 
 
 def binaries() -> Path | None:
     """Where the programs of a server are, `None` if there are none."""
     if (found := shutil.which("initdb")) and shutil.which("postgres"):
         return Path(found).resolve().parent
+    for installed in sorted(DEBIAN.glob("*/bin/initdb")):
+        return installed.parent
     spec = importlib.util.find_spec("pgserver")
     folder = Path(spec.origin).parent / "pginstall/bin" if spec is not None and spec.origin else None
     return folder if folder is not None and (folder / "initdb").exists() else None
