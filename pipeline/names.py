@@ -18,6 +18,10 @@ MODES = (HYBRID, *LEGS)
 
 Mode = Literal["hybrid", "dense", "lexical"]
 
+PAGES = ("page", "last_page")
+LINES = ("line", "last_line")
+"""Metadata that says where in a paged document, or in a file of code, a chunk begins and ends, counted from 1."""
+
 _added: list[str] = []
 
 

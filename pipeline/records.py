@@ -25,6 +25,7 @@ class Document:
     """One source item. `source`: the file it came from, as the user would name it; `line`: line or row in it.
 
     `pages`: where in the text each page begins, if it has pages; one without text begins where the next one does.
+    `lines`: the same of the lines of the file that it came from, if a reader counts them.
     `chunks`: those of a source that gives their vectors too, which are not cut again; the text is then empty.
     """
 
@@ -35,12 +36,14 @@ class Document:
     source: str = ""
     line: int | None = None
     pages: Sequence[int] = ()
+    lines: Sequence[int] = ()
     chunks: tuple[Chunk, ...] = ()
 
     @property
     def content_hash(self) -> str:
         """Hex digest (128 bits) of all of the content, vectors that are given with it too; not of the name."""
         content = [self.text, dict(self.metadata), self.is_markdown, *([list(self.pages)] if self.pages else [])]
+        content += [{"lines": list(self.lines)}] if self.lines else []
         content += [chunk.given_content for chunk in self.chunks]
         payload = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(payload.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -65,7 +65,7 @@ ROOMS = {
     "tesserocr": {"ingest/formats/ocr/recogniser.py"},
     "cv2": {"ingest/formats/ocr/recogniser.py"},
     "PIL": {"ingest/formats/ocr/images.py"},
-    "olefile": {"ingest/formats/hwp"},
+    "olefile": {"ingest/formats/hwp", "ingest/formats/mail"},
     "ray": {"job/cluster/on_ray.py"},
     "oxmsg": {"ingest/formats/mail/outlook.py"},
     "tree_sitter": {"ingest/formats/code/grammars.py"},

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.given import GivenVectors
 from pipeline.records import Chunk, Document
 
-_CHUNKS, _PAGES, _GIVEN, _HEADINGS = "chunks", "pages", "given", "headings"
+_CHUNKS, _PAGES, _LINES, _GIVEN, _HEADINGS = "chunks", "pages", "lines", "given", "headings"
 
 
 def to_fields(document: Document) -> dict[str, Any]:
@@ -20,7 +20,8 @@ def to_fields(document: Document) -> dict[str, Any]:
 
 def from_fields(fields: Mapping[str, Any]) -> Document:
     """The document that `to_fields` was given."""
-    return Document(**{**fields, _PAGES: tuple(fields[_PAGES]), _CHUNKS: tuple(map(_chunk, fields[_CHUNKS]))})
+    chunks = tuple(map(_chunk, fields[_CHUNKS]))
+    return Document(**{**fields, _PAGES: tuple(fields[_PAGES]), _LINES: tuple(fields[_LINES]), _CHUNKS: chunks})
 
 
 def _chunk_fields(chunk: Chunk) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from pipeline.ingest.sources import SourceFile
 log = logging.getLogger(__name__)
 
 LEDGER_FILE = "sources.parquet"
-READERS_VERSION = 5
+READERS_VERSION = 6
 """To be raised when a reader gives another text for the same bytes."""
 RACY_NS = 2_000_000_000
 """The coarsest time stamps of file systems in use (FAT) are two seconds apart."""

@@ -189,8 +189,7 @@ def _plain(value: object) -> str:
 
 def _passage(hit: Hit, part: Snippet) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
-    if place := _pages(hit):
-        text.append(place, style="dim")
+    text.append(_place(hit), style="dim")
     if hit.section is not None:
         chunks = hit.section.last - hit.section.first + 1
         text.append(f", section of {chunks} chunks, {hit.section.hits} found", style="dim")
@@ -211,12 +210,13 @@ def _passage(hit: Hit, part: Snippet) -> Text:
     return text
 
 
-def _pages(hit: Hit) -> str:
-    """Which pages of its document a hit is on, for those that have pages."""
-    first, last = hit.metadata.get("page"), hit.metadata.get("last_page")
-    if not isinstance(first, int) or not isinstance(last, int):
-        return ""
-    return f", p. {first}" if first == last else f", pp. {first}–{last}"
+def _place(hit: Hit) -> str:
+    """Which pages of its document a hit is on, for those that have pages, or which lines, as editors read it."""
+    for span, one, several in ((names.PAGES, ", p. {}", ", pp. {}–{}"), (names.LINES, ":{}", ":{}-{}")):
+        first, last = map(hit.metadata.get, span)
+        if isinstance(first, int) and isinstance(last, int):
+            return one.format(first) if first == last else several.format(first, last)
+    return ""
 
 
 def _start(text: str) -> str:

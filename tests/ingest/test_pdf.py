@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import ChunkingSettings
 from pipeline.ingest.cutting.chunker import Chunker
-from pipeline.ingest.cutting.contract import pages_of
+from pipeline.ingest.cutting.contract import places_of
 from pipeline.ingest.formats.decoding import UnreadableError
 from pipeline.records import Document
 from tests.ingest.conftest import Read, outcomes
@@ -220,18 +220,19 @@ def test_a_paragraph_over_two_pages_is_one_and_its_chunk_has_both(tmp_path: Path
 
 
 def test_pages_of_stretches() -> None:
-    pages = [0, 10, 10, 25]  # the second page has no text
-    assert pages_of(pages, 0, 10) == {"page": 1, "last_page": 1}
-    assert pages_of(pages, 5, 11) == {"page": 1, "last_page": 3}
-    assert pages_of(pages, 10, 25) == {"page": 3, "last_page": 3}
-    assert pages_of(pages, 24, 40) == {"page": 3, "last_page": 4}
-    assert pages_of((), 0, 10) == {}
+    paged = Document("a", "", {}, pages=[0, 10, 10, 25])  # the second page has no text
+    assert places_of(paged, 0, 10) == {"page": 1, "last_page": 1}
+    assert places_of(paged, 5, 11) == {"page": 1, "last_page": 3}
+    assert places_of(paged, 10, 25) == {"page": 3, "last_page": 3}
+    assert places_of(paged, 24, 40) == {"page": 3, "last_page": 4}
+    assert places_of(Document("a", "", {}), 0, 10) == {}
 
 
 def test_pages_are_content_and_their_absence_is_none() -> None:
     bare, paged = Document("a", "text", {}), Document("a", "text", {}, pages=(0, 2))
     assert bare.content_hash != paged.content_hash
     assert paged.content_hash == Document("b", "text", {}, pages=[0, 2]).content_hash
+    assert Document("a", "text", {}, lines=(0, 2)).content_hash not in (bare.content_hash, paged.content_hash)
 
 
 def test_scanned_pages_are_named_or_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -63,11 +63,13 @@ def test_the_passage_is_there_at_every_width(index: Index, width: int) -> None:
     assert ("no room" in text) == (width <= 80)
 
 
-def test_a_hit_names_its_pages_if_its_document_has_pages(index: Index) -> None:
+def test_a_hit_names_its_pages_or_lines_if_its_document_has_any(index: Index) -> None:
     for fields, shown in (
         ({"page": 3, "last_page": 3}, "d1, p. 3"),
         ({"page": 3, "last_page": 5}, "d1, pp. 3–5"),
         ({"page": "3", "last_page": None}, "d1"),
+        ({"line": 12, "last_line": 12}, "d1:12"),
+        ({"line": 12, "last_line": 30}, "d1:12-30"),
     ):
         screen = io.StringIO()
         hit = dataclasses.replace(_hit(1), metadata=fields)

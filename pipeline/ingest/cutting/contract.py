@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from pipeline.arguments import shown
 from pipeline.errors import ConfigError
+from pipeline.names import LINES, PAGES
 from pipeline.records import Chunk, Document, Fingerprint
-
-PAGE, LAST_PAGE = "page", "last_page"
-"""Metadata of a chunk whose document has pages."""
 
 
 class DocumentChunker(Protocol):
@@ -46,18 +44,20 @@ def chunks_of(
             end=end,
             text=document.text[start:end],
             headings=headings_at(start),
-            metadata={**document.metadata, **pages_of(document.pages, start, end)},
+            metadata={**document.metadata, **places_of(document, start, end)},
             doc_hash=doc_hash,
             source=document.source,
             context=context_at(start),
         )
 
 
-def pages_of(pages: Sequence[int], start: int, end: int) -> dict[str, int]:
-    """The pages, counted from 1, on which a stretch of a text begins and ends; none of a text without pages."""
-    if not pages:
-        return {}
-    return {PAGE: bisect_right(pages, start) or 1, LAST_PAGE: bisect_left(pages, end) or 1}
+def places_of(document: Document, start: int, end: int) -> dict[str, int]:
+    """On which pages and lines, counted from 1, a stretch of a document's text begins and ends, if it has any."""
+    found: dict[str, int] = {}
+    for begins, (first, last) in ((document.pages, PAGES), (document.lines, LINES)):
+        if begins:
+            found |= {first: bisect_right(begins, start) or 1, last: bisect_left(begins, end) or 1}
+    return found
 
 
 def checked_chunker(value: DocumentChunker) -> DocumentChunker:

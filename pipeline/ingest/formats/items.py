@@ -61,7 +61,8 @@ def _entry(item: object) -> Mapping[str, Any]:
     if isinstance(item, Document):
         if item.chunks:
             raise UnreadableError("a document with chunks of its own; give vectors in a file")
-        return {_DOCUMENT: {**to_fields(item), "metadata": dict(item.metadata), "pages": list(item.pages)}}
+        places = {"pages": list(item.pages), "lines": list(item.lines)}
+        return {_DOCUMENT: {**to_fields(item), "metadata": dict(item.metadata), **places}}
     if isinstance(item, Mapping):
         return {_RECORD: dict(item)}
     return {_REASON: f"a {type(item).__name__}; give dicts with a text, or Documents"}
@@ -82,7 +83,7 @@ def _of_item(text: str, file: SourceFile, line: int, limit: int) -> Document:
     doc_id = file.source.prefix + document.doc_id
     refuse_oversize(body, limit)
     refuse_lone_surrogates([doc_id, body, *metadata, *metadata.values()])
-    return Document(doc_id, body, metadata, bool(document.is_markdown), pages=document.pages)
+    return Document(doc_id, body, metadata, bool(document.is_markdown), pages=document.pages, lines=document.lines)
 
 
 def _plain(value: object) -> object:

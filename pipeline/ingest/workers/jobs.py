@@ -67,6 +67,7 @@ def entry_of(line: int, document: Document) -> list[Any]:
         dict(document.metadata),
         document.is_markdown,
         list(document.pages),
+        list(document.lines),
     ]
 
 

@@ -176,8 +176,8 @@ def _already_read(entries: list[list[Any]]) -> Iterator[Found]:
         if len(content) == 1:
             yield refused(line, UnreadableError(content[0]))
         else:
-            doc_id, text, metadata, is_markdown, pages = content
-            yield Found(line, partial(Document, doc_id, text, metadata, is_markdown, pages=pages))
+            doc_id, text, metadata, is_markdown, pages, lines = content
+            yield Found(line, partial(Document, doc_id, text, metadata, is_markdown, pages=pages, lines=lines))
 
 
 class _LogLines(logging.Handler):

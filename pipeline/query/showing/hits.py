@@ -49,7 +49,7 @@ def to_hits(
                 end=passage.end,
                 text=passage.text,
                 headings=chunk.headings,
-                metadata=chunk.metadata,
+                metadata=passage.metadata,
                 source=chunk.source,
                 legs=legs,
                 matches=matches[place],

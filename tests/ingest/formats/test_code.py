@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config import ChunkingSettings
+from pipeline.ingest.cutting.chunker import Chunker
+from pipeline.ingest.cutting.contract import places_of
 from pipeline.ingest.formats.code import reader
 from pipeline.ingest.formats.code.grammars import LANGUAGES, parser
 from pipeline.ingest.formats.code.outline import Outline
 from pipeline.ingest.suffixes import CODE_SUFFIXES
-from tests.ingest.conftest import Read
+from pipeline.records import Document
+from tests.ingest.conftest import Read, outcomes
+from tests.ingest.cutting import tokenizer
 
 pytest.importorskip("tree_sitter")
 
@@ -64,7 +70,7 @@ SIGNATURES = {
 def sections(source: str, suffix: str = ".py") -> str:
     data = source.encode()
     language = LANGUAGES[suffix]
-    return Outline(f"a{suffix}", data, language).write(parser(language).parse(data).root_node)
+    return Outline(f"a{suffix}", data, language).write(parser(language).parse(data).root_node).text
 
 
 def headings(markdown: str) -> list[str]:
@@ -107,6 +113,48 @@ def test_every_line_is_kept_once_whatever_it_parses_to(suffix: str, data: st.Dat
     assert re.findall(r"@(\d+)@", "".join(fences)) == [str(number) for number in range(len(lines))]
 
 
+@pytest.mark.parametrize("suffix", sorted(CODE_SUFFIXES))
+@given(data=st.data())
+def test_a_line_is_where_the_file_has_it(suffix: str, data: st.DataObject) -> None:
+    base = [*SOURCES[suffix].split("\n"), "", "  ", "  }", "\tx = 갈퀴", "class Z {", "def z():", "  return 1"]
+    drawn = data.draw(st.lists(st.sampled_from(base), max_size=25))
+    source = [f"{line} @{number}@" if line.strip() else line for number, line in enumerate(drawn, 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a{suffix}"
+        path.write_bytes("\r\n".join(source).encode())
+        (outcome,) = outcomes(path)
+    if not isinstance(outcome.result, Document):
+        assert "".join(source).strip() == ""
+        return
+    document = outcome.result
+    assert list(document.lines) == sorted(document.lines)
+    fences = [match.span(1) for match in re.finditer(r"(?ms)^```\w*\n(.*?)^```$", document.text)]
+    for begin, end in fences:
+        for match in re.finditer(r"@(\d+)@", document.text[begin:end]):
+            place = begin + match.start()
+            found = places_of(document, place, place + 1)
+            assert (found["line"], found["last_line"]) == (int(match[1]),) * 2
+
+
+def test_a_chunk_of_code_says_where_it_stands_in_its_file(read: Read, tmp_path: Path) -> None:
+    body = "\n".join(f"    value = value + {number}" for number in range(40))
+    names = ("rake", "broom", "spade")
+    code = "\n".join(f"def {name}(value):\n{body}\n    return value\n\n" for name in names)
+    (tmp_path / "src/a.py").write_text(f"\n\n{code}")
+    (document,), _ = read()
+    file_lines = (tmp_path / "src/a.py").read_text().split("\n")
+    chunks = list(
+        Chunker(ChunkingSettings(max_tokens=150, overlap_tokens=0), tokenizer("wordpiece")).chunk(document)
+    )
+    assert len(chunks) >= 3
+    for chunk in chunks:
+        first, last = chunk.metadata["line"], chunk.metadata["last_line"]
+        assert isinstance(first, int)
+        assert isinstance(last, int)
+        code = [line.strip() for line in chunk.text.split("\n") if line.strip() and line[0] not in "#`"]
+        assert code == [line.strip() for line in file_lines[first - 1 : last] if line.strip()]
+
+
 def test_files_are_documents_and_those_that_do_not_parse_too(read: Read, tmp_path: Path) -> None:
     (tmp_path / "src/a.py").write_text("def f(:\n  x = = 1\n) class {")
     (tmp_path / "src/b.js").write_text("var a=1;" * 5000)
@@ -126,8 +174,6 @@ def test_files_are_documents_and_those_that_do_not_parse_too(read: Read, tmp_pat
 def test_without_the_extra_a_file_is_one_block(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tests.ingest.conftest import outcomes
-
     def missing(language: str) -> None:
         raise ImportError
 

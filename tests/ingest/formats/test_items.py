@@ -26,6 +26,7 @@ DOCUMENT = st.builds(
     metadata=st.dictionaries(TEXT, SCALARS.filter(lambda v: v not in (float("inf"), float("-inf")))),
     is_markdown=st.booleans(),
     pages=st.lists(st.integers(0, 9)).map(tuple),
+    lines=st.lists(st.integers(0, 9)).map(tuple),
 )
 
 

@@ -18,6 +18,9 @@ from tests.support.collection import config_for
 WORDS = ("apples", "pears", "plums", "figs", "limes", "kiwis")
 
 
+CODE = "def okapi(okapis):\n" + "    okapis = okapis + okapi(okapis, okapis)\n" * 4
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     """Documents of sections of one to four chunks; some sections span segments."""
@@ -36,6 +39,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
         + "Zebras graze here and zebras rest there all day long.\n\n" * 2
         + "Zebras and zebras and zebras.\n\n# Other\n\nNothing about them, but for rocks and rivers.\n"
     )
+    (base / "documents" / "long.py").write_text("import rocks\n\n\n" + CODE + "\n\nrocks.roll()\n")
     config = config_for(
         base,
         chunking={"max_tokens": 16, "overlap_tokens": 0},
@@ -104,6 +108,17 @@ def test_a_whole_section_comes_back_with_its_best_chunk_marked(index: Index) -> 
     assert len(hit.highlight.spans) == hit.text.lower().count("zebras")
     assert hit.after is not None
     assert "rocks and rivers" in hit.after
+
+
+def test_a_section_of_code_has_the_lines_of_all_its_chunks(index: Index) -> None:
+    hit, *_ = index.search("okapi", 9, mode="lexical", merge=True)
+    assert hit.section is not None
+    assert hit.section.last > hit.section.first
+    assert CODE.strip() in hit.text
+    assert (hit.metadata["line"], hit.metadata["last_line"]) == (4, 4 + CODE.count("\n") - 1)
+    alone = index.search("okapi", 9, mode="lexical")
+    assert {one.metadata["line"] for one in alone} <= set(range(4, 9))
+    assert len({one.metadata["line"] for one in alone}) > 1
 
 
 def by_document(hits: list[Hit]) -> dict[str, list[Hit]]:

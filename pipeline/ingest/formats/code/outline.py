@@ -6,8 +6,9 @@ a definition go with it. Every line of the program is in the text once, but for 
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,34 @@ LONGEST_SIGNATURE = 160
 SMALL = 800
 """Bytes of a class that is shown as a whole."""
 _BRACKETS = frozenset("{}()[];,")
+_BETWEEN = "\n\n"
+
+
+@dataclass(slots=True)
+class Written:
+    """What is written of a program. `lines`: where in the text each of its lines begins, to the last that is there.
+
+    A first line begins with the headings above it, one that was left out with the next that is there.
+    """
+
+    lines: list[int] = field(default_factory=list)
+    _blocks: list[str] = field(default_factory=list)
+    _length: int = 0
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return _BETWEEN.join(self._blocks)
+
+    def add(self, headings: Sequence[str], code: str, language: str, first: int) -> None:
+        """Go on with code whose first line is the line `first` of the program, counted from 0."""
+        fence = fenced(code, language)
+        block = _BETWEEN.join([*headings, fence])
+        begin = self._length + len(block) - len(fence) + fence.index("\n") + 1
+        self.lines += [self._length] * (first + 1 - len(self.lines))
+        self.lines += [begin + match.end() for match in re.finditer("\n", code)]
+        self._blocks.append(block)
+        self._length += len(block) + len(_BETWEEN)
 
 
 @dataclass(slots=True)
@@ -28,14 +57,16 @@ class Outline:
     name: str
     source: bytes
     language: str
-    _parts: list[str] = field(default_factory=list)
+    _written: Written = field(default_factory=Written)
     _path: tuple[str, ...] = ()
     _place: int = 0
+    _line: int = 0
+    """Lines before `_place`, which is where one begins."""
 
-    def write(self, root: Any) -> str:
+    def write(self, root: Any) -> Written:
         """The whole program."""
         self._members(root, (), len(self.source))
-        return "\n\n".join(self._parts)
+        return self._written
 
     def _members(self, node: Any, path: tuple[str, ...], end: int) -> None:
         """What `node` holds, up to the byte `end`; the code between definitions is that of `path`."""
@@ -61,20 +92,22 @@ class Outline:
 
     def _code(self, path: tuple[str, ...], end: int) -> None:
         """The code up to the byte `end`, below the headings of `path`."""
-        text = textwrap.dedent(self.source[self._place : end].decode("utf-8", "replace")).strip("\n").rstrip()
+        lines = textwrap.dedent(self.source[self._place : end].decode("utf-8", "replace"))
+        code = lines.lstrip("\n")
+        first, text = self._line + len(lines) - len(code), code.rstrip()
+        self._line += lines.count("\n")
         self._place = max(self._place, end)
         if not set(text) - _BRACKETS - set(" \t\n"):
             return
+        headings: list[str] = []
         if path != self._path:
             shared = 0
             while shared < min(len(path), len(self._path)) and path[shared] == self._path[shared]:
                 shared += 1
             shared = min(shared, len(path) - 1) if path else 0
-            self._parts += [heading(level, name) for level, name in enumerate(path, 1)][shared:]
-            if not path:
-                self._parts.append(heading(1, self.name))
+            headings = [heading(level, name) for level, name in enumerate(path or (self.name,), 1)][shared:]
             self._path = path
-        self._parts.append(fenced(text, self.language))
+        self._written.add(headings, text, self.language, first)
 
     def _signature(self, node: Any, body: Any) -> str:
         end = body.start_byte if body is not None else node.end_byte

@@ -8,11 +8,10 @@ from functools import partial
 
 from pipeline.config import IngestSettings
 from pipeline.ingest.formats.code.grammars import INSTALL, LANGUAGES, parser
-from pipeline.ingest.formats.code.outline import Outline
+from pipeline.ingest.formats.code.outline import Outline, Written
 from pipeline.ingest.formats.decoding import UnreadableError, decode
 from pipeline.ingest.formats.fields import refuse_oversize
 from pipeline.ingest.formats.lines import max_bytes
-from pipeline.ingest.formats.markup import fenced
 from pipeline.ingest.formats.text_files import read_bytes
 from pipeline.ingest.guard import Found
 from pipeline.ingest.sources import SourceFile
@@ -30,23 +29,27 @@ def read_code(file: SourceFile, settings: IngestSettings) -> Iterator[Found]:
 
 
 def _document(file: SourceFile, settings: IngestSettings) -> Document:
-    text = decode(read_bytes(file.path, settings), settings.encodings).strip("\n")
+    whole = decode(read_bytes(file.path, settings), settings.encodings)
+    text = whole.strip("\n")
     if not text.strip():
         raise UnreadableError("empty")
     if len(text) > LONG_LINE * (text.count("\n") + 1) and len(text) > 10 * LONG_LINE:
         raise UnreadableError("minified or generated: its lines are longer than anyone writes them")
     language = LANGUAGES[file.suffix]
-    text = _sections(text, language, file)
-    refuse_oversize(text, max_bytes(settings))
-    return Document(file.name, text, {"code": language}, is_markdown=True)
+    written = _sections(text, language, file)
+    refuse_oversize(written.text, max_bytes(settings))
+    lines = [0] * (len(whole) - len(whole.lstrip("\n"))) + written.lines
+    return Document(file.name, written.text, {"code": language}, is_markdown=True, lines=tuple(lines))
 
 
-def _sections(text: str, language: str, file: SourceFile) -> str:
+def _sections(text: str, language: str, file: SourceFile) -> Written:
     try:
         grammar = parser(language)
     except ImportError:
         logger.warning("%s: read as one block of code, as its grammar is not installed; %s", file.label, INSTALL)
-        return fenced(text, language)
+        block = Written()
+        block.add([], text, language, 0)
+        return block
     source = text.encode("utf-8")
     return Outline(file.name.rpartition("/")[2].rpartition("!")[2], source, language).write(
         grammar.parse(source).root_node
