@@ -16,11 +16,13 @@ from rich.text import Text
 from pipeline import names
 from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
+from pipeline.query.showing.code_lines import code_snippets
 from pipeline.query.showing.snippet import Snippet, snippets
 from pipeline.query.showing.words import QueryWords
 from pipeline.query.similar import Examples
 from pipeline.records import Facet, Hit, LegScore, Suggestion
 from pipeline.render.facet_tables import facet_records
+from pipeline.render.places import place_of
 from pipeline.wording import printable
 
 _PASSAGE, _WIDEST, _NARROWEST = 20, 24, 8
@@ -98,7 +100,7 @@ def hits_table(
         console.print("no hits: none of the query's words is in the index, or the filter leaves nothing")
         return
     words = QueryWords(index.encoder.describe_tokens(query) if query else {}, index.encoder.describe_queries)
-    parts = snippets([printable(hit.text) for hit in hits], words)
+    parts = _snippets(hits, words)
     cells = {leg: [_leg_cell(hit.legs.get(leg)) for hit in hits] for leg in hits[0].legs}
     fields = {name: [_plain(hit.metadata.get(name)) for hit in hits] for name in dict.fromkeys(show)}
     scores = [f"{hit.score:.4f}" for hit in hits]
@@ -187,9 +189,25 @@ def _plain(value: object) -> str:
     return escape(printable(", ".join(map(str, value)) if isinstance(value, list) else str(value)))
 
 
+def _snippets(hits: Sequence[Hit], words: QueryWords) -> list[Snippet]:
+    """Of each hit what is shown of its text: of code some lines."""
+    code = [names.LINES[0] in hit.metadata or hit.text.startswith("```") for hit in hits]
+    prose = snippets([printable(hit.text) for hit, is_code in zip(hits, code, strict=True) if not is_code], words)
+    lines = code_snippets(
+        [
+            "\n".join(map(printable, hit.text.split("\n")))
+            for hit, is_code in zip(hits, code, strict=True)
+            if is_code
+        ],
+        words,
+    )
+    shown = {True: iter(lines), False: iter(prose)}
+    return [next(shown[is_code]) for is_code in code]
+
+
 def _passage(hit: Hit, part: Snippet) -> Text:
     text = Text(printable(hit.doc_id), style="cyan")
-    text.append(_place(hit), style="dim")
+    text.append(place_of(hit.metadata), style="dim")
     if hit.section is not None:
         chunks = hit.section.last - hit.section.first + 1
         text.append(f", section of {chunks} chunks, {hit.section.hits} found", style="dim")
@@ -208,15 +226,6 @@ def _passage(hit: Hit, part: Snippet) -> Text:
     for line in _explanation(hit):
         text.append(f"\n{printable(line)}", style="green")
     return text
-
-
-def _place(hit: Hit) -> str:
-    """Which pages of its document a hit is on, for those that have pages, or which lines, as editors read it."""
-    for span, one, several in ((names.PAGES, ", p. {}", ", pp. {}–{}"), (names.LINES, ":{}", ":{}-{}")):
-        first, last = map(hit.metadata.get, span)
-        if isinstance(first, int) and isinstance(last, int):
-            return one.format(first) if first == last else several.format(first, last)
-    return ""
 
 
 def _start(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.errors import QueryError
 from pipeline.index.columns.kinds import CHUNK_COLUMNS, Kind
+from pipeline.names import LINES, PAGES
 from pipeline.query.searcher import Index
 from pipeline.serve.page.state import Choice, PageState
 from pipeline.serve.page.views import ChoiceView, FacetView, ValueView
@@ -43,7 +44,7 @@ def telling_fields(index: Index) -> tuple[str, ...]:
     asked = [
         column
         for column in columns
-        if column.name not in CHUNK_COLUMNS
+        if column.name not in (*CHUNK_COLUMNS, *PAGES, *LINES)
         and column.kind not in (Kind.NOTHING, Kind.FLOAT)
         and table.entries(column) <= _MOST_ENTRIES
     ]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pipeline.names import LINES
+from pipeline.query.showing.code_lines import code_snippet
+from pipeline.query.showing.words import WordMatch
+from pipeline.render.places import place_of
 from pipeline.serve.page.explaining import explanations
 from pipeline.serve.page.state import PageState
 from pipeline.serve.page.text.links import day_of, host_of, language_of, source_address
@@ -63,8 +67,9 @@ def document_view(
 
 def _hit(hit: HitAnswer, why: Explanation | None, state: PageState, words: Words) -> HitView:
     title = title_of(hit.metadata.get("title"), hit.headings, hit.doc_id)
-    highlight = hit.highlight or _beginning(hit.text)
-    if is_markdown(hit.source):
+    is_code = LINES[0] in hit.metadata
+    highlight = _code(hit) if is_code else hit.highlight or _beginning(hit.text)
+    if is_markdown(hit.source) and not is_code:
         highlight = without_signs(without_heading(highlight, hit.headings))
     source_link = source_address(hit.metadata, hit.source)
     link = state.elsewhere(DOCUMENT, id=hit.doc_id, at=str(hit.ordinal))
@@ -73,6 +78,8 @@ def _hit(hit: HitAnswer, why: Explanation | None, state: PageState, words: Words
         title=title,
         link=f"{link}#passage-{hit.ordinal}",
         doc_id=hit.doc_id,
+        stands=place_of(hit.metadata, words.page, words.pages),
+        is_code=is_code,
         headings=tuple(heading for heading in hit.headings if heading != title),
         pieces=pieces(highlight),
         cut_before=highlight.cut_before,
@@ -121,6 +128,20 @@ def without_heading(highlight: HighlightAnswer, headings: Sequence[str]) -> High
     cut = len(text) - len(text[end:].lstrip())
     marks = [(first - cut, last - cut) for first, last in highlight.marks if first >= cut]
     return highlight.model_copy(update={"text": text[cut:], "marks": marks})
+
+
+def _code(hit: HitAnswer) -> HighlightAnswer:
+    """The lines of code in which the most different words of the query stand."""
+    spans = hit.highlight.spans if hit.highlight else []
+    known: dict[str, int] = {}
+    matches = [
+        WordMatch(start, end, frozenset([known.setdefault(hit.text[start:end].casefold(), len(known))]))
+        for start, end in spans
+    ]
+    part = code_snippet(hit.text, matches)
+    return HighlightAnswer(
+        spans=spans, text=part.text, marks=list(part.marks), cut_before=part.cut_before, cut_after=part.cut_after
+    )
 
 
 def _beginning(text: str) -> HighlightAnswer:

@@ -111,12 +111,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class HitView:
-    """A hit. `around`: the text before and after it, where it was asked for."""
+    """A hit. `stands`: on which pages or lines, behind the id. `is_code`: the pieces are lines as they stand."""
 
     rank: int
     title: str
     link: str
     doc_id: str
+    stands: str
+    is_code: bool
     headings: tuple[str, ...]
     pieces: tuple[Piece, ...]
     cut_before: bool

@@ -47,6 +47,8 @@ class Words:
     trust: str
     no_trust: str
     place: str
+    page: str
+    pages: str
     beyond: str
     boost: str
     did_you_mean: str
@@ -145,6 +147,8 @@ ENGLISH = Words(
     trust="How far each kind of search was trusted",
     no_trust="The kinds of search count by the weights shown at each result.",
     place="#{}",
+    page="p. {}",
+    pages="pp. {}–{}",
     beyond="beyond",
     boost="boost",
     did_you_mean="No text has {}; did you mean {}?",
@@ -224,6 +228,8 @@ KOREAN = Words(
     trust="검색 방식별 신뢰도",
     no_trust="각 결과에 보이는 가중치대로 합산했습니다.",
     place="{}위",
+    page="{}쪽",
+    pages="{}–{}쪽",
     beyond="순위 밖",
     boost="가중",
     did_you_mean="{}: 색인에 없는 낱말입니다. 찾으시는 말: {}?",

@@ -1,0 +1,64 @@
+"""What is shown of a passage of code: some of its lines as they stand, not folded into one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pipeline.query.showing.snippet import Snippet
+from pipeline.query.showing.words import QueryWords, WordMatch, joined
+
+MOST_LINES = 6
+LONGEST = 160
+"""Characters of a line that are shown."""
+_FENCE = re.compile(r"(`{3,}|~{3,})(\w*)")
+
+
+def code_snippets(texts: Sequence[str], words: QueryWords, most: int = MOST_LINES) -> list[Snippet]:
+    """The `code_snippet` of each text."""
+    return [code_snippet(text, matches, most) for text, matches in zip(texts, words.matches(texts), strict=True)]
+
+
+def code_snippet(text: str, matches: Sequence[WordMatch], most: int = MOST_LINES) -> Snippet:
+    """The `most` lines in a row with the most different matched tokens; the first of equals.
+
+    The text is Markdown whose fences hold the code, or begins or ends within one. Lines outside of fences, which
+    repeat signatures, are left out where there is code; so are empty lines at both ends. Lines are whole, so
+    nothing is cut before them.
+    """
+    lines = list(_code(text)) or [(match.start(), match.end()) for match in re.finditer(r".+", text)]
+    windows = [lines[begin : begin + most] for begin in range(max(1, len(lines) - most + 1))]
+    found = [_tokens(window, matches) for window in windows]
+    best = max(range(len(windows)), key=lambda place: (found[place], -place))
+    window = windows[best]
+    while len(window) > 1 and not text[slice(*window[0])].strip():
+        del window[0]
+    shown, marks, length = [], [], 0
+    for start, end in window:
+        cut = min(end, start + LONGEST)
+        marks += [
+            WordMatch(match.start - start + length, match.end - start + length, match.tokens)
+            for match in matches
+            if start <= match.start and match.end <= cut
+        ]
+        shown.append(text[start:cut] + ("…" if cut < end else ""))
+        length += len(shown[-1]) + 1
+    return Snippet("\n".join(shown).rstrip(), joined(marks), False, best + most < len(lines))
+
+
+def _tokens(window: Sequence[tuple[int, int]], matches: Sequence[WordMatch]) -> int:
+    if not window:
+        return 0
+    begin, end = window[0][0], window[-1][1]
+    return len({token for match in matches if begin <= match.start and match.end <= end for token in match.tokens})
+
+
+def _code(text: str) -> Iterator[tuple[int, int]]:
+    """Where the lines within fences begin and end. A text whose first fence names no language begins within one."""
+    fences = [match for line in re.finditer(r"^.*$", text, re.MULTILINE) if (match := _FENCE.fullmatch(line[0]))]
+    within = not (fences and fences[0][2])
+    for line in re.finditer(r"^.*$", text, re.MULTILINE):
+        if _FENCE.fullmatch(line[0]):
+            within = not within
+        elif within:
+            yield line.span()
