@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.names import LEXICAL
 from pipeline.query.searcher import Index
+from pipeline.query.showing.document import document_metadata
 from pipeline.query.showing.source import shown_source
 from pipeline.records import Chunk, Hit
 
@@ -146,7 +147,7 @@ def document_result(name: str, index: Index, chunks: list[Chunk], first: int, mo
         generation=index.manifest.generation,
         doc_id=chunks[0].doc_id,
         source=shown_source(chunks[0].source),
-        metadata=dict(chunks[0].metadata),
+        metadata=document_metadata(chunks[0]),
         uri=uri(name, chunks[0].doc_id),
         passages=[
             PassageResult(

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from pipeline.arguments import shown
 from pipeline.errors import QueryError
-from pipeline.names import LINES
+from pipeline.names import LINES, PAGES
 from pipeline.query.snapshot import Snapshot
-from pipeline.records import Chunk
+from pipeline.records import Chunk, MetadataValue
 
 _FENCE = re.compile("^(?:```|~~~)", re.MULTILINE)
 
@@ -20,6 +20,12 @@ def document_chunks(snapshot: Snapshot, doc_id: str) -> list[Chunk]:
         raise QueryError(f"doc_id={shown(doc_id)}: give the id of a document as text")
     found = [snapshot.chunk(int(number)) for number in snapshot.chunks_of(doc_id)]
     return sorted(found, key=lambda chunk: chunk.ordinal)
+
+
+def document_metadata(chunk: Chunk) -> dict[str, MetadataValue]:
+    """The metadata of a chunk's document: without the pages or lines, which are the chunk's."""
+    own = {name for names in (PAGES, LINES) if all(name in chunk.metadata for name in names) for name in names}
+    return {name: value for name, value in chunk.metadata.items() if name not in own}
 
 
 def joined_text(chunks: Iterable[Chunk]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pipeline.index.manifest import Manifest
 from pipeline.names import LEXICAL
 from pipeline.query.searcher import Index
+from pipeline.query.showing.document import document_metadata
 from pipeline.query.showing.source import shown_source
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.holder import IndexHolder
@@ -63,7 +64,7 @@ def show_document(call: Call) -> DocumentAnswer:
             generation=index.manifest.generation,
             doc_id=chunks[0].doc_id,
             source=shown_source(chunks[0].source),
-            metadata=dict(chunks[0].metadata),
+            metadata=document_metadata(chunks[0]),
             chunks=[
                 ChunkAnswer(
                     chunk_id=chunk.chunk_id,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import ChunkingSettings
 from pipeline.ingest.cutting.chunker import Chunker
-from pipeline.query.showing.document import joined_text
+from pipeline.query.showing.document import document_metadata, joined_text
 from pipeline.records import Document
 from tests.ingest.conftest import outcomes
 from tests.ingest.cutting import tokenizer
@@ -52,6 +52,15 @@ def test_code_comes_back_as_it_was(lines: list[str], overlap: int) -> None:
 def test_paragraphs_stay_apart(paragraphs: list[str], overlap: int) -> None:
     joined = rejoined(Document("a", "\n\n".join(paragraphs), {}), overlap)
     assert [" ".join(part.split()) for part in joined.split("\n\n")] == paragraphs
+
+
+def test_a_document_has_no_pages_or_lines_of_a_chunk() -> None:
+    chunker = Chunker(ChunkingSettings(), tokenizer("wordpiece"))
+    (paged,) = chunker.chunk(Document("a", "words", {"title": "A", "line": 7}, pages=[0]))
+    assert set(paged.metadata) == {"title", "line", "page", "last_page"}
+    assert document_metadata(paged) == {"title": "A", "line": 7}
+    (listed,) = chunker.chunk(Document("a", "words", {"title": "A"}, lines=[0]))
+    assert document_metadata(listed) == {"title": "A"}
 
 
 def test_code_without_lines_keeps_its_indents() -> None:
