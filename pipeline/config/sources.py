@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.config.search import Settings
 
 PATH, COMMAND, PYTHON, SQL, GIT, URLS = KINDS = ("path", "command", "python", "sql", "git", "urls")
-Code = Literal["auto", "none", "python", "javascript", "typescript", "java", "go", "rust", "c", "cpp"]
+Code = Literal["auto", "none", "python", "javascript", "typescript", "tsx", "java", "go", "rust", "c", "cpp"]
 """What `code` of a source may be."""
 ONE_FILE = frozenset({COMMAND, PYTHON, SQL})
 """Kinds whose records come as one file, which messages call by the name of the source."""

@@ -14,7 +14,7 @@ from pipeline.config import ChunkingSettings
 from pipeline.ingest.cutting.chunker import Chunker
 from pipeline.ingest.cutting.contract import places_of
 from pipeline.ingest.formats.code import reader
-from pipeline.ingest.formats.code.grammars import LANGUAGES, parser
+from pipeline.ingest.formats.code.grammars import LANGUAGES, language_of, parser
 from pipeline.ingest.formats.code.outline import Outline
 from pipeline.ingest.suffixes import CODE_SUFFIXES
 from pipeline.records import Document
@@ -55,7 +55,11 @@ SOURCES = {
     ".rs": "/// about S\n#[derive(X)]\npub struct S { x: i32 }\nimpl S { fn m(&self) -> i32 { 1 } }",
     ".c": "#ifdef X\n/* about f */\nstatic int f(int x) { return 1; }\n#endif\nstruct s { int x; };",
     ".cpp": "template <class T> T f(T x) { return x; }\nint A::k() const { return 1; }",
+    ".tsx": "// about Rake\nexport const Rake = (p: Props) => { return <b>{p.x as string}</b> }\nenum E { A }",
+    ".h": "int f(int x);\n/* about g */\nstatic inline int g(void) { return 1; }",
 }
+ALIKE = {".py": [".pyi"], ".js": [".jsx", ".mjs", ".cjs"], ".cpp": [".cc", ".cxx", ".hh", ".hpp", ".hxx"]}
+SOURCES |= {suffix: SOURCES[known] for known, others in ALIKE.items() for suffix in others}
 SIGNATURES = {
     ".js": ["class A", "const f = (a) =>", "async function g()"],
     ".ts": ["interface A<T>", "abstract class B extends C"],
@@ -64,6 +68,8 @@ SIGNATURES = {
     ".rs": ["pub struct S", "impl S"],
     ".c": ["static int f(int x)", "struct s"],
     ".cpp": ["T f(T x)", "int A::k() const"],
+    ".tsx": ["const Rake = (p: Props) =>", "enum E"],
+    ".h": ["static inline int g(void)"],
 }
 
 
@@ -153,6 +159,34 @@ def test_a_chunk_of_code_says_where_it_stands_in_its_file(read: Read, tmp_path: 
         assert isinstance(last, int)
         code = [line.strip() for line in chunk.text.split("\n") if line.strip() and line[0] not in "#`"]
         assert code == [line.strip() for line in file_lines[first - 1 : last] if line.strip()]
+
+
+@pytest.mark.parametrize(
+    ("line", "language"),
+    [
+        ("int f(int x);", "c"),
+        ("struct class_of { int template; };  /* a class of its own */", "c"),
+        ("#define using 1", "c"),
+        ("  public:", "cpp"),
+        ("namespace shed {", "cpp"),
+        ("template<typename T>", "cpp"),
+        ("class Rake : public Tool {", "cpp"),
+        ("using Rake = Tool;", "cpp"),
+        ("using namespace std;", "cpp"),
+        ("   class of tools, using the shed", "c"),
+        ('#ifdef __cplusplus\nextern "C" {\ntemplate <class T>', "c"),
+    ],
+)
+def test_headers_are_of_c_or_of_cpp(line: str, language: str) -> None:
+    text = f"#pragma once\n#include <a>\n{line}\nint g(void);"
+    assert language_of(".h", text) == language
+    assert language_of(".c", text) == "c"
+
+
+def test_each_suffix_has_a_language_and_a_parser() -> None:
+    assert set(LANGUAGES) == CODE_SUFFIXES
+    for language in LANGUAGES.values():
+        parser(language)
 
 
 def test_files_are_documents_and_those_that_do_not_parse_too(read: Read, tmp_path: Path) -> None:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import re
 from functools import cache
 from typing import Any
 
 INSTALL = "pip install 'hybrid-pipeline[code]'"
-LANGUAGES = {
-    ".py": "python",
-    ".js": "javascript",
-    ".ts": "typescript",
-    ".java": "java",
-    ".go": "go",
-    ".rs": "rust",
-    ".c": "c",
-    ".cpp": "cpp",
+_SUFFIXES = {
+    "python": ".py .pyi",
+    "javascript": ".js .jsx .mjs .cjs",
+    "typescript": ".ts",
+    "tsx": ".tsx",
+    "java": ".java",
+    "go": ".go",
+    "rust": ".rs",
+    "c": ".c .h",
+    "cpp": ".cpp .cc .cxx .hpp .hh .hxx",
 }
+LANGUAGES = {suffix: language for language, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+_CPP = re.compile(
+    r"^\s*(?:(?:class|struct)\s+\w+(?:\s+final)?\s*:[^:]|class\s+\w+\s*\{?\s*$|(?:inline\s+)?namespace\b[\w\s:]*\{"
+    r"|template\s*<|using\s+(?:namespace\s|\w+\s*=)|(?:public|private|protected)\s*:)",
+    re.MULTILINE,
+)
+"""What a header of C++ has."""
+_FOR_C = re.compile(r'extern\s+"C"')
+"""What makes a header of C one of C++, too."""
 
 _DEFINITIONS = """
 function_definition class_definition function_declaration generator_function_declaration class_declaration
@@ -44,11 +55,17 @@ TRANSPARENT = frozenset(_TRANSPARENT.split())
 """What definitions stand in as if it were not there."""
 
 
+def language_of(suffix: str, text: str) -> str:
+    """The language of a file of code; headers are of C or of C++."""
+    is_cpp = suffix == ".h" and _CPP.search(text) is not None and _FOR_C.search(text) is None
+    return "cpp" if is_cpp else LANGUAGES[suffix]
+
+
 @cache
 def parser(language: str) -> Any:
     """A parser of a language. Raises `ImportError` if its packages are not installed."""
     import tree_sitter
 
-    grammar = importlib.import_module(f"tree_sitter_{language}")
-    make = grammar.language_typescript if language == "typescript" else grammar.language
-    return tree_sitter.Parser(tree_sitter.Language(make()))
+    package, dialect = ("typescript", f"_{language}") if language in ("typescript", "tsx") else (language, "")
+    grammar = importlib.import_module(f"tree_sitter_{package}")
+    return tree_sitter.Parser(tree_sitter.Language(getattr(grammar, f"language{dialect}")()))

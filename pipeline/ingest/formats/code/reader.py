@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from pipeline.config import IngestSettings
-from pipeline.ingest.formats.code.grammars import INSTALL, LANGUAGES, parser
+from pipeline.ingest.formats.code.grammars import INSTALL, language_of, parser
 from pipeline.ingest.formats.code.outline import Outline, Written
 from pipeline.ingest.formats.decoding import UnreadableError, decode
 from pipeline.ingest.formats.fields import refuse_oversize
@@ -35,7 +35,7 @@ def _document(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError("empty")
     if len(text) > LONG_LINE * (text.count("\n") + 1) and len(text) > 10 * LONG_LINE:
         raise UnreadableError("minified or generated: its lines are longer than anyone writes them")
-    language = LANGUAGES[file.suffix]
+    language = language_of(file.suffix, text)
     written = _sections(text, language, file)
     refuse_oversize(written.text, max_bytes(settings))
     lines = [0] * (len(whole) - len(whole.lstrip("\n"))) + written.lines

@@ -10,7 +10,7 @@ from pipeline.serve.schemas.search import HighlightAnswer
 _WRITTEN = """
 .md .markdown
 .pdf .xlsx .docx .pptx .html .htm .xhtml .epub .odt .hwp .hwpx .eml .mbox .msg .rst .adoc .asciidoc .tex
-.rtf .ipynb .py .js .ts .java .go .rs .c .cpp
+.rtf .ipynb .py .pyi .js .jsx .mjs .cjs .ts .tsx .java .go .rs .c .h .cc .cpp .cxx .hh .hpp .hxx
 """
 MARKDOWN = frozenset(_WRITTEN.split())
 """Files whose text the index has as Markdown."""
