@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.names import LEXICAL
 from pipeline.query.searcher import Index
-from pipeline.query.showing.document import document_metadata
+from pipeline.query.showing.document import document_metadata, own_metadata
 from pipeline.query.showing.source import shown_source
 from pipeline.records import Chunk, Hit
 
@@ -67,6 +67,7 @@ class PassageResult(BaseModel):
     start: int
     end: int
     headings: list[str]
+    metadata: dict[str, Any] = Field(description="Its pages or lines, if there are any.")
     text: str
 
 
@@ -156,6 +157,7 @@ def document_result(name: str, index: Index, chunks: list[Chunk], first: int, mo
                 start=chunk.start,
                 end=chunk.end,
                 headings=list(chunk.headings),
+                metadata=own_metadata(chunk),
                 text=chunk.text,
             )
             for chunk in part[:most]

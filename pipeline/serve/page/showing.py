@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.names import LINES
 from pipeline.query.showing.code_lines import code_snippet
+from pipeline.query.showing.document import joined_parts
 from pipeline.query.showing.words import WordMatch
 from pipeline.render.places import place_of
 from pipeline.serve.page.explaining import explanations
@@ -156,17 +157,11 @@ def _beginning(text: str) -> HighlightAnswer:
 
 def _passages(document: DocumentAnswer, first: int, last: int) -> tuple[PassageView, ...]:
     """The chunks from `first` to `last`, overlaps not repeated."""
-    chunks = document.chunks
-    edge = chunks[first - 1].end if first else chunks[first].start
-    texts = []
-    for chunk in chunks[first:last]:
-        gap = "\n\n" if chunk.start > edge else ""
-        texts.append(gap + chunk.text[max(edge - chunk.start, 0) :])
-        edge = max(edge, chunk.end)
+    texts = joined_parts(document.chunks)[first:last]
     prose = rendered(texts) if is_markdown(document.source) else None
     return tuple(
         PassageView(chunk.ordinal, text.strip("\n"), None if prose is None else prose[place])
-        for place, (chunk, text) in enumerate(zip(chunks[first:last], texts, strict=True))
+        for place, (chunk, text) in enumerate(zip(document.chunks[first:last], texts, strict=True))
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.index.manifest import Manifest
 from pipeline.names import LEXICAL
 from pipeline.query.searcher import Index
-from pipeline.query.showing.document import document_metadata
+from pipeline.query.showing.document import document_metadata, own_metadata
 from pipeline.query.showing.source import shown_source
 from pipeline.serve.endpoint import Call, Endpoint
 from pipeline.serve.holder import IndexHolder
@@ -73,6 +73,7 @@ def show_document(call: Call) -> DocumentAnswer:
                     end=chunk.end,
                     text=chunk.text,
                     headings=list(chunk.headings),
+                    metadata=own_metadata(chunk),
                 )
                 for chunk in chunks
             ],

@@ -58,6 +58,7 @@ class ChunkAnswer(Answer):
     end: int
     text: str
     headings: list[str]
+    metadata: dict[str, Any] = Field(default={}, description="Of the chunk: its pages or lines, if there are any.")
 
 
 class DocumentParameters(Parameters):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import pipeline
 from pipeline.serve.page.facets import telling_fields
 from tests.faults import stub
 from tests.support.collection import config_for
@@ -58,3 +59,26 @@ def test_pages_are_named_in_the_language_of_the_page(live: Live) -> None:
     assert "book-3, p. 3" in hit(live, "broom", "book-3").one("p", "path").text
     assert "book-2, pp. 2–3" in hit(live, "broom", "book-2").one("p", "path").text
     assert "book-2, 2–3쪽" in hit(live, "broom", "book-2", "ko").one("p", "path").text
+
+
+def test_a_document_tells_the_lines_of_each_chunk_and_none_of_its_own(live: Live) -> None:
+    answer = live.client.get("/v1/documents/shed.py").json()
+    assert answer["metadata"] == {"code": "python"}
+    assert [chunk["metadata"] for chunk in answer["chunks"]] == [{"line": 1, "last_line": 7}]
+    with_pages = live.client.get("/v1/documents/book-2").json()
+    assert with_pages["metadata"] == {}
+    assert with_pages["chunks"][0]["metadata"] == {"page": 2, "last_page": 3}
+
+
+def test_a_page_of_a_document_keeps_the_indents_of_code_between_chunks(tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    body = "".join(f"    leaves = leaves + rake({number})\n" for number in range(40))
+    (tmp_path / "documents" / "long.py").write_text(f"def rake(leaves):\n{body}    return leaves\n")
+    config = config_for(tmp_path, chunking={"max_tokens": 40, "overlap_tokens": 0})
+    pipeline.build(config, encoder=stub.encoder())
+    with stub.open_index(config.index_path, settings=config.query) as index:
+        assert len(index.document("long.py")) > 3
+        with serving({"long": index}) as running:
+            answer = running.client.get("/document", params={"id": "long.py"}, headers={"Accept": "text/html"})
+    (code,) = parsed(answer.text).all("pre")
+    assert code.raw.rstrip() == f"def rake(leaves):\n{body}    return leaves"
