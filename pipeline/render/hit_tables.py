@@ -16,7 +16,7 @@ from rich.text import Text
 from pipeline import names
 from pipeline.query.fusion.trust import LegTrust
 from pipeline.query.searcher import Index
-from pipeline.query.showing.code_lines import code_snippets
+from pipeline.query.showing.code_lines import code_snippets, is_code
 from pipeline.query.showing.snippet import Snippet, snippets
 from pipeline.query.showing.words import QueryWords
 from pipeline.query.similar import Examples
@@ -191,7 +191,7 @@ def _plain(value: object) -> str:
 
 def _snippets(hits: Sequence[Hit], words: QueryWords) -> list[Snippet]:
     """Of each hit what is shown of its text: of code some lines."""
-    code = [names.LINES[0] in hit.metadata or hit.text.startswith("```") for hit in hits]
+    code = [is_code(hit.text, hit.metadata) for hit in hits]
     prose = snippets([printable(hit.text) for hit, is_code in zip(hits, code, strict=True) if not is_code], words)
     lines = code_snippets(
         [

@@ -5,13 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from pipeline.names import LINES
 from pipeline.query.showing.snippet import Snippet
 from pipeline.query.showing.words import QueryWords, WordMatch, joined
+from pipeline.records import Metadata
 
 MOST_LINES = 6
 LONGEST = 160
 """Characters of a line that are shown."""
 _FENCE = re.compile(r"(`{3,}|~{3,})(\w*)")
+_HEADING = re.compile(r"#{1,6} ")
+
+
+def is_code(text: str, metadata: Metadata) -> bool:
+    """Whether a passage is of a file of code, or nothing but code in fences below headings."""
+    if LINES[0] in metadata:
+        return True
+    if not text.startswith(("```", "~~~", "#")):
+        return False
+    within = set(_code(text))
+    lines = [match for match in re.finditer(r"^.*$", text, re.MULTILINE) if match[0].strip()]
+    fences = [match for match in lines if _FENCE.fullmatch(match[0])]
+    outside = [match[0] for match in lines if match.span() not in within and match not in fences]
+    return bool(fences) and all(map(_HEADING.match, outside))
 
 
 def code_snippets(texts: Sequence[str], words: QueryWords, most: int = MOST_LINES) -> list[Snippet]:

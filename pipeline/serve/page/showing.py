@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pipeline.names import LINES
-from pipeline.query.showing.code_lines import code_snippet
+from pipeline.query.showing.code_lines import code_snippet, is_code
 from pipeline.query.showing.document import joined_parts
 from pipeline.query.showing.words import WordMatch
 from pipeline.render.places import place_of
@@ -68,9 +67,9 @@ def document_view(
 
 def _hit(hit: HitAnswer, why: Explanation | None, state: PageState, words: Words) -> HitView:
     title = title_of(hit.metadata.get("title"), hit.headings, hit.doc_id)
-    is_code = LINES[0] in hit.metadata
-    highlight = _code(hit) if is_code else hit.highlight or _beginning(hit.text)
-    if is_markdown(hit.source) and not is_code:
+    by_lines = is_code(hit.text, hit.metadata)
+    highlight = _code(hit) if by_lines else hit.highlight or _beginning(hit.text)
+    if is_markdown(hit.source) and not by_lines:
         highlight = without_signs(without_heading(highlight, hit.headings))
     source_link = source_address(hit.metadata, hit.source)
     link = state.elsewhere(DOCUMENT, id=hit.doc_id, at=str(hit.ordinal))
@@ -80,7 +79,7 @@ def _hit(hit: HitAnswer, why: Explanation | None, state: PageState, words: Words
         link=f"{link}#passage-{hit.ordinal}",
         doc_id=hit.doc_id,
         stands=place_of(hit.metadata, words.page, words.pages),
-        is_code=is_code,
+        is_code=by_lines,
         headings=tuple(heading for heading in hit.headings if heading != title),
         pieces=pieces(highlight),
         cut_before=highlight.cut_before,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Bm25Settings
 from pipeline.models.bm25.encoder import Bm25Encoder
 from pipeline.models.contract import described_queries
-from pipeline.query.showing.code_lines import LONGEST, code_snippets
+from pipeline.query.showing.code_lines import LONGEST, code_snippets, is_code
 from pipeline.query.showing.snippet import Snippet
 from pipeline.query.showing.words import QueryWords
 
@@ -50,6 +51,24 @@ def test_a_long_line_is_cut() -> None:
     part = shown("x" * 500 + " rake", "rake")
     assert part.text == "x" * LONGEST + "…"
     assert part.marks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("```python\ndef f(): ...\n```", True),
+        ("# def f()\n\n```python\n# a comment\ndef f(): ...", True),
+        ("```python\nx = 1\n```\n\n# def f()\n\n```python\n```", True),
+        ("```sh\nmake\n```\n\nThen it is built.", False),
+        ("# A heading", False),
+        ("# A heading\n\nWords.\n\n```sh\nmake\n```", False),
+        ("words", False),
+        ("", False),
+    ],
+)
+def test_what_is_code_without_lines(text: str, expected: bool) -> None:
+    assert is_code(text, {}) is expected
+    assert is_code(text, {"line": 1, "last_line": 2})
 
 
 @given(CODE, st.integers(1, 5), st.sampled_from(["rake", "broom spade", "갈퀴", "nothing"]))
