@@ -84,5 +84,5 @@ def _between(before: Stretch, after: Stretch, length: int, in_fence: bool) -> st
     if _FENCE.match(after.text):
         return "\n"
     last, first = before.metadata.get(LINES[1]), after.metadata.get(LINES[0])
-    breaks = min(first - last, length) if isinstance(last, int) and isinstance(first, int) else 1
+    breaks = max(0, min(first - last, length)) if isinstance(last, int) and isinstance(first, int) else 1
     return "\n" * breaks + " " * (length - breaks)

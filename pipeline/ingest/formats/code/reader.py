@@ -37,9 +37,10 @@ def _document(file: SourceFile, settings: IngestSettings) -> Document:
         raise UnreadableError("minified or generated: its lines are longer than anyone writes them")
     language = language_of(file.suffix, text)
     written = _sections(text, language, file)
-    refuse_oversize(written.text, max_bytes(settings))
+    text = written.text
+    refuse_oversize(text, max_bytes(settings))
     lines = [0] * (len(whole) - len(whole.lstrip("\n"))) + written.lines
-    return Document(file.name, written.text, {"code": language}, is_markdown=True, lines=tuple(lines))
+    return Document(file.name, text, {"code": language}, is_markdown=True, lines=tuple(lines))
 
 
 def _sections(text: str, language: str, file: SourceFile) -> Written:
