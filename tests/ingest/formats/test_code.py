@@ -169,6 +169,8 @@ def test_a_chunk_of_code_says_where_it_stands_in_its_file(read: Read, tmp_path: 
         ("#define using 1", "c"),
         ("  public:", "cpp"),
         ("namespace shed {", "cpp"),
+        ("inline namespace shed::tools\n{", "cpp"),
+        ("class Rake\n{", "cpp"),
         ("template<typename T>", "cpp"),
         ("class Rake : public Tool {", "cpp"),
         ("using Rake = Tool;", "cpp"),
@@ -181,6 +183,11 @@ def test_headers_are_of_c_or_of_cpp(line: str, language: str) -> None:
     text = f"#pragma once\n#include <a>\n{line}\nint g(void);"
     assert language_of(".h", text) == language
     assert language_of(".c", text) == "c"
+
+
+def test_a_header_of_blank_lines_and_words_of_cpp_is_looked_through_at_once() -> None:
+    text = "\n" * 300_000 + "namespace " * 30_000 + "class " * 30_000 + " \t" * 300_000
+    assert language_of(".h", text) == "c"  # a pattern that tries each line's rest again would take minutes
 
 
 def test_each_suffix_has_a_language_and_a_parser() -> None:

@@ -21,8 +21,9 @@ _SUFFIXES = {
 }
 LANGUAGES = {suffix: language for language, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 _CPP = re.compile(
-    r"^\s*(?:(?:class|struct)\s+\w+(?:\s+final)?\s*:[^:]|class\s+\w+\s*\{?\s*$|(?:inline\s+)?namespace\b[\w\s:]*\{"
-    r"|template\s*<|using\s+(?:namespace\s|\w+\s*=)|(?:public|private|protected)\s*:)",
+    r"^[ \t]*(?:(?:class|struct)[ \t]+\w+(?:[ \t]+final)?[ \t]*:[^:]|class[ \t]+\w+[ \t]*(?:\{|$)"
+    r"|(?:inline[ \t]+)?namespace(?:[ \t]+[\w:]+)?[ \t]*(?:\{|$)|template[ \t]*<"
+    r"|using[ \t]+(?:namespace[ \t]|\w+[ \t]*=)|(?:public|private|protected)[ \t]*:)",
     re.MULTILINE,
 )
 """What a header of C++ has."""
