@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from pipeline.names import LINES
@@ -14,6 +15,7 @@ MOST_LINES = 6
 LONGEST = 160
 """Characters of a line that are shown."""
 _FENCE = re.compile(r"(`{3,}|~{3,})(\w*)")
+_LINE = re.compile(r"^.*$", re.MULTILINE)
 _HEADING = re.compile(r"#{1,6} ")
 
 
@@ -24,10 +26,9 @@ def is_code(text: str, metadata: Metadata) -> bool:
     if not text.startswith(("```", "~~~", "#")):
         return False
     within = set(_code(text))
-    lines = [match for match in re.finditer(r"^.*$", text, re.MULTILINE) if match[0].strip()]
-    fences = [match for match in lines if _FENCE.fullmatch(match[0])]
-    outside = [match[0] for match in lines if match.span() not in within and match not in fences]
-    return bool(fences) and all(map(_HEADING.match, outside))
+    lines = [line for line in _LINE.finditer(text) if line[0].strip() and line.span() not in within]
+    outside = [line[0] for line in lines if not _FENCE.fullmatch(line[0])]
+    return len(outside) < len(lines) and all(map(_HEADING.match, outside))
 
 
 def code_snippets(texts: Sequence[str], words: QueryWords, most: int = MOST_LINES) -> list[Snippet]:
@@ -43,10 +44,10 @@ def code_snippet(text: str, matches: Sequence[WordMatch], most: int = MOST_LINES
     nothing is cut before them.
     """
     lines = list(_code(text)) or [(match.start(), match.end()) for match in re.finditer(r".+", text)]
-    windows = [lines[begin : begin + most] for begin in range(max(1, len(lines) - most + 1))]
-    found = [_tokens(window, matches) for window in windows]
-    best = max(range(len(windows)), key=lambda place: (found[place], -place))
-    window = windows[best]
+    found = _tokens(lines, matches)
+    worth = [len(set().union(*found[begin : begin + most])) for begin in range(max(1, len(lines) - most + 1))]
+    best = worth.index(max(worth))
+    window = lines[best : best + most]
     while len(window) > 1 and not text[slice(*window[0])].strip():
         del window[0]
     shown, marks, length = [], [], 0
@@ -62,18 +63,21 @@ def code_snippet(text: str, matches: Sequence[WordMatch], most: int = MOST_LINES
     return Snippet("\n".join(shown).rstrip(), joined(marks), False, best + most < len(lines))
 
 
-def _tokens(window: Sequence[tuple[int, int]], matches: Sequence[WordMatch]) -> int:
-    if not window:
-        return 0
-    begin, end = window[0][0], window[-1][1]
-    return len({token for match in matches if begin <= match.start and match.end <= end for token in match.tokens})
+def _tokens(lines: Sequence[tuple[int, int]], matches: Sequence[WordMatch]) -> list[set[int]]:
+    """Of each line the tokens that match in it."""
+    found: list[set[int]] = [set() for _ in lines]
+    for match in matches:
+        place = bisect_right(lines, match.start, key=lambda line: line[0]) - 1
+        if place >= 0 and match.end <= lines[place][1]:
+            found[place] |= match.tokens
+    return found
 
 
 def _code(text: str) -> Iterator[tuple[int, int]]:
     """Where the lines within fences begin and end. A text whose first fence names no language begins within one."""
-    fences = [match for line in re.finditer(r"^.*$", text, re.MULTILINE) if (match := _FENCE.fullmatch(line[0]))]
-    within = not (fences and fences[0][2])
-    for line in re.finditer(r"^.*$", text, re.MULTILINE):
+    first = next((match for line in _LINE.finditer(text) if (match := _FENCE.fullmatch(line[0]))), None)
+    within = first is None or not first[2]
+    for line in _LINE.finditer(text):
         if _FENCE.fullmatch(line[0]):
             within = not within
         elif within:
